@@ -1,0 +1,34 @@
+/** What a contract is: data about one addon's envelope, and the words that http and storage share about a record. */
+import type { GenericSchema } from 'valibot'
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** A parsed JSON object. Made by `JSON.parse`, so `constructor` or `toString` may be own keys: use `Object.hasOwn`. */
+export type JsonObject = { readonly [key: string]: Json }
+
+/** A place in the sent document (RFC 6901) and, in plain words, what to change there. Never a value that was sent. */
+export type FieldError = { readonly pointer: string; readonly detail: string }
+
+export type StorageRule = 'overwrite-by-placekey' | 'append-only'
+
+/** One addon's envelope at one version. `<addon> <version>` is its name; a later version is a new contract beside it. */
+export type Contract = {
+  readonly addon: string
+  readonly version: string
+  readonly storage: StorageRule
+  /** Judges the envelope **as sent**. Its output is not used: valibot leaves out keys such as `constructor`. */
+  readonly envelope: GenericSchema & { readonly entries: Readonly<Record<string, GenericSchema>> }
+  /** Members the receiver writes itself; refused when sent. */
+  readonly reserved: readonly string[]
+  /**
+   * Turns named members of a valid envelope into what is stored (SPEC 3, "Normalisation, the whole list").
+   * A member it does not mention is stored with the value that was sent.
+   */
+  readonly normalise?: (envelope: JsonObject) => Normalised
+}
+
+export type Normalised = {
+  /** Replacement or additional members by name, in the place the contract's order gives them. */
+  readonly members: Readonly<Record<string, Json>>
+  readonly warnings: readonly FieldError[]
+}

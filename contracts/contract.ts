@@ -18,8 +18,10 @@ export type Contract = {
   readonly storage: StorageRule
   /** Judges the envelope **as sent**. Its output is not used: valibot leaves out keys such as `constructor`. */
   readonly envelope: GenericSchema & { readonly entries: Readonly<Record<string, GenericSchema>> }
-  /** Members the receiver writes itself; refused when sent. */
+  /** Members that the receiver writes itself; refused when sent. */
   readonly reserved: readonly string[]
+  /** The record carries `node_token_hash`, the SHA-256 of the presented token; a sent one must agree with it. */
+  readonly attestsToken: boolean
   /**
    * Turns named members of a valid envelope into what is stored (SPEC 3, "Normalisation, the whole list").
    * A member it does not mention is stored with the value that was sent.

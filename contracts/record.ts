@@ -1,0 +1,48 @@
+/** What http hands to storage and gets back. The only thing the two know of each other. */
+import type { Json, StorageRule } from './contract.ts'
+
+export type Member = readonly [name: string, value: Json]
+
+/** An accepted envelope on its way to disk: normalised, in the order in which its members are written. */
+export type AcceptedRecord = {
+  readonly addon: string
+  readonly association_slug: string
+  readonly participant_id: string
+  readonly storage: StorageRule
+  /** The normalised envelope. For append-only records the id is the SHA-256 of its RFC 8785 form. */
+  readonly members: readonly Member[]
+  /** Written after `members`, before `receipt`; not part of the id (SPEC 4: `node_token_hash`). */
+  readonly unhashed: readonly Member[]
+}
+
+/** What is on disk for good. `id` to `previous_sha256` are there for append-only records. */
+export type Receipt = {
+  readonly outcome: 'created' | 'replaced' | 'appended' | 'duplicate'
+  /** RFC 3339, UTC, milliseconds. */
+  readonly received_at: string
+  readonly id?: string
+  /** 1 for the first record of an association. */
+  readonly sequence?: number
+  /** SHA-256 of the stored line without its comma and line feed. */
+  readonly record_sha256?: string
+  readonly previous_sha256?: string
+}
+
+/**
+ * Why nothing was stored.
+ *   full     no space, no inodes, quota, or below MIN_FREE_BYTES; nothing changed on disk
+ *   busy     the lock was not had, or the disk did not answer, before the deadline
+ *   io       the disk reported an error
+ *   damaged  the association's records file is damaged and was left alone
+ */
+export type Fault = 'full' | 'busy' | 'io' | 'damaged'
+
+export type Outcome = { readonly ok: true; readonly receipt: Receipt } | { readonly ok: false; readonly fault: Fault }
+
+export type RecordStore = {
+  /**
+   * Stores one record by its storage rule. `ok: true` means fsynced, new directories included.
+   * `deadline` is a time on the clock of `performance.now()`, in milliseconds: what has not begun by then is dropped.
+   */
+  put(record: AcceptedRecord, deadline: number): Promise<Outcome>
+}

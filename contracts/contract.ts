@@ -16,10 +16,11 @@ export type Contract = {
   readonly addon: string
   readonly version: string
   readonly storage: StorageRule
-  /** Judges the envelope **as sent**. Its output is not used: valibot leaves out keys such as `constructor`. */
+  /**
+   * Judges the envelope **as sent**. Its output is not used: valibot leaves out keys such as `constructor`.
+   * The order of its entries is the order in which named members are stored.
+   */
   readonly envelope: GenericSchema & { readonly entries: Readonly<Record<string, GenericSchema>> }
-  /** Members that the receiver writes itself; refused when sent. */
-  readonly reserved: readonly string[]
   /** The record carries `node_token_hash`, the SHA-256 of the presented token; a sent one must agree with it. */
   readonly attestsToken: boolean
   /**
@@ -34,3 +35,6 @@ export type Normalised = {
   readonly members: Readonly<Record<string, Json>>
   readonly warnings: readonly FieldError[]
 }
+
+/** All contracts by addon, the newest version last. A `Map`, so that "__proto__" finds nothing. */
+export type Contracts = ReadonlyMap<string, readonly Contract[]>

@@ -37,7 +37,9 @@ export type Receipt = {
  */
 export type Fault = 'full' | 'busy' | 'io' | 'damaged'
 
-export type Outcome = { readonly ok: true; readonly receipt: Receipt } | { readonly ok: false; readonly fault: Fault }
+export type Outcome =
+  | { readonly ok: true; readonly receipt: Receipt }
+  | { readonly ok: false; readonly fault: Fault }
 
 export type RecordStore = {
   /**

@@ -1,0 +1,15 @@
+/** dsc01: Diagnostic Scenario Categories. What a case looks like from the address; the latest one is the record. */
+import type { Contract } from './contract.ts'
+import { common, envelope, fieldMap, reserved } from './envelope.ts'
+
+export const dsc01 = {
+  addon: 'dsc01',
+  version: '1.0',
+  storage: 'overwrite-by-placekey',
+  envelope: envelope({
+    ...common('dsc01', '1.0'),
+    fields: fieldMap({ min: 1 }),
+    ...reserved,
+  }),
+  attestsToken: false,
+} satisfies Contract

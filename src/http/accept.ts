@@ -1,0 +1,125 @@
+/** From a parsed envelope to the record that is stored, or to everything that is wrong with it, at once. */
+import { safeParse } from 'valibot'
+import type { Contract, Contracts, FieldError, Json, JsonObject } from '../../contracts/contract.ts'
+import { instant, mustBe } from '../../contracts/envelope.ts'
+import type { AcceptedRecord, Member } from '../../contracts/record.ts'
+import { bounded, pointer } from './violations.ts'
+
+export type AcceptContext = {
+  /** SHA-256 of the presented token, 64 lower-case hex digits. */
+  readonly tokenSha256: string
+  readonly now: Date
+}
+
+export type Acceptance =
+  | { readonly ok: true; readonly record: AcceptedRecord; readonly warnings: readonly FieldError[] }
+  | { readonly ok: false; readonly errors: readonly FieldError[] }
+
+const attestation = 'node_token_hash'
+const dayInMs = 24 * 60 * 60 * 1000
+
+/** `found` is what intake saw that no parsed value shows: numbers that would change, and `__proto__`. */
+export function accept(
+  sent: JsonObject,
+  found: readonly FieldError[],
+  context: AcceptContext,
+  contracts: Contracts,
+): Acceptance {
+  const contract = contractFor(sent, contracts)
+  const own = contract ? violations(contract, sent, context) : [unknownAddon(sent, contracts)]
+  if (!contract || own.length > 0 || found.length > 0) {
+    return { ok: false, errors: bounded([...own, ...found]) }
+  }
+  const normalised = contract.normalise?.(sent) ?? { members: {}, warnings: [] }
+  const unnamed = Object.keys(sent).filter((name) => !Object.hasOwn(contract.envelope.entries, name))
+  return {
+    ok: true,
+    record: {
+      addon: contract.addon,
+      association_slug: String(sent.association_slug),
+      participant_id: String(sent.participant_id),
+      storage: contract.storage,
+      members: [
+        ...named(contract, sent, normalised.members),
+        ...unnamed.map((name): Member => [name, sent[name]!]),
+      ],
+      unhashed: contract.attestsToken ? [[attestation, context.tokenSha256]] : [],
+    },
+    warnings: bounded([
+      ...normalised.warnings,
+      ...clockWarning(sent, context.now),
+      ...unnamed.map(unnamedWarning),
+    ]),
+  }
+}
+
+/** The contract that is asked for; of a version that is not known, the newest one says what else is wrong. */
+function contractFor(sent: JsonObject, contracts: Contracts): Contract | undefined {
+  const addon = member(sent, 'addon')
+  const versions = typeof addon === 'string' ? contracts.get(addon) : undefined
+  return versions?.find(({ version }) => version === member(sent, 'contract_version')) ?? versions?.at(-1)
+}
+
+function member(sent: JsonObject, name: string): Json | undefined {
+  return Object.hasOwn(sent, name) ? sent[name] : undefined
+}
+
+function unknownAddon(sent: JsonObject, contracts: Contracts): FieldError {
+  const rule = mustBe([...contracts.keys()])
+  const addon = member(sent, 'addon')
+  if (addon === undefined) return { pointer: '/addon', detail: `is missing; it ${rule}` }
+  if (addon !== 'g1wallet') return { pointer: '/addon', detail: rule }
+  return {
+    pointer: '/addon',
+    detail: `${rule}; the wallet addon shares the node token but has no record type, so nothing of it is stored here`,
+  }
+}
+
+function violations(contract: Contract, sent: JsonObject, context: AcceptContext): FieldError[] {
+  // A pipe stops at its first issue, so that one member is not told the same sentence twice.
+  const { issues = [] } = safeParse(contract.envelope, sent, { abortPipeEarly: true })
+  const errors = issues.map(({ path = [], message }) => ({
+    pointer: pointer(path.map((step) => String(step.key))),
+    detail: message,
+  }))
+  if (contract.attestsToken && errors.every((error) => error.pointer !== `/${attestation}`)) {
+    errors.push(...attestationViolation(sent, context))
+  }
+  return errors
+}
+
+function attestationViolation(sent: JsonObject, context: AcceptContext): FieldError[] {
+  const attested = member(sent, attestation)
+  if (attested === undefined || String(attested).toLowerCase() === context.tokenSha256) return []
+  return [
+    {
+      pointer: `/${attestation}`,
+      detail: 'must be the SHA-256 of the node token that came with this request, or be left out',
+    },
+  ]
+}
+
+function named(contract: Contract, sent: JsonObject, normalised: Readonly<Record<string, Json>>): Member[] {
+  const members: Member[] = []
+  for (const name in contract.envelope.entries) {
+    if (contract.attestsToken && name === attestation) continue
+    const from = Object.hasOwn(normalised, name) ? normalised : sent
+    if (Object.hasOwn(from, name)) members.push([name, from[name]!])
+  }
+  return members
+}
+
+function clockWarning(sent: JsonObject, now: Date): FieldError[] {
+  const away = Math.abs(now.getTime() - instant(String(sent.submitted_at)))
+  if (away <= dayInMs) return []
+  return [
+    {
+      pointer: '/submitted_at',
+      detail: 'is more than 24 hours from the clock of the receiver; stored as sent',
+    },
+  ]
+}
+
+function unnamedWarning(name: string): FieldError {
+  return { pointer: pointer([name]), detail: 'is not named by the contract; stored as sent' }
+}

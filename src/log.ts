@@ -1,0 +1,29 @@
+/** One JSON line per event on standard output. Never a token, an envelope's content or a participant. */
+import pino from 'pino'
+
+/** What the parts of this program log through. `fatal` asks for a person: a records file was refused. */
+export type Log = Readonly<
+  Record<'info' | 'warn' | 'error' | 'fatal', (fields: object, message: string) => void>
+>
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+/** Lines are gathered while one write is under way, so that logging never waits for its reader; `flush` ends them. */
+export function createLog(level: LogLevel): Log & { flush(): void } {
+  const destination = pino.destination({ dest: 1, sync: false })
+  const logger = pino(
+    { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
+    destination,
+  )
+  // whoever reads the log may go away; storing goes on
+  destination.on('error', () => {})
+  const end = (): void => {
+    try {
+      destination.flushSync()
+    } catch {
+      // not yet open, or gone: nothing that could still be written
+    }
+  }
+  return Object.assign(logger, { flush: end }) as unknown as Log & { flush(): void }
+}

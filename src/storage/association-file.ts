@@ -1,0 +1,273 @@
+/**
+ * The records file of one association as this process knows it: where it ends, and which ids are in it.
+ *
+ * What is known is kept between openings. An opening under the lock first compares the file with how it was last seen:
+ * unchanged, nothing is read; grown, the growth is read and verified; anything else is verified from the start.
+ *
+ * Invariants
+ *   1. What is known changes only after it is on disk (fdatasync), or was read and verified.
+ *   2. A file that is not as a crash may leave it is refused and not touched (`recover.ts`).
+ *   3. After a failed write or fdatasync the old closing is put back. If that fails, or after EIO, everything known is
+ *      forgotten and the next opening verifies from the start: a later fdatasync that succeeds proves nothing.
+ *   4. Nothing is answered from bytes that another writer left until they have been fdatasynced here: it may have died
+ *      between its write and its fdatasync.
+ */
+import { type BigIntStats, constants, fstatSync, unlinkSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Log } from '../log.ts'
+import { assemble, type Draft, type Written } from './batch.ts'
+import { datasync, fileMode, fsyncDirectory, truncateSync, writeAllSync } from './durable-file.ts'
+import { hasCode, isFull, StorageFault } from './fault.ts'
+import { type Head, headOf, readHead, writeHeadSync } from './head-file.ts'
+import { IdTable } from './id-table.ts'
+import { headName, recordsName } from './paths.ts'
+import { closing, emptyPosition, type Position, recordAt } from './records-file.ts'
+import { isClosed, mend, verify } from './recover.ts'
+
+/** What tells whether somebody else has written: the inode, its size, and the time of its last change of any kind. */
+type Stamp = { readonly ino: bigint; readonly size: bigint; readonly ctime: bigint }
+
+const stampOf = (stat: BigIntStats): Stamp => ({ ino: stat.ino, size: stat.size, ctime: stat.ctimeNs })
+const isSame = (a: Stamp, b: Stamp): boolean => a.ino === b.ino && a.size === b.size && a.ctime === b.ctime
+
+const openOrMake = constants.O_RDWR | constants.O_CREAT
+
+export class AssociationFile {
+  readonly #directory: string
+  readonly #path: string
+  readonly #headPath: string
+  readonly #log: Log
+  #ids = new IdTable()
+  #position: Position = emptyPosition
+  /** The file when everything up to `#position` had been verified or written; undefined: nothing is known. */
+  #seen: Stamp | undefined
+  #refused: { readonly stamp: Stamp; readonly fault: StorageFault } | undefined
+  #file: FileHandle | undefined
+  #head: FileHandle | undefined
+  #unsynced = true
+
+  constructor(directory: string, log: Log) {
+    this.#directory = directory
+    this.#path = join(directory, recordsName)
+    this.#headPath = join(directory, headName)
+    this.#log = log
+  }
+
+  get isKnown(): boolean {
+    return this.#seen !== undefined || this.#refused !== undefined
+  }
+
+  get count(): number {
+    return this.#ids.count
+  }
+
+  /**
+   * Reads what is there without the lock, so that a long file keeps nobody waiting. Bytes before the closing never
+   * change, so what verifies here stays true; the end is looked at again by `open`.
+   */
+  async preload(): Promise<void> {
+    const file = await open(this.#path, 'r').catch(absent)
+    if (!file) return
+    try {
+      const stat = await file.stat({ bigint: true })
+      await this.#readFromStart(file, Number(stat.size) - closing.length, await readHead(this.#headPath))
+      this.#seen = { ino: stat.ino, size: BigInt(this.#position.end), ctime: 0n }
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Under the lock. Throws `damaged` and leaves the file alone when it is not as a crash may leave it. */
+  async open(): Promise<void> {
+    const head = await readHead(this.#headPath)
+    try {
+      this.#file = await open(this.#path, 'r+').catch(absent)
+      const stat = await this.#file?.stat({ bigint: true })
+      if (this.#file && stat && stat.size > 0n) await this.#catchUp(this.#file, stat, head)
+      else await this.#create(head)
+      this.#head = await open(this.#headPath, openOrMake, fileMode)
+    } catch (error) {
+      await this.close(false)
+      throw error
+    }
+  }
+
+  /** `isHeld`: whether the lock still is, so that the file is not taken for known after others wrote to it. */
+  async close(isHeld: boolean): Promise<void> {
+    const [file, head] = [this.#file, this.#head]
+    this.#file = undefined
+    this.#head = undefined
+    if (file && this.#seen && isHeld) this.#seen = stampOf(fstatSync(file.fd, { bigint: true }))
+    await Promise.all([file?.close(), head?.close()])
+  }
+
+  /** The stored record with this id, read from the file. */
+  async find(id: string): Promise<Written | undefined> {
+    for (const offset of this.#ids.find(id)) {
+      const found = await recordAt(this.#opened(), offset, this.#position.end)
+      if (found?.receipt.id === id) return { ...found.receipt, offset, sha256: found.sha256 }
+    }
+    return undefined
+  }
+
+  /** Makes what another writer left last on disk, before anything is answered from it (invariant 4). */
+  async settle(): Promise<void> {
+    if (!this.#unsynced) return
+    await this.#sync()
+    this.#writeHead()
+  }
+
+  /**
+   * Appends a batch: one write over the closing, then fdatasync. `isHeld` is asked right before the write and after the
+   * fdatasync. When it says no, undefined is returned and the next opening finds out what became of the batch.
+   */
+  async append(
+    drafts: readonly Draft[],
+    receivedAt: string,
+    isHeld: () => boolean,
+  ): Promise<readonly Written[] | undefined> {
+    const from = this.#position
+    const isEmpty = this.#seen?.size === 0n
+    const batch = assemble(from, isEmpty, drafts, receivedAt)
+    if (!isHeld()) return undefined
+    try {
+      writeAllSync(this.#opened().fd, batch.bytes, isEmpty ? 0 : from.end)
+      await this.#sync()
+    } catch (error) {
+      if (!isHeld()) this.#forget()
+      else if (!(await this.#putBack(isEmpty)) || !isFull(error)) this.#forget()
+      throw error
+    }
+    if (!isHeld()) return undefined
+    this.#position = batch.next
+    this.#seen = { ...(this.#seen as Stamp), size: BigInt(batch.next.end + closing.length) }
+    for (const { id, offset } of batch.records) this.#ids.add(id, offset)
+    this.#writeHead()
+    return batch.records
+  }
+
+  readonly #remember = (id: string, offset: number): void => this.#ids.add(id, offset)
+
+  #opened(): FileHandle {
+    if (!this.#file) throw new Error('the records file is not open')
+    return this.#file
+  }
+
+  #forget(): void {
+    this.#ids = new IdTable()
+    this.#position = emptyPosition
+    this.#seen = undefined
+    this.#unsynced = true
+  }
+
+  async #sync(): Promise<void> {
+    await datasync(this.#opened().fd)
+    this.#unsynced = false
+  }
+
+  #writeHead(): void {
+    try {
+      if (this.#head) writeHeadSync(this.#head.fd, headOf(this.#position))
+    } catch (error) {
+      // the head may lag, and the records are on disk
+      this.#log.warn({ code: (error as NodeJS.ErrnoException).code }, 'a head file could not be written')
+    }
+  }
+
+  /** The old end of the file, on disk; needs no new block. False when that failed, too. */
+  async #putBack(wasEmpty: boolean): Promise<boolean> {
+    const file = this.#opened()
+    try {
+      if (wasEmpty) {
+        unlinkSync(this.#path)
+        this.#forget()
+        return true
+      }
+      writeAllSync(file.fd, Buffer.from(closing), this.#position.end)
+      truncateSync(file.fd, this.#position.end + closing.length)
+      await this.#sync()
+      return true
+    } catch (error) {
+      this.#log.error(
+        { code: (error as NodeJS.ErrnoException).code },
+        'the old end of a records file could not be put back',
+      )
+      return false
+    }
+  }
+
+  /**
+   * A new association. Its head file is on disk first, and the names of both are before any record is: from then on a
+   * first batch that was torn is told from records that went missing.
+   */
+  async #create(head: Head | undefined): Promise<void> {
+    if ((head && head.count > 0) || this.#position.count > 0) {
+      throw new StorageFault('damaged', 'the records file is missing, and there were records in it')
+    }
+    this.#forget()
+    const headFile = await open(this.#headPath, openOrMake, fileMode)
+    try {
+      await headFile.chmod(fileMode)
+      writeHeadSync(headFile.fd, headOf(emptyPosition))
+      await headFile.sync()
+    } finally {
+      await headFile.close()
+    }
+    this.#file ??= await open(this.#path, openOrMake, fileMode)
+    await this.#file.chmod(fileMode)
+    await fsyncDirectory(this.#directory)
+    this.#seen = stampOf(await this.#file.stat({ bigint: true }))
+  }
+
+  async #catchUp(file: FileHandle, stat: BigIntStats, head: Head | undefined): Promise<void> {
+    const stamp = stampOf(stat)
+    if (this.#seen && isSame(this.#seen, stamp)) return
+    if (this.#refused && isSame(this.#refused.stamp, stamp)) throw this.#refused.fault
+    this.#unsynced = true
+    if (await this.#readGrowth(file, stamp, head)) return
+    try {
+      await this.#readAll(file, Number(stat.size), head)
+    } catch (error) {
+      this.#forget()
+      if (error instanceof StorageFault) this.#refused = { stamp, fault: error }
+      throw error
+    }
+    this.#refused = undefined
+    this.#seen = stampOf(await file.stat({ bigint: true }))
+  }
+
+  /** True when all that changed is that whole records were added behind what is known. */
+  async #readGrowth(file: FileHandle, stamp: Stamp, head: Head | undefined): Promise<boolean> {
+    if (this.#seen?.ino !== stamp.ino || stamp.size <= this.#seen.size) return false
+    const size = Number(stamp.size)
+    const { position, agreesWithHead } = await verify(file, this.#position, size, head, this.#remember)
+    if (!agreesWithHead || !(await isClosed(file, position, size))) return false
+    this.#position = position
+    this.#seen = stamp
+    return true
+  }
+
+  async #readFromStart(file: FileHandle, until: number, head: Head | undefined): Promise<boolean> {
+    this.#forget()
+    const { position, agreesWithHead } = await verify(file, emptyPosition, until, head, this.#remember)
+    this.#position = position
+    return agreesWithHead
+  }
+
+  async #readAll(file: FileHandle, size: number, head: Head | undefined): Promise<void> {
+    const agreesWithHead = await this.#readFromStart(file, size, head)
+    if (agreesWithHead && (await isClosed(file, this.#position, size))) return
+    const verified = { position: this.#position, agreesWithHead }
+    this.#position = await mend(file, this.#path, size, verified, head, this.#remember)
+    this.#log.warn(
+      { records: this.#position.count },
+      'a torn end of a records file was cut off and kept beside it',
+    )
+  }
+}
+
+function absent(error: unknown): undefined {
+  if (hasCode(error, 'ENOENT')) return undefined
+  throw error
+}

@@ -1,0 +1,108 @@
+/**
+ * Overwrite by Placekey: one file per participant of an association, and it is the last envelope received, whole.
+ *
+ * Invariants
+ *   1. At any instant the file is one whole envelope: the old one or the new one.
+ *   2. A receipt leaves only when the bytes, the file's name and every new directory entry are on disk.
+ *   3. Of two envelopes for one Placekey that this process receives, the one that came last is the one that stays.
+ *   4. No trace of earlier states is left.
+ *
+ * System calls: open temporary · write · fsync · close · rename · fsync of the directory. Killed before the rename, the
+ * old file stands and a temporary is left, which `sweep` removes.
+ *
+ * write-file-atomic makes one write and ignores its byte count: on a full disk it renames a truncated file over a good
+ * one and resolves. So every byte is written here, in its `tmpfileCreated` hook, and the library is given nothing to
+ * write. It also never fsyncs the directory.
+ */
+import { access, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import writeFileAtomic from 'write-file-atomic'
+import type { AcceptedRecord, Outcome } from '../../contracts/record.ts'
+import type { Log } from '../log.ts'
+import { fileMode, forgetDirectories, fsyncDirectory, makeDirectories, writeAllSync } from './durable-file.ts'
+import { codeOf, faultOf, hasCode, StorageFault } from './fault.ts'
+import { associationDirectories, placekeyFile } from './paths.ts'
+
+/** Owner and group stay those of the new file: the service's user, and by the set-group-id bit the auditors' group. */
+const asCreated = { uid: -1, gid: -1 }
+
+export class OverwriteRule {
+  readonly #root: string
+  readonly #log: Log
+  /** For each file that is being written, the end of the last write in line. */
+  readonly #lines = new Map<string, Promise<unknown>>()
+
+  constructor(root: string, log: Log) {
+    this.#root = root
+    this.#log = log
+  }
+
+  put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
+    const path = placekeyFile(this.#root, record)
+    const before = this.#lines.get(path) ?? Promise.resolve()
+    const here = before.then(() => this.#store(record, path, deadline))
+    this.#lines.set(path, here)
+    return here.finally(() => {
+      if (this.#lines.get(path) === here) this.#lines.delete(path)
+    })
+  }
+
+  /** Resolves when nothing is being written. */
+  async letGo(): Promise<void> {
+    while (this.#lines.size > 0) await Promise.all(this.#lines.values())
+  }
+
+  async #store(record: AcceptedRecord, path: string, deadline: number): Promise<Outcome> {
+    const directories = associationDirectories(this.#root, record)
+    try {
+      if (performance.now() > deadline) throw new StorageFault('busy', 'its turn did not come in time')
+      const receivedAt = new Date().toISOString()
+      await makeDirectories(directories)
+      const existed = await exists(path)
+      await replace(path, Buffer.from(textOf(record, receivedAt)))
+      await fsyncDirectory(dirname(path))
+      return { ok: true, receipt: { outcome: existed ? 'replaced' : 'created', received_at: receivedAt } }
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) forgetDirectories(directories)
+      const fault = faultOf(error)
+      if (fault === 'io') this.#log.error({ code: codeOf(error) }, 'the disk reported an error')
+      return { ok: false, fault }
+    }
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function replace(path: string, bytes: Buffer): Promise<void> {
+  const tmpfileCreated = async (temporary: string): Promise<void> => {
+    const file = await open(temporary, 'r+')
+    try {
+      writeAllSync(file.fd, bytes, 0)
+      const { size } = await file.stat()
+      if (size !== bytes.length)
+        throw new StorageFault('io', 'the temporary file has another size than what was written')
+    } finally {
+      await file.close()
+    }
+  }
+  await writeFileAtomic(path, '', { mode: fileMode, chown: asCreated, tmpfileCreated })
+}
+
+/** The envelope as indented JSON, `receipt` last, and a final line feed. */
+function textOf(record: AcceptedRecord, receivedAt: string): string {
+  const members = [...record.members, ...record.unhashed, ['receipt', { received_at: receivedAt }] as const]
+  const lines = members.map(
+    ([name, value]) => `  ${JSON.stringify(name)}: ${indented(JSON.stringify(value, null, 2))}`,
+  )
+  return `{\n${lines.join(',\n')}\n}\n`
+}
+
+/** In JSON text every line feed is white space: those in strings are escaped. */
+function indented(text: string): string {
+  return text.replaceAll('\n', '\n  ')
+}

@@ -1,0 +1,20 @@
+/**
+ * The content digest that a wallet may put into the comment of the transfer, as `scn01:<64 hex>`: blake2b-256 over the
+ * RFC 8785 form of what was said. Left out is what exists only after the payment (`g1_tx_hash`, `submitted_at`) and what
+ * the receiver adds, so that a wallet can compute it before it pays.
+ */
+import type { JsonObject } from '../../../contracts/contract.ts'
+import { canonicalJson } from '../../storage/canonical.ts'
+import { blake2b256 } from './hash.ts'
+
+export function contentDigest(record: JsonObject): string {
+  const {
+    g1_tx_hash: _hash,
+    g1_tx_hash_raw: _raw,
+    submitted_at: _submitted,
+    node_token_hash: _token,
+    receipt: _receipt,
+    ...content
+  } = record
+  return blake2b256(new TextEncoder().encode(canonicalJson(content)))
+}

@@ -85,7 +85,7 @@ function isPin(id: unknown): boolean {
 const codePointsWithin = (text: string, max: number) => text.length <= 2 * max && [...text].length <= max
 
 function normalise(sent: JsonObject): Normalised {
-  const g1 = normaliseG1(Object.hasOwn(sent, 'g1_tx_hash') ? sent.g1_tx_hash! : null)
+  const g1 = normaliseG1(sent.g1_tx_hash ?? null)
   return {
     members: {
       pinned_scenario_ids: [...pinsByFirstKey(sent.pinned_scenario_ids)!.keys()] as string[],
@@ -93,9 +93,10 @@ function normalise(sent: JsonObject): Normalised {
       dsc_snapshot: Array.isArray(sent.dsc_snapshot) ? {} : sent.dsc_snapshot!,
       ...g1,
     },
-    warnings: Object.hasOwn(g1, 'g1_tx_hash_raw')
-      ? [{ pointer: '/g1_tx_hash', detail: 'is not a transaction hash; kept under g1_tx_hash_raw' }]
-      : [],
+    warnings:
+      'g1_tx_hash_raw' in g1
+        ? [{ pointer: '/g1_tx_hash', detail: 'is not a transaction hash; kept under g1_tx_hash_raw' }]
+        : [],
   }
 }
 

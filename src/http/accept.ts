@@ -55,20 +55,14 @@ export function accept(
 
 /** The contract that is asked for; of a version that is not known, the newest one says what else is wrong. */
 function contractFor(sent: JsonObject, contracts: Contracts): Contract | undefined {
-  const addon = member(sent, 'addon')
-  const versions = typeof addon === 'string' ? contracts.get(addon) : undefined
-  return versions?.find(({ version }) => version === member(sent, 'contract_version')) ?? versions?.at(-1)
-}
-
-function member(sent: JsonObject, name: string): Json | undefined {
-  return Object.hasOwn(sent, name) ? sent[name] : undefined
+  const versions = typeof sent.addon === 'string' ? contracts.get(sent.addon) : undefined
+  return versions?.find(({ version }) => version === sent.contract_version) ?? versions?.at(-1)
 }
 
 function unknownAddon(sent: JsonObject, contracts: Contracts): FieldError {
   const rule = mustBe([...contracts.keys()])
-  const addon = member(sent, 'addon')
-  if (addon === undefined) return { pointer: '/addon', detail: `is missing; it ${rule}` }
-  if (addon !== 'g1wallet') return { pointer: '/addon', detail: rule }
+  if (sent.addon === undefined) return { pointer: '/addon', detail: `is missing; it ${rule}` }
+  if (sent.addon !== 'g1wallet') return { pointer: '/addon', detail: rule }
   return {
     pointer: '/addon',
     detail: `${rule}; the wallet addon shares the node token but has no record type, so nothing of it is stored here`,
@@ -89,7 +83,7 @@ function violations(contract: Contract, sent: JsonObject, context: AcceptContext
 }
 
 function attestationViolation(sent: JsonObject, context: AcceptContext): FieldError[] {
-  const attested = member(sent, attestation)
+  const attested = sent[attestation]
   if (attested === undefined || String(attested).toLowerCase() === context.tokenSha256) return []
   return [
     {

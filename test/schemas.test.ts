@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import * as v from 'valibot'
+import type { Contract } from '../contracts/contract.ts'
+import { rule } from '../contracts/envelope.ts'
+import { contracts } from '../contracts/index.ts'
+import { scn01 } from '../contracts/scn01.ts'
+import { vs01 } from '../contracts/vs01.ts'
+import { fileOf, schemaOf, schemas } from '../scripts/schemas.ts'
+
+const temporary = () => mkdtempSync(join(tmpdir(), 'schemas-'))
+
+/** vs01 with one more rule for one more member. */
+function vs01With(member: v.GenericSchema): Contract {
+  return { ...vs01, envelope: v.looseObject({ ...vs01.envelope.entries, member }) }
+}
+
+test('the committed schemas are those of the contracts', () => {
+  const script = new URL('../scripts/schemas.ts', import.meta.url).pathname
+  const run = spawnSync(process.execPath, ['--import', 'tsx', script, '--check'], { encoding: 'utf8' })
+  assert.equal(run.status, 0, run.stderr)
+})
+
+test('--check names a file that differs, says what to run, and writes nothing', (t) => {
+  const said = t.mock.method(console, 'error', () => {})
+  const directory = temporary()
+  assert.equal(schemas([], directory), 0)
+  assert.equal(schemas(['--check'], directory), 0)
+  assert.equal(said.mock.callCount(), 0)
+
+  writeFileSync(join(directory, 'vs01.v1.schema.json'), '{}\n')
+  assert.equal(schemas(['--check'], directory), 1)
+  assert.equal(said.mock.callCount(), 1)
+  assert.match(String(said.mock.calls[0]!.arguments[0]), /^vs01\.v1\.schema\.json .* "npm run schemas"/)
+  assert.equal(readFileSync(join(directory, 'vs01.v1.schema.json'), 'utf8'), '{}\n')
+})
+
+test('--check counts a schema that is not there as one that differs', (t) => {
+  const said = t.mock.method(console, 'error', () => {})
+  const directory = temporary()
+  assert.equal(schemas(['--check'], directory), 1)
+  assert.equal(said.mock.callCount(), 3)
+  assert.deepEqual(readdirSync(directory), [])
+})
+
+test('a rule that has no JSON Schema stops the generator instead of vanishing', () => {
+  for (const member of [
+    v.pipe(
+      v.string(),
+      v.check((value) => value !== 'x'),
+    ),
+    v.pipe(
+      v.unknown(),
+      v.rawCheck(() => {}),
+    ),
+    v.pipe(
+      v.string(),
+      v.transform((value) => value.length),
+    ),
+    v.pipe(v.string(), v.regex(/^[a-z]+$/i)),
+    v.custom(() => true),
+    v.date(),
+  ]) {
+    assert.throws(() => schemaOf(vs01With(member)), /not supported|cannot be converted/)
+  }
+})
+
+test('a rule with a JSON Schema of its own takes what that leaves out to the list of the whole schema', () => {
+  const even = rule(() => {}, { type: 'array', 'x-not-expressed': ['member has an even number of items'] })
+  const schema = schemaOf(vs01With(v.pipe(v.unknown(), v.description('pairs'), even)))
+  assert.deepEqual(schema.properties?.member, { description: 'pairs', type: 'array' })
+  assert.ok(schema['x-not-expressed'].includes('member has an even number of items'))
+})
+
+test('generating a schema takes nothing away from the contract', () => {
+  assert.equal(JSON.stringify(schemaOf(scn01)), JSON.stringify(schemaOf(scn01)))
+})
+
+test('only a contract that attests the token says so', () => {
+  const sentences = (contract: Contract) => schemaOf(contract)['x-not-expressed'].join('\n')
+  assert.match(sentences(scn01), /node_token_hash is the SHA-256/)
+  assert.doesNotMatch(sentences(vs01), /node_token_hash/)
+})
+
+test('every contract has a schema file of its own', () => {
+  const files = [...contracts.values()].flat().map(fileOf)
+  assert.deepEqual(files, ['vs01.v1.schema.json', 'dsc01.v1.schema.json', 'scn01.v1.schema.json'])
+})

@@ -49,10 +49,14 @@ export const scn01 = {
 
 /** Each id once, with the key it was first sent under, in key order; undefined for what is not a list of any kind. */
 function pinsByFirstKey(sent: unknown): Map<unknown, string> | undefined {
-  const keyed = Array.isArray(sent) ? Object.entries(sent) : entriesOfList(sent)
+  const keyed = Array.isArray(sent) ? sent.entries() : entriesOfList(sent)
   if (!keyed) return undefined
   const pins = new Map<unknown, string>()
-  for (const [key, id] of keyed) if (!pins.has(id)) pins.set(id, key)
+  for (const [key, id] of keyed) {
+    if (!pins.has(id)) pins.set(id, String(key))
+    // Refused as too long by now; a hundred thousand reports would only cost memory.
+    if (pins.size === 100) break
+  }
   return pins
 }
 
@@ -70,12 +74,7 @@ const byInteger = ([a]: [string, Json], [b]: [string, Json]) => a.length - b.len
 function judgePins(sent: unknown, report: (detail: string, key?: string) => void): void {
   const pins = pinsByFirstKey(sent) ?? new Map()
   if (pins.size < 1 || pins.size > 3) report(listOfPins)
-  let looked = 0
-  for (const [id, key] of pins) {
-    if (!isPin(id)) report(pin, key)
-    // The list is refused as too long by now; a hundred thousand reports would only cost memory.
-    if (++looked === 100) return
-  }
+  for (const [id, key] of pins) if (!isPin(id)) report(pin, key)
 }
 
 function isPin(id: unknown): boolean {

@@ -1,0 +1,123 @@
+/** The app: a pure fetch handler, Request in, Response out. What it needs is handed to it; nothing of Node is known here. */
+import { type Context, Hono } from 'hono'
+import type { Log } from '../log.ts'
+import { type Problem, problem, problemResponse, retryAfter } from './problem.ts'
+import { type Answer, type ReceiveDeps, receiver, type Stored } from './receive.ts'
+import { type Visit, visitOf } from './visit.ts'
+
+export type AppDeps = ReceiveDeps & {
+  readonly log: Log
+  /** Whether anything can be stored now; `refused` names the associations whose records file is damaged. */
+  readonly readiness: () => Promise<{
+    readonly reasons: readonly string[]
+    readonly refused: readonly string[]
+  }>
+}
+
+/** What the platform hands over with each request, besides the request. */
+export type Platform = { readonly beforeBody?: () => void }
+
+export type App = Hono<{ Bindings: Platform }>
+
+export function createApp(deps: AppDeps): App {
+  // not strict: `/receive/` is `/receive`. A redirect never works for Hubzilla's client, so none is ever sent
+  const app: App = new Hono<{ Bindings: Platform }>({ strict: false })
+  const receive = receiver(deps)
+
+  app.post('/receive', (c) => {
+    const visit = visitOf(c.req.raw.headers)
+    const answer = receive(c.req.raw, visit, c.env?.beforeBody)
+    return answer instanceof Promise ? later(visit, answer) : tell(visit, answer)
+  })
+  app.get('/health', (c) => state(c, 200, { status: 'ok' }))
+  app.get('/ready', async (c) => {
+    const closed = deps.closed()
+    const { reasons, refused } = await deps.readiness()
+    const why = closed
+      ? [closed.kind === 'paused' ? `paused: ${closed.reason}` : 'draining', ...reasons]
+      : reasons
+    const { id } = visitOf(c.req.raw.headers)
+    if (why.length > 0) return problemResponse(notReady(why), id)
+    return state(c, 200, { status: 'ready', refused_associations: refused })
+  })
+
+  app.all('/receive', (c) => refuse(c, wrongMethod('POST')))
+  app.all('/health', (c) => refuse(c, wrongMethod('GET, HEAD')))
+  app.all('/ready', (c) => refuse(c, wrongMethod('GET, HEAD')))
+  app.notFound((c) => refuse(c, problem('not-found', 'Envelopes go to POST /receive.')))
+  app.onError((error, c) => {
+    const visit = visitOf(c.req.raw.headers)
+    deps.log.error(
+      { request_id: visit.id, error: error.name, at: framesOf(error) },
+      'a mistake in this program',
+    )
+    return tell(visit, { refusal: mistake })
+  })
+
+  async function later(visit: Visit, answer: Promise<Answer>): Promise<Response> {
+    return tell(visit, await answer)
+  }
+
+  function tell(visit: Visit, answer: Answer): Response {
+    const { id, arrived, ...fields } = visit
+    const response =
+      'stored' in answer ? receiptResponse(answer.stored, id) : problemResponse(answer.refusal, id)
+    const outcome = 'stored' in answer ? answer.stored.receipt.outcome : answer.refusal.name
+    const ms = Math.round((performance.now() - arrived) * 1000) / 1000
+    deps.log.info({ request_id: id, status: response.status, outcome, ...fields, ms }, 'request')
+    return response
+  }
+
+  function refuse(c: Context, refusal: Problem): Response {
+    return tell(visitOf(c.req.raw.headers), { refusal })
+  }
+
+  return app
+}
+
+/** SPEC 4, "Answer on success". */
+function receiptResponse({ record, receipt, warnings }: Stored, id: string): Response {
+  const { outcome, received_at, ...chain } = receipt
+  const { addon, association_slug, participant_id } = record
+  const warned = warnings.length > 0 ? { warnings } : {}
+  const text = JSON.stringify({
+    status: 'stored',
+    outcome,
+    addon,
+    association_slug,
+    participant_id,
+    received_at,
+    ...chain,
+    ...warned,
+  })
+  const status = outcome === 'created' || outcome === 'appended' ? 201 : 200
+  return new Response(text, { status, headers: { 'content-type': 'application/json', 'x-request-id': id } })
+}
+
+function state(c: Context, status: number, body: object): Response {
+  const { id } = visitOf(c.req.raw.headers)
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', 'x-request-id': id }
+  return new Response(JSON.stringify(body), { status, headers })
+}
+
+function wrongMethod(allow: string): Problem {
+  return problem('method-not-allowed', `Use ${allow.replace(', ', ' or ')} here.`, { headers: { allow } })
+}
+
+function notReady(reasons: readonly string[]): Problem {
+  return problem('not-ready', 'See `reasons`.', { reasons, ...retryAfter(10) })
+}
+
+const mistake = problem(
+  'internal',
+  'Nothing is known to be stored. Send again, and tell the operator the request id.',
+)
+
+/** Where, without the message, which could hold a value that was sent. */
+function framesOf(error: Error): string[] {
+  return (error.stack ?? '')
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .slice(0, 8)
+    .map((line) => line.trim())
+}

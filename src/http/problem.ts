@@ -1,0 +1,76 @@
+/** Refusals, in RFC 9457 problem details. Every body of this service that is not a receipt or a state is built here. */
+import type { FieldError } from '../../contracts/contract.ts'
+
+/** Name → status and title (SPEC 2). The name ends the type URN, so a program can tell refusals apart. */
+const kinds = {
+  'not-found': [404, 'There is nothing at this path'],
+  'method-not-allowed': [405, 'This path takes another method'],
+  'wrong-token': [401, 'The node token is missing or wrong'],
+  paused: [503, 'The receiver is paused'],
+  draining: [503, 'The receiver is about to stop'],
+  'too-many-requests-in-flight': [503, 'Too many requests at once'],
+  'not-ready': [503, 'Nothing can be stored at the moment'],
+  'content-encoding': [415, 'The body is encoded'],
+  'body-too-large': [413, 'The body is too large'],
+  'body-too-slow': [408, 'The body did not arrive in time'],
+  'body-aborted': [400, 'The body ended early'],
+  'bad-request': [400, 'The request is not HTTP as it should be'],
+  'header-too-large': [431, 'The request head is too large'],
+  'expectation-failed': [417, 'The expectation cannot be met'],
+  'bad-json': [400, 'The body is not one JSON object'],
+  'bad-envelope': [422, 'The envelope does not follow its contract'],
+  'disk-full': [507, 'No room on the disk'],
+  'storage-busy': [503, 'The disk or the lock was not had in time'],
+  'storage-failure': [503, 'The record could not be stored'],
+  'records-refused': [503, "The association's records file is damaged"],
+  internal: [500, 'The receiver made a mistake'],
+} as const satisfies Record<string, readonly [status: number, title: string]>
+
+export type ProblemName = keyof typeof kinds
+
+export type Problem = {
+  readonly name: ProblemName
+  /** What to change, in plain words. Never a value that was sent. */
+  readonly detail: string
+  readonly errors?: readonly FieldError[]
+  readonly reasons?: readonly string[]
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export function problem(
+  name: ProblemName,
+  detail: string,
+  more: Pick<Problem, 'errors' | 'reasons' | 'headers'> = {},
+): Problem {
+  return { name, detail, ...more }
+}
+
+/** Seconds after which it is worth trying again (RFC 9110, 10.2.3). */
+export function retryAfter(seconds: number): { headers: Record<string, string> } {
+  return { headers: { 'retry-after': String(seconds) } }
+}
+
+export function statusOf(name: ProblemName): number {
+  return kinds[name][0]
+}
+
+/** The problem document's text; `instance` is the request id that the log line has, too. */
+export function problemText({ name, detail, errors, reasons }: Problem, instance: string): string {
+  const [status, title] = kinds[name]
+  return JSON.stringify({
+    type: `urn:civic-orchestrator:problem:${name}`,
+    title,
+    status,
+    detail,
+    instance,
+    errors,
+    reasons,
+  })
+}
+
+export function problemResponse(refusal: Problem, instance: string): Response {
+  return new Response(problemText(refusal, instance), {
+    status: statusOf(refusal.name),
+    headers: { 'content-type': 'application/problem+json', 'x-request-id': instance, ...refusal.headers },
+  })
+}

@@ -1,0 +1,127 @@
+/** `POST /receive`: the refusals of SPEC 2 in their order, then the receipt. Each step calls the next one once. */
+import type { Contracts, FieldError } from '../../contracts/contract.ts'
+import type { AcceptedRecord, Fault, Outcome, Receipt, RecordStore } from '../../contracts/record.ts'
+import { accept } from './accept.ts'
+import { headRefusal, readBody } from './body.ts'
+import { intake } from './intake.ts'
+import { type Problem, problem, retryAfter } from './problem.ts'
+import { presentedToken, type TokenCheck, wrongToken } from './token.ts'
+import type { Visit } from './visit.ts'
+
+/** Every request is answered within 10 s of its arrival (SPEC 2): the body has 8, storage what is left. */
+const bodyMs = 8_000
+const storeMs = 9_000
+const answerMs = 9_500
+
+/** Why nothing is taken at the moment. `reason` is the operator's own. */
+export type Closed = { readonly kind: 'paused'; readonly reason: string } | { readonly kind: 'draining' }
+
+export type ReceiveDeps = {
+  readonly contracts: Contracts
+  readonly store: RecordStore
+  readonly tokens: TokenCheck
+  /** Asked for each request; undefined when open. */
+  readonly closed: () => Closed | undefined
+  readonly maxBodyBytes: number
+  /** Requests between token and answer at one time. */
+  readonly maxInFlight: number
+}
+
+export type Stored = {
+  readonly record: AcceptedRecord
+  readonly receipt: Receipt
+  readonly warnings: readonly FieldError[]
+}
+export type Answer = { readonly stored: Stored } | { readonly refusal: Problem }
+
+/** `beforeBody` is called right before the first byte of the body is asked for: the place for `100 Continue`. */
+export type Receive = (request: Request, visit: Visit, beforeBody?: () => void) => Answer | Promise<Answer>
+
+export function receiver(deps: ReceiveDeps): Receive {
+  let inFlight = 0
+  return (request, visit, beforeBody) => {
+    const tokenSha256 = deps.tokens.match(presentedToken(request.headers))
+    if (tokenSha256 === undefined) return { refusal: wrongToken }
+    const shut = closedProblem(deps.closed()) ?? (inFlight >= deps.maxInFlight ? tooMany : undefined)
+    const refusal = shut ?? headRefusal(request.headers, deps.maxBodyBytes)
+    if (refusal) return { refusal }
+    inFlight++
+    beforeBody?.()
+    return take(deps, request, visit, tokenSha256).finally(() => {
+      inFlight--
+    })
+  }
+}
+
+async function take(deps: ReceiveDeps, request: Request, visit: Visit, tokenSha256: string): Promise<Answer> {
+  const body = await readBody(request, { maxBytes: deps.maxBodyBytes, withinMs: bodyMs })
+  if (!body.ok) return { refusal: body.refusal }
+  visit.bytes = body.bytes.length
+  const taken = intake(body.bytes)
+  if (!taken.ok)
+    return { refusal: problem('bad-json', taken.detail, taken.errors ? { errors: taken.errors } : {}) }
+  const accepted = accept(taken.value, taken.found, { tokenSha256, now: new Date() }, deps.contracts)
+  if (!accepted.ok) {
+    visit.violations = accepted.errors.length
+    return {
+      refusal: problem('bad-envelope', 'Change what `errors` names and post the envelope again.', accepted),
+    }
+  }
+  const { record, warnings } = accepted
+  visit.addon = record.addon
+  visit.association = record.association_slug
+  const outcome = await inTime(deps.store.put(record, visit.arrived + storeMs), visit.arrived + answerMs)
+  if (!outcome.ok) return { refusal: faults[outcome.fault] }
+  return { stored: { record, receipt: outcome.receipt, warnings } }
+}
+
+/** Storage keeps to its deadline by itself, except where the disk itself does not answer. */
+async function inTime(outcome: Promise<Outcome>, until: number): Promise<Outcome> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<Outcome>((resolve) => {
+    timer = setTimeout(resolve, Math.max(until - performance.now(), 0), { ok: false, fault: 'busy' })
+  })
+  try {
+    return await Promise.race([outcome, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function closedProblem(closed: Closed | undefined): Problem | undefined {
+  if (closed?.kind === 'paused') {
+    return problem(
+      'paused',
+      `The operator has paused this receiver: ${closed.reason}. Send again later.`,
+      retryAfter(60),
+    )
+  }
+  return (
+    closed && problem('draining', 'This receiver is about to stop or restart. Send again.', retryAfter(2))
+  )
+}
+
+const tooMany = problem('too-many-requests-in-flight', 'Send again in a moment.', retryAfter(1))
+
+const faults: Readonly<Record<Fault, Problem>> = {
+  full: problem(
+    'disk-full',
+    'Nothing was stored or changed. Send again when the operator has made room on the disk.',
+    retryAfter(60),
+  ),
+  busy: problem(
+    'storage-busy',
+    'It is not known to be stored. Send the same envelope again: it is stored once.',
+    retryAfter(2),
+  ),
+  io: problem(
+    'storage-failure',
+    'It is not known to be stored. Send the same envelope again: it is stored once.',
+    retryAfter(10),
+  ),
+  damaged: problem(
+    'records-refused',
+    'Nothing was stored. The records of this association have been altered or damaged and are left alone until the operator has looked at them.',
+    retryAfter(300),
+  ),
+}

@@ -1,0 +1,21 @@
+/** Who may post: whoever has the shared node token (SPEC 2, step 2). It proves the node, not the addon. */
+import { type Problem, problem } from './problem.ts'
+
+export type TokenCheck = {
+  /** The SHA-256 (hex) of the presented token when it is the current or the previous one. Takes the same time for all. */
+  match(presented: string): string | undefined
+}
+
+/** `X-Node-Token` is the contract; `Authorization: Bearer` counts only where that is absent. */
+export function presentedToken(headers: Headers): string {
+  const own = headers.get('x-node-token')
+  if (own !== null) return own
+  return /^bearer +(.*)$/i.exec(headers.get('authorization') ?? '')?.[1] ?? ''
+}
+
+/** The same answer for a missing and for a wrong token. */
+export const wrongToken: Problem = problem(
+  'wrong-token',
+  'Send the node token in the header X-Node-Token. It is the one in the configuration of this receiver.',
+  { headers: { 'www-authenticate': 'NodeToken realm="civic-orchestrator"' } },
+)

@@ -1,5 +1,5 @@
 /** The composition root, and the only file that knows the process: environment, signals, exit codes. */
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { contracts } from '../contracts/index.ts'
@@ -70,7 +70,8 @@ function configOrExit(): Config {
 
 function prepareDataDir({ dataDir, tokens }: Config): ReturnType<typeof developmentToken> | undefined {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o2750 })
+    // mkdir(2) ignores the set-group-id bit of its mode
+    if (mkdirSync(dataDir, { recursive: true })) chmodSync(dataDir, 0o2750)
     return tokens ? undefined : developmentToken(developmentTokenFile(dataDir))
   } catch (error) {
     console.error(`civic-orchestrator: DATA_DIR cannot be used (${(error as NodeJS.ErrnoException).code})`)

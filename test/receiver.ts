@@ -1,0 +1,94 @@
+/** A real receiver in a child process, for tests: its port, its output, its end. And envelopes to post to it. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export const token = 'test-token-'.padEnd(40, 't')
+
+export type Receiver = {
+  readonly url: string
+  readonly dataDir: string
+  readonly process: ChildProcess
+  /** Standard output and standard error so far. */
+  output(): string
+  post(envelope: unknown, headers?: Record<string, string>): Promise<Response>
+  /** Ends it with a signal and waits for its end; gives the exit code, or the signal's name. */
+  stop(signal?: NodeJS.Signals): Promise<number | string>
+}
+
+export function scratchDir(): string {
+  return mkdtempSync(join(tmpdir(), 'civic-'))
+}
+
+/** Starts it and waits until it listens. `command` replaces `node --import tsx src/main.ts`, for example to trace it. */
+export async function startReceiver(
+  env: Record<string, string> = {},
+  command: readonly string[] = [process.execPath, '--import', 'tsx', 'src/main.ts'],
+): Promise<Receiver> {
+  const dataDir = env.DATA_DIR ?? scratchDir()
+  const settings = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    NODE_TOKEN: token,
+    PORT: '0',
+    MIN_FREE_BYTES: '0',
+  }
+  const [program, ...args] = command as [string, ...string[]]
+  const child = spawn(program, args, {
+    env: { ...settings, DATA_DIR: dataDir, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  const port = await new Promise<number>((resolve, reject) => {
+    const gather = (chunk: Buffer): void => {
+      output += chunk
+      const found = /"port":(\d+),"msg":"listening"/.exec(output)
+      if (found) resolve(Number(found[1]))
+    }
+    child.stdout.on('data', gather)
+    child.stderr.on('data', gather)
+    child.once('exit', (code, signal) =>
+      reject(new Error(`the receiver ended (${code ?? signal}): ${output}`)),
+    )
+  })
+  const url = `http://127.0.0.1:${port}`
+  return {
+    url,
+    dataDir,
+    process: child,
+    output: () => output,
+    post: (envelope, headers = {}) =>
+      fetch(`${url}/receive`, {
+        method: 'POST',
+        headers: { 'x-node-token': token, ...headers },
+        body: typeof envelope === 'string' ? envelope : JSON.stringify(envelope),
+      }),
+    async stop(signal = 'SIGTERM') {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill(signal)
+        await once(child, 'exit')
+      }
+      return child.exitCode ?? (child.signalCode as string)
+    },
+  }
+}
+
+const common = {
+  contract_version: '1.0',
+  association_slug: 'heron-ridge',
+  association_channel_id: '118',
+  participant_id: 'SASE1-22c-at-5sb-8hm-54v',
+  submitted_at: '2026-06-15T14:32:00+00:00',
+  standing: 'participant',
+}
+
+export function vs01(changes: object = {}): Record<string, unknown> {
+  return { addon: 'vs01', ...common, fields: { ho_claimed_type: 'condominium' }, ...changes }
+}
+
+export function scn01(changes: object = {}): Record<string, unknown> {
+  const own = { pinned_scenario_ids: ['DSC-01-S03'], narrative: 'x', vs_snapshot: {}, dsc_snapshot: {} }
+  return { addon: 'scn01', ...common, ...own, ...changes }
+}

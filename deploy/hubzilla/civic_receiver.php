@@ -330,10 +330,11 @@ final class CivicReceiver
     {
         $envelope = (array) $envelope;
         if (is_int($envelope['association_channel_id'] ?? null)) $envelope['association_channel_id'] = (string) $envelope['association_channel_id'];
-        foreach (['fields', 'vs_snapshot', 'dsc_snapshot'] as $map) {
-            if (($envelope[$map] ?? null) === []) $envelope[$map] = new stdClass();
+        $scenarios = ($envelope['addon'] ?? null) === 'scn01';
+        foreach ($scenarios ? ['vs_snapshot', 'dsc_snapshot'] : ['fields'] as $map) {
+            if (($envelope[$map] ?? null) === []) $envelope[$map] = new stdClass(); // PHP's empty map
         }
-        $pins = $envelope['pinned_scenario_ids'] ?? null;
+        $pins = $scenarios ? $envelope['pinned_scenario_ids'] ?? null : null;
         $pins = $pins instanceof stdClass ? (array) $pins : $pins;
         if (is_array($pins) && !preg_grep('/^(0|[1-9][0-9]*)$/D', array_map('strval', array_keys($pins)), PREG_GREP_INVERT)) {
             // array_unique and array_filter leave gaps, and a list with gaps is printed as an object.

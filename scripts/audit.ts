@@ -1,8 +1,23 @@
 /** `npm run audit -- <command>`: the auditor's tool (deploy/AUDITORS.md). */
 import { run } from '../src/audit/cli.ts'
 import { processIo } from '../src/audit/io.ts'
+import { judgeArgument, serveJudges } from '../src/audit/verify/judges.ts'
 
-// `audit list | head` closes the pipe early; that is no failure
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2))
+const [program, ...args] = process.argv.slice(1)
 
-process.exitCode = await run(process.argv.slice(2), processIo(process.stdout, process.stderr))
+if (args[0] === judgeArgument) serveJudges()
+else audit()
+
+function audit(): void {
+  // `audit list | head` closes the pipe early; that is no failure
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2))
+  run(args, processIo(process.stdout, process.stderr, program)).then(
+    (exit) => {
+      process.exitCode = exit
+    },
+    (error: unknown) => {
+      console.error(error)
+      process.exitCode = 2
+    },
+  )
+}

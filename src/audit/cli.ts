@@ -1,9 +1,23 @@
 /** The auditor's tool: one command, its options, an exit status. Read-only, takes no lock. */
+import { exportCsv } from './export.ts'
 import { g1 } from './g1/command.ts'
+import { heads } from './heads.ts'
 import { CannotRun, type Command, type Exit, type Io } from './io.ts'
+import { list } from './list.ts'
 import { plain } from './plain.ts'
+import { show } from './show.ts'
+import { snapshot } from './snapshot.ts'
+import { verify } from './verify/command.ts'
 
-const commands = new Map<string, Command>([['g1', g1]])
+const commands = new Map<string, Command>([
+  ['verify', verify],
+  ['heads', heads],
+  ['list', list],
+  ['show', show],
+  ['snapshot', snapshot],
+  ['export', exportCsv],
+  ['g1', g1],
+])
 
 const usage = (): string => `npm run audit -- <command> [--data DIR] [--json] [--help]
 

@@ -13,6 +13,8 @@ export type Io = {
   readonly columns: number
   /** Whether stderr is a terminal: a progress line is wanted. */
   readonly watched: boolean
+  /** The file of this program, to be run again for more than one core; undefined: not to be. */
+  readonly program?: string | undefined
 }
 
 export type Command = {
@@ -28,7 +30,7 @@ export class CannotRun extends Error {
 
 type Terminal = Writable & { isTTY?: boolean; columns?: number }
 
-export function processIo(stdout: Terminal, stderr: Terminal): Io {
+export function processIo(stdout: Terminal, stderr: Terminal, program: string | undefined): Io {
   return {
     out: async (text) => {
       if (!stdout.write(text)) await once(stdout, 'drain')
@@ -36,5 +38,6 @@ export function processIo(stdout: Terminal, stderr: Terminal): Io {
     err: (text) => void stderr.write(text),
     columns: Math.max(60, stdout.columns ?? 100),
     watched: stderr.isTTY === true,
+    program,
   }
 }

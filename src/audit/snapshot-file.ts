@@ -66,3 +66,14 @@ export async function* recordLines({ file, end }: Snapshot): AsyncGenerator<Buff
     yield* batch
   }
 }
+
+/** The last record of a snapshot, found from the end; undefined when there is none. */
+export async function lastLine({ file, end }: Snapshot): Promise<Buffer | undefined> {
+  for (let size = 64 * 1024; ; size *= 4) {
+    const from = Math.max(0, end - size)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(end - from), 0, end - from, from)
+    const feed = buffer.subarray(0, bytesRead).lastIndexOf(10)
+    if (feed !== -1) return buffer.subarray(feed + 1, bytesRead)
+    if (from === 0) return undefined
+  }
+}

@@ -5,7 +5,7 @@ import { CannotRun, type Command, type Exit, type Io } from '../io.ts'
 import { dataDirectory, type Parsed, parse, slugArgument } from '../options.ts'
 import { aligned, counted, type Printer, printer } from '../print.ts'
 import { type Progress, progressOn } from '../progress.ts'
-import { eachRecord, objectOf, slugsOf, textMember } from '../read.ts'
+import { eachRecord, objectOf, slugsOf, stop, textMember } from '../read.ts'
 import { type Chain, openChain } from './chain.ts'
 import { contentDigest } from './digest.ts'
 import { duplicates } from './duplicates.ts'
@@ -90,9 +90,12 @@ async function eachSubject(options: Parsed, see: (subject: Subject) => Promise<v
   const sequence = options.number('sequence', 1)
   for (const slug of slugs) {
     await eachRecord(root, slug, async ({ number, value }) => {
-      if (!value || (sequence !== undefined && number !== sequence)) return
-      if (participant !== undefined && textMember(value, 'participant_id') !== participant) return
-      await see({ place: `scn01/${slug}, record ${number}`, record: value, detailed: named !== undefined })
+      const isMeant =
+        (sequence === undefined || number === sequence) &&
+        (participant === undefined || textMember(value, 'participant_id') === participant)
+      const place = `scn01/${slug}, record ${number}`
+      if (value && isMeant) await see({ place, record: value, detailed: named !== undefined })
+      return number === sequence ? stop : undefined
     })
   }
 }

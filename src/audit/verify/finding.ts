@@ -1,0 +1,16 @@
+/** What `verify` says: a finding is something that should not be; a note is something worth knowing that may be. */
+export type Finding = {
+  readonly level: 'finding' | 'note'
+  /** A stable word for programs. */
+  readonly kind: string
+  /** Below the data directory. */
+  readonly path: string
+  /** The record's sequence, where one is meant. */
+  readonly record?: number
+  /** Its line in the file, for `sed -n`. */
+  readonly line?: number
+  readonly what: string
+  readonly meaning: string
+}
+
+export type Report = (finding: Finding) => void

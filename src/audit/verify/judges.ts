@@ -1,0 +1,103 @@
+/**
+ * Processes that judge contents while this one follows the chain. Each runs the program's own file again, which is
+ * scripts/audit.ts in a checkout and one bundled file in a release, so no second file has to be found. (Threads would
+ * not do: tsx does not reach into them on Node 20.)
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { judgeStretch, type LineComplaints, type Stretch } from './content-range.ts'
+
+export type Judges = AsyncDisposable & { judge(stretch: Stretch): Promise<LineComplaints> }
+
+/** The first argument of a program that is to answer stretches. */
+export const judgeArgument = '--judge-stretches'
+
+type Waiting = {
+  readonly stretch: Stretch
+  resolve(found: LineComplaints): void
+  reject(error: unknown): void
+}
+type Answer = { readonly found: LineComplaints } | { readonly error: string }
+
+/** Less than this is judged before another process has started. */
+const worthwhileBytes = 48 * 1024 * 1024
+
+/** `program`: the file to run; undefined keeps everything in this process. */
+export function startJudges(program: string | undefined, bytes: number): Judges {
+  const processes = availableParallelism()
+  if (program === undefined || processes < 2 || bytes < worthwhileBytes) {
+    return { judge: judgeStretch, [Symbol.asyncDispose]: async () => {} }
+  }
+  return new Bench(program, processes)
+}
+
+class Bench implements Judges {
+  readonly #program: string
+  readonly #most: number
+  readonly #queue: Waiting[] = []
+  readonly #idle: ChildProcess[] = []
+  readonly #busy = new Map<ChildProcess, Waiting>()
+  readonly #all: ChildProcess[] = []
+  #failure: Error | undefined
+
+  constructor(program: string, most: number) {
+    this.#program = program
+    this.#most = most
+  }
+
+  judge(stretch: Stretch): Promise<LineComplaints> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ stretch, resolve, reject })
+      this.#next()
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#all) child.kill()
+  }
+
+  #next(): void {
+    if (this.#failure) this.#fail(this.#failure)
+    if (this.#queue.length === 0) return
+    const child = this.#idle.pop() ?? (this.#all.length < this.#most ? this.#start() : undefined)
+    if (!child) return
+    const waiting = this.#queue.shift() as Waiting
+    this.#busy.set(child, waiting)
+    child.send(waiting.stretch)
+  }
+
+  #start(): ChildProcess {
+    const child = fork(this.#program, [judgeArgument])
+    this.#all.push(child)
+    child.on('error', (error) => this.#fail(error))
+    child.on('exit', () => this.#fail(new Error('a process that judges contents ended too early')))
+    child.on('message', (answer: Answer) => this.#answered(child, answer))
+    return child
+  }
+
+  #answered(child: ChildProcess, answer: Answer): void {
+    const waiting = this.#busy.get(child)
+    this.#busy.delete(child)
+    this.#idle.push(child)
+    if ('error' in answer) waiting?.reject(new Error(answer.error))
+    else waiting?.resolve(answer.found)
+    this.#next()
+  }
+
+  #fail(error: Error): void {
+    this.#failure = error
+    for (const waiting of [...this.#busy.values(), ...this.#queue.splice(0)]) waiting.reject(error)
+    this.#busy.clear()
+  }
+}
+
+/** In such a process: answers stretches until the one that started it is gone. */
+export function serveJudges(): void {
+  process.on('disconnect', () => process.exit(0))
+  process.on('message', (stretch: Stretch) => {
+    judgeStretch(stretch).then(
+      (found) => process.send?.({ found } satisfies Answer),
+      (error: unknown) => process.send?.({ error: (error as Error).message } satisfies Answer),
+    )
+  })
+}

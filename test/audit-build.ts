@@ -1,0 +1,133 @@
+/** Data directories for the auditor's tests, made with the receiver's own writing of lines, and damaged by hand. */
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { JsonObject } from '../contracts/contract.ts'
+import { contracts } from '../contracts/index.ts'
+import { run } from '../src/audit/cli.ts'
+import { accept } from '../src/http/accept.ts'
+import { assemble, draftOf } from '../src/storage/batch.ts'
+import { headOf, headText } from '../src/storage/head-file.ts'
+import { emptyPosition } from '../src/storage/records-file.ts'
+
+export const slug = 'plum-grove-21'
+
+export function temporaryDirectory(): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), 'audit-'))
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+export const envelope: JsonObject = {
+  addon: 'scn01',
+  contract_version: '1.0',
+  association_slug: slug,
+  association_channel_id: '9',
+  participant_id: '22c@5sb-8hm-54v',
+  submitted_at: '2026-07-02T06:30:00Z',
+  standing: 'participant',
+  pinned_scenario_ids: ['DSC-10-S02'],
+  narrative: 'x',
+  vs_snapshot: { ho_claimed_source: '["management_company","closing_documents"]' },
+  dsc_snapshot: {},
+}
+
+/** Envelope number `index`: each is different, some of them with a hash. */
+export const numbered = (index: number): JsonObject => ({
+  ...envelope,
+  narrative: `Submission ${index}. ${'The portal showed “no payment method”. '.repeat(12)}`,
+  g1_tx_hash: index % 2 === 0 ? index.toString(16).padStart(64, '0') : null,
+})
+
+/** The lines of records, chained, and the head after them. */
+export function lines(envelopes: readonly JsonObject[]): { text: string; head: string } {
+  const drafts = envelopes.map((sent) => {
+    const accepted = accept(sent, [], { tokenSha256: 'ab'.repeat(32), now: new Date() }, contracts)
+    if (!accepted.ok) throw new Error(JSON.stringify(accepted.errors))
+    return draftOf(accepted.record)
+  })
+  const { bytes, next } = assemble(emptyPosition, true, drafts, '2026-07-02T06:30:01.000Z')
+  return { text: bytes.toString('utf8'), head: headText(headOf(next)) }
+}
+
+export type Association = { readonly directory: string; readonly records: string; readonly head: string }
+
+export function association(root: string, name = slug): Association {
+  const directory = join(root, 'scn01', name)
+  return { directory, records: join(directory, 'records.json'), head: join(directory, '.records.head.json') }
+}
+
+/** Writes an association of `count` records with the modes of the receiver. */
+export function build(root: string, count: number): Association {
+  const made = association(root)
+  const { text, head } = lines(Array.from({ length: count }, (_, index) => numbered(index + 1)))
+  makeDirectory(join(root, 'scn01'))
+  makeDirectory(made.directory)
+  writeFileSync(made.records, text, { mode: 0o640 })
+  writeFileSync(made.head, head, { mode: 0o640 })
+  return made
+}
+
+export function makeDirectory(path: string): void {
+  mkdirSync(path)
+  chmodSync(path, 0o2750)
+}
+
+export type Told = {
+  readonly type: string
+  readonly kind?: string
+  readonly path?: string
+  readonly record?: number
+  readonly line?: number
+  readonly what?: string
+  readonly [more: string]: unknown
+}
+
+export type Result = { readonly exit: number; readonly out: string; readonly err: string }
+
+export async function audit(...args: readonly string[]): Promise<Result> {
+  const chunks: Buffer[] = []
+  let err = ''
+  const io = {
+    out: async (text: string | Uint8Array) => void chunks.push(Buffer.from(text as Uint8Array)),
+    err: (text: string) => {
+      err += text
+    },
+    columns: 100,
+    watched: false,
+  }
+  const exit = await run(args, io)
+  return { exit, out: Buffer.concat(chunks).toString('utf8'), err }
+}
+
+/** `verify --json`, its findings without the notes, as `kind record` or `kind line`. */
+export async function verify(
+  root: string,
+  ...more: readonly string[]
+): Promise<{ exit: number; told: Told[]; found: string[] }> {
+  const { exit, out, err } = await audit('verify', '--data', root, '--json', ...more)
+  if (exit === 2) throw new Error(err)
+  const told = out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Told)
+  const findings = told.filter(({ type }) => type === 'finding')
+  return {
+    exit,
+    told,
+    found: findings.map(
+      ({ kind, record, line }) => `${kind} ${record === undefined ? `line ${line}` : record}`,
+    ),
+  }
+}
+
+/** The lines of a records file, without commas; line 0 is the first record. */
+export function recordsOf(file: string): string[] {
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .slice(1, -2)
+    .map((line) => line.replace(/,$/, ''))
+}
+
+export function writeRecords(file: string, records: readonly string[]): void {
+  writeFileSync(file, `[\n${records.join(',\n')}\n]\n`)
+}

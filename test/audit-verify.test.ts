@@ -1,0 +1,331 @@
+/** What `verify` says of a records file that somebody changed: every kind of alteration is found and named. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import {
+  audit,
+  build,
+  lines,
+  numbered,
+  recordsOf,
+  slug,
+  temporaryDirectory,
+  verify,
+  writeRecords,
+} from './audit-build.ts'
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+type Change = (records: string[], file: string) => string[]
+
+/** Each change is made to a file of 200 records; `expected` is what both ways of verifying must find, and nothing else. */
+const changes: Record<string, { change: Change; expected: string[]; chain?: string[] }> = {
+  'a bit flipped in a narrative': {
+    change: (records) => records.with(99, records[99]!.replace('Submission 100', 'Submission 101')),
+    expected: ['altered 100'],
+  },
+  'a bit flipped in the first record': {
+    change: (records) => records.with(0, records[0]!.replace('portal', 'Portal')),
+    expected: ['altered 1'],
+  },
+  'a bit flipped in the last record': {
+    change: (records) => records.with(199, records[199]!.replace('portal', 'Portal')),
+    expected: ['altered 200'],
+  },
+  'a bit flipped in two neighbours': {
+    change: (records) =>
+      records
+        .with(49, records[49]!.replace('portal', 'Portal'))
+        .with(50, records[50]!.replace('portal', 'Portal')),
+    expected: ['altered 50', 'altered 51'],
+  },
+  'the time of receipt changed': {
+    change: (records) => records.with(99, records[99]!.replace('06:30:01.000Z', '06:30:02.000Z')),
+    expected: ['altered 100'],
+  },
+  'the id in a receipt changed': {
+    change: (records) =>
+      records.with(99, records[99]!.replace(/"id":"./, '"id":"_').replace('"id":"_', '"id":"0')),
+    expected: ['altered 100'],
+  },
+  'the previous hash in a receipt changed': {
+    change: (records) =>
+      records.with(
+        99,
+        records[99]!.replace(/"previous_sha256":"\w{64}/, `"previous_sha256":"${'1'.repeat(64)}`),
+      ),
+    expected: ['altered 100'],
+  },
+  'the sequence in a receipt changed': {
+    change: (records) => records.with(99, records[99]!.replace('"sequence":100', '"sequence":900')),
+    expected: ['altered 100'],
+  },
+  'a record removed': { change: (records) => records.toSpliced(99, 1), expected: ['missing 100'] },
+  'ten records removed': { change: (records) => records.toSpliced(99, 10), expected: ['missing 100'] },
+  'the first record removed': { change: (records) => records.slice(1), expected: ['missing 1'] },
+  'two records removed in two places': {
+    change: (records) => records.toSpliced(149, 1).toSpliced(49, 1),
+    expected: ['missing 50', 'missing 150'],
+  },
+  'two neighbours swapped': {
+    change: (records) => records.with(99, records[100]!).with(100, records[99]!),
+    expected: ['moved 101'],
+  },
+  'the last two swapped': {
+    change: (records) => records.with(198, records[199]!).with(199, records[198]!),
+    expected: ['moved 200', 'shortened 200'],
+  },
+  'two distant records swapped': {
+    change: (records) => records.with(49, records[149]!).with(149, records[49]!),
+    expected: ['moved 150', 'moved 50'],
+  },
+  'a block of records moved': {
+    change: (records) => [
+      ...records.slice(0, 50),
+      ...records.slice(100, 150),
+      ...records.slice(50, 100),
+      ...records.slice(150),
+    ],
+    expected: ['moved 51'],
+  },
+  'a copy of a record inserted': {
+    change: (records) => records.toSpliced(149, 0, records[9]!),
+    expected: ['inserted 10'],
+  },
+  'a record inserted that claims a place of its own': {
+    change: (records) => {
+      const forged = lines([numbered(1_000)]).text.split('\n')[1]!
+      const receipt = `"sequence":100,"received_at":"2026-07-02T06:30:01.000Z","previous_sha256":"${sha256(records[98]!)}"`
+      return records.toSpliced(99, 0, forged.replace(/"sequence":1,.*"previous_sha256":"0+"/, receipt))
+    },
+    expected: ['inserted 100'],
+  },
+  'a line inserted that is no record': {
+    change: (records) => records.toSpliced(99, 0, '{"note":"hello"}'),
+    expected: ['unreadable line 101'],
+  },
+  'a receipt cut off': {
+    change: (records) => records.with(99, records[99]!.replace(/,"receipt".*/, '}')),
+    expected: ['unreadable line 101'],
+  },
+  'records cut off the end, the closing restored': {
+    change: (records) => records.slice(0, 190),
+    expected: ['shortened 200'],
+  },
+  'the last record cut off, the closing restored': {
+    change: (records) => records.slice(0, 199),
+    expected: ['shortened 200'],
+  },
+  'a record replaced and the chain made anew behind it': {
+    change: (records) =>
+      rechained(records.with(99, records[99]!.replace('Submission 100', 'Submission 777')), 99),
+    expected: ['altered 100', 'rewritten 200'],
+    chain: ['rewritten 200'],
+  },
+}
+
+/** The chain from `from` on made anew, as somebody does who knows the format; the ids are left alone. */
+function rechained(records: readonly string[], from: number): string[] {
+  const made = [...records]
+  for (let index = from + 1; index < made.length; index++) {
+    made[index] = made[index]!.replace(
+      /"previous_sha256":"\w{64}/,
+      `"previous_sha256":"${sha256(made[index - 1]!)}`,
+    )
+  }
+  return made
+}
+
+for (const [name, { change, expected, chain = expected }] of Object.entries(changes)) {
+  test(`verify names it: ${name}`, async () => {
+    using root = temporaryDirectory()
+    const { records } = build(root.path, 200)
+    writeRecords(records, change(recordsOf(records), records))
+    assert.deepEqual((await verify(root.path)).found, expected)
+    assert.deepEqual((await verify(root.path, '--chain')).found, chain)
+    assert.equal((await verify(root.path)).exit, 1)
+  })
+}
+
+/** Changes that leave no list of lines behind. */
+const edits: Record<string, { edit: (file: string) => void; expected: RegExp }> = {
+  'cut in the middle of a record': { edit: (file) => truncateSync(file, 100_000), expected: /^open end/ },
+  'cut in the middle of the closing': {
+    edit: (file) => truncateSync(file, readFileSync(file).length - 1),
+    expected: /^open end/,
+  },
+  emptied: { edit: (file) => truncateSync(file, 0), expected: /^shortened/ },
+  removed: { edit: (file) => rmSync(file), expected: /^shortened/ },
+  'without its opening bracket': {
+    edit: (file) => rewrite(file, (text) => text.slice(2)),
+    expected: /^opening/,
+  },
+  'with a comma missing': {
+    edit: (file) => rewrite(file, (text) => text.replace('"}},\n', '"}}\n')),
+    expected: /^separator/,
+  },
+  'with a comma before the closing': {
+    edit: (file) => rewrite(file, (text) => text.replace('"}}\n]', '"}},\n]')),
+    expected: /^separator/,
+  },
+  'with something behind the closing': {
+    edit: (file) => rewrite(file, (text) => `${text}{"more":1}\n`),
+    expected: /^open end|unreadable/,
+  },
+  'with the line ends of another system': {
+    edit: (file) => rewrite(file, (text) => text.replaceAll('\n', '\r\n')),
+    expected: /unreadable|open end/,
+  },
+  'printed anew by a JSON tool': {
+    edit: (file) => rewrite(file, (text) => `${JSON.stringify(JSON.parse(text), null, 2)}\n`),
+    expected: /unreadable|open end/,
+  },
+  'overwritten with zeros in the middle': {
+    edit: (file) =>
+      rewrite(file, (text) => `${text.slice(0, 90_000)}${'\0'.repeat(4096)}${text.slice(94_096)}`),
+    expected: /unreadable|altered/,
+  },
+}
+
+function rewrite(file: string, change: (text: string) => string): void {
+  writeFileSync(file, change(readFileSync(file, 'utf8')))
+}
+
+for (const [name, { edit, expected }] of Object.entries(edits)) {
+  test(`verify names a file ${name}`, async () => {
+    using root = temporaryDirectory()
+    const { records } = build(root.path, 200)
+    edit(records)
+    for (const more of [[], ['--chain']]) {
+      const { exit, found } = await verify(root.path, ...more)
+      assert.equal(exit, 1)
+      assert.ok(
+        found.some((each) => expected.test(each)),
+        found.join(),
+      )
+    }
+  })
+}
+
+test('verify finds nothing in a whole file, and says what it did not compare with', async () => {
+  using root = temporaryDirectory()
+  build(root.path, 200)
+  const { exit, told } = await verify(root.path)
+  assert.equal(exit, 0)
+  assert.deepEqual(
+    told.filter(({ type }) => type !== 'summary'),
+    [],
+  )
+  assert.match(
+    (await audit('verify', '--data', root.path)).out,
+    /a rewritten or shortened file would not be seen/,
+  )
+})
+
+test('any single changed byte of a file with a head is found', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 4)
+  const whole = readFileSync(records)
+  for (let at = 0; at < whole.length; at += 3) {
+    for (const flip of [0x01, 0x80]) {
+      const changed = Buffer.from(whole)
+      changed[at] = changed[at]! ^ flip
+      writeFileSync(records, changed)
+      const { exit } = await verify(root.path)
+      assert.equal(exit, 1, `byte ${at} with ${flip}`)
+    }
+  }
+})
+
+test('a file shortened together with its head file is found by a receipt that was kept, and by nothing else', async () => {
+  using root = temporaryDirectory()
+  const { records, head } = build(root.path, 20)
+  const kept = `${slug}:20:${sha256(recordsOf(records)[19]!)}`
+  const shorter = lines(Array.from({ length: 12 }, (_, index) => numbered(index + 1)))
+  writeFileSync(records, shorter.text)
+  writeFileSync(head, shorter.head)
+  assert.equal((await verify(root.path)).exit, 0)
+  assert.deepEqual((await verify(root.path, '--expect', kept)).found, ['shortened 20'])
+})
+
+test('a file rewritten together with its head file is found by heads of before', async () => {
+  using root = temporaryDirectory()
+  const { records, head } = build(root.path, 20)
+  const heads = join(root.path, '..', `heads-${process.pid}.txt`)
+  writeFileSync(heads, `# of Tuesday\n${(await audit('heads', '--data', root.path)).out}`)
+  assert.equal((await verify(root.path, '--heads', heads)).exit, 0)
+  const other = lines(Array.from({ length: 25 }, (_, index) => numbered(index === 3 ? 999 : index + 1)))
+  writeFileSync(records, other.text)
+  writeFileSync(head, other.head)
+  assert.equal((await verify(root.path)).exit, 0)
+  assert.deepEqual((await verify(root.path, '--heads', heads)).found, ['rewritten 20'])
+  rmSync(heads)
+})
+
+test('receipts may be the answers of the receiver, one a line; those for other addons are passed over', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 5)
+  const file = join(root.path, '..', `receipts-${process.pid}.txt`)
+  const answer = (sequence: number, record_sha256: string): string =>
+    JSON.stringify({ status: 'stored', addon: 'scn01', association_slug: slug, sequence, record_sha256 })
+  const lineHash = sha256(recordsOf(records)[2]!)
+  writeFileSync(
+    file,
+    [
+      answer(3, lineHash),
+      JSON.stringify({ addon: 'vs01', association_slug: slug }),
+      '',
+      answer(4, lineHash),
+    ].join('\n'),
+  )
+  assert.deepEqual((await verify(root.path, '--receipts', file)).found, ['rewritten 4'])
+  writeFileSync(file, 'not a receipt')
+  assert.equal((await audit('verify', '--data', root.path, '--receipts', file)).exit, 2)
+  rmSync(file)
+})
+
+test('an association that receipts speak of and that is gone is found', async () => {
+  using root = temporaryDirectory()
+  build(root.path, 5)
+  const { found } = await verify(root.path, '--expect', `heron-ridge:7:${'a'.repeat(64)}`)
+  assert.deepEqual(found, ['shortened 7'])
+})
+
+test('a whole record that breaks the contract, or stands under another slug, is found though its chain is whole', async () => {
+  using root = temporaryDirectory()
+  const { records, head } = build(root.path, 3)
+  const other = lines([numbered(1), { ...numbered(2), association_slug: 'elsewhere' }, numbered(3)])
+  writeFileSync(records, other.text)
+  writeFileSync(head, other.head)
+  const { found, told } = await verify(root.path)
+  assert.deepEqual(found, ['contract 2'])
+  assert.match(told[0]!.what!, /association_slug/)
+  assert.deepEqual((await verify(root.path, '--chain')).found, [])
+})
+
+test('the same envelope stored twice is found', async () => {
+  using root = temporaryDirectory()
+  const { records, head } = build(root.path, 3)
+  const twice = lines([numbered(1), numbered(2), numbered(1)])
+  writeFileSync(records, twice.text)
+  writeFileSync(head, twice.head)
+  assert.deepEqual((await verify(root.path)).found, ['same id 3'])
+})
+
+test('a torn head file says nothing, as for the receiver', async () => {
+  using root = temporaryDirectory()
+  const { head } = build(root.path, 3)
+  writeFileSync(head, readFileSync(head, 'utf8').replace('"count":3', '"count":9'))
+  assert.equal((await verify(root.path)).exit, 0)
+})
+
+test('heads prints no line for a file that is not whole', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 20)
+  assert.match((await audit('heads', '--data', root.path)).out, new RegExp(`^${slug}:20:[0-9a-f]{64}\n$`))
+  writeRecords(records, recordsOf(records).toSpliced(9, 1))
+  const { exit, out } = await audit('heads', '--data', root.path)
+  assert.deepEqual([exit, out], [1, ''])
+})

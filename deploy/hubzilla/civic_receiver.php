@@ -290,7 +290,8 @@ final class CivicReceiver
         if (!is_writable($this->spool)) return "$this->spool is not writable by this user";
         $real = realpath($this->spool) . '/';
         foreach ([$_SERVER['DOCUMENT_ROOT'] ?? '', function_exists('appdirpath') ? appdirpath() : ''] as $web) {
-            if ($web !== '' && str_starts_with($real, rtrim((string) realpath($web), '/') . '/')) return "$this->spool is inside the web root";
+            $web = $web === '' ? false : realpath($web);
+            if ($web !== false && str_starts_with($real, rtrim($web, '/') . '/')) return "$this->spool is inside the web root";
         }
         if (((int) fileperms($this->spool) & 0077) !== 0 && !@chmod($this->spool, 0700)) return "$this->spool can be read by others";
         return '';

@@ -1,0 +1,78 @@
+/** What is in a release, and its bytes. */
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { bundle } from './bundle.ts'
+import { billOfMaterials, componentsOf, licencesText } from './components.ts'
+import { Refusal, type Source, withSource } from './source.ts'
+import { type Entry, tarGz } from './tar.ts'
+
+const largest = 1024 * 1024
+/** Taken as they are in the commit. `data/` is none of them. */
+const asCommitted = ['LICENSE', 'CHANGELOG.md', 'README.md', 'contracts', 'deploy']
+/** Of contracts/: the TypeScript is in the bundles. */
+const leftOut = /\.ts$/
+
+export type Release = {
+  readonly name: string
+  readonly version: string
+  readonly commit: string
+  readonly bytes: Buffer
+  readonly sha256: string
+}
+
+/** One directory `civic-orchestrator-<version>/` with everything that a host needs besides Node. */
+export function releaseArchive(options: { commit: string; version?: string | undefined }): Promise<Release> {
+  return withSource(options.commit, async (committed) => {
+    const source = { ...committed, version: options.version ?? committed.version }
+    if (!/^\d+\.\d+\.\d+(-[0-9a-z.-]{1,40})?$/.test(source.version))
+      throw new Refusal('a version has the form 1.2.3 or 1.2.3-name')
+    const { commit, version, date } = source
+    const root = `civic-orchestrator-${version}`
+    const entries = await entriesOf(source)
+    const bytes = tarGz(
+      entries.map((entry) => ({ ...entry, path: `${root}/${entry.path}` })),
+      date,
+    )
+    if (bytes.length > largest)
+      throw new Refusal(`the archive has ${bytes.length} bytes; at most ${largest} are meant`)
+    return { name: `${root}.tar.gz`, version, commit, bytes, sha256: sha256(bytes) }
+  })
+}
+
+async function entriesOf(source: Source): Promise<Entry[]> {
+  const { files, packages } = await bundle(source)
+  const components = componentsOf(source, packages)
+  const text = (path: string, content: string): Entry => ({
+    path,
+    bytes: Buffer.from(content),
+    executable: false,
+  })
+  const entries = [
+    ...files,
+    ...asCommitted.flatMap((path) => committedFiles(source.directory, path)),
+    text('VERSION', `${source.version} ${source.commit}\n`),
+    text('LICENSES-BUNDLED.txt', licencesText(components)),
+    text('sbom.cdx.json', billOfMaterials(source, components)),
+  ]
+  return [...entries, text('SHA256SUMS', sumsOf(entries))]
+}
+
+function committedFiles(directory: string, path: string): Entry[] {
+  const found = statSync(join(directory, path), { throwIfNoEntry: false })
+  if (!found) return []
+  if (found.isDirectory())
+    return readdirSync(join(directory, path)).flatMap((name) => committedFiles(directory, `${path}/${name}`))
+  if (leftOut.test(path)) return []
+  return [{ path, bytes: readFileSync(join(directory, path)), executable: (found.mode & 0o100) !== 0 }]
+}
+
+/** For `sha256sum --check --strict`. */
+function sumsOf(entries: readonly Entry[]): string {
+  const lines = entries.map(({ path, bytes }) => `${sha256(bytes)}  ${path}\n`)
+  return lines.sort((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1)).join('')
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}

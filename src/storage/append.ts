@@ -134,7 +134,7 @@ export class AppendLog {
 
   /** The lock and the open, verified file: those that are held, or new ones. */
   async #hold(deadline: number): Promise<Holding> {
-    if (this.#holding?.lock.held()) return this.#holding
+    if (this.#holding?.lock.held() && this.#file.isAsLeft()) return this.#holding
     await this.#release()
     await makeDirectories(this.#directories)
     if (!this.#file.isKnown) await this.#file.preload()
@@ -155,7 +155,7 @@ export class AppendLog {
     const holding = this.#holding
     if (!holding) return
     this.#holding = undefined
-    await this.#file.close(holding.lock.held())
+    await this.#file.close()
     await holding.lock.release()
   }
 

@@ -31,6 +31,9 @@ type Stamp = { readonly ino: bigint; readonly size: bigint; readonly ctime: bigi
 const stampOf = (stat: BigIntStats): Stamp => ({ ino: stat.ino, size: stat.size, ctime: stat.ctimeNs })
 const isSame = (a: Stamp, b: Stamp): boolean => a.ino === b.ino && a.size === b.size && a.ctime === b.ctime
 
+/** In place of a time of change: seen without the lock, so its last records may yet be taken back. */
+const unlocked = 0n
+
 const openOrMake = constants.O_RDWR | constants.O_CREAT
 
 export class AssociationFile {
@@ -64,15 +67,17 @@ export class AssociationFile {
 
   /**
    * Reads what is there without the lock, so that a long file keeps nobody waiting. Bytes before the closing never
-   * change, so what verifies here stays true; the end is looked at again by `open`.
+   * change, so what verifies here stays true; the end is looked at again by `open`. What does not agree with the head file
+   * (read first, so that it cannot speak of what is appended meanwhile) is left to `open`, which judges it.
    */
   async preload(): Promise<void> {
+    const head = await readHead(this.#headPath)
     const file = await open(this.#path, 'r').catch(absent)
     if (!file) return
     try {
       const stat = await file.stat({ bigint: true })
-      await this.#readFromStart(file, Number(stat.size) - closing.length, await readHead(this.#headPath))
-      this.#seen = { ino: stat.ino, size: BigInt(this.#position.end), ctime: 0n }
+      if (!(await this.#readFromStart(file, Number(stat.size) - closing.length, head))) this.#forget()
+      else this.#seen = { ino: stat.ino, size: BigInt(this.#position.end), ctime: unlocked }
     } finally {
       await file.close()
     }
@@ -88,17 +93,20 @@ export class AssociationFile {
       else await this.#create(head)
       this.#head = await open(this.#headPath, openOrMake, fileMode)
     } catch (error) {
-      await this.close(false)
+      await this.close()
       throw error
     }
   }
 
-  /** `isHeld`: whether the lock still is, so that the file is not taken for known after others wrote to it. */
-  async close(isHeld: boolean): Promise<void> {
+  /** Whether the open file is as this process found or left it: somebody with an editor asks for no lock. */
+  isAsLeft(): boolean {
+    return this.#seen !== undefined && isSame(this.#seen, this.#stampNow())
+  }
+
+  async close(): Promise<void> {
     const [file, head] = [this.#file, this.#head]
     this.#file = undefined
     this.#head = undefined
-    if (file && this.#seen && isHeld) this.#seen = stampOf(fstatSync(file.fd, { bigint: true }))
     await Promise.all([file?.close(), head?.close()])
   }
 
@@ -120,7 +128,8 @@ export class AssociationFile {
 
   /**
    * Appends a batch: one write over the closing, then fdatasync. `isHeld` is asked right before the write and after the
-   * fdatasync. When it says no, undefined is returned and the next opening finds out what became of the batch.
+   * fdatasync. When it says no, or the file is not as it was left, undefined is returned and the next opening finds out
+   * what became of the file and the batch.
    */
   async append(
     drafts: readonly Draft[],
@@ -130,7 +139,7 @@ export class AssociationFile {
     const from = this.#position
     const isEmpty = this.#seen?.size === 0n
     const batch = assemble(from, isEmpty, drafts, receivedAt)
-    if (!isHeld()) return undefined
+    if (!isHeld() || !this.isAsLeft()) return undefined
     try {
       writeAllSync(this.#opened().fd, batch.bytes, isEmpty ? 0 : from.end)
       await this.#sync()
@@ -141,7 +150,7 @@ export class AssociationFile {
     }
     if (!isHeld()) return undefined
     this.#position = batch.next
-    this.#seen = { ...(this.#seen as Stamp), size: BigInt(batch.next.end + closing.length) }
+    this.#seen = { ...this.#stampNow(), size: BigInt(batch.next.end + closing.length) }
     for (const { id, offset } of batch.records) this.#ids.add(id, offset)
     this.#writeHead()
     return batch.records
@@ -152,6 +161,10 @@ export class AssociationFile {
   #opened(): FileHandle {
     if (!this.#file) throw new Error('the records file is not open')
     return this.#file
+  }
+
+  #stampNow(): Stamp {
+    return stampOf(fstatSync(this.#opened().fd, { bigint: true }))
   }
 
   #forget(): void {
@@ -187,6 +200,7 @@ export class AssociationFile {
       writeAllSync(file.fd, Buffer.from(closing), this.#position.end)
       truncateSync(file.fd, this.#position.end + closing.length)
       await this.#sync()
+      this.#seen = this.#stampNow()
       return true
     } catch (error) {
       this.#log.error(
@@ -227,7 +241,7 @@ export class AssociationFile {
     this.#unsynced = true
     if (await this.#readGrowth(file, stamp, head)) return
     try {
-      await this.#readAll(file, Number(stat.size), head)
+      await this.#readAll(file, Number(stat.size), this.#witness(head))
     } catch (error) {
       this.#forget()
       if (error instanceof StorageFault) this.#refused = { stamp, fault: error }
@@ -246,6 +260,12 @@ export class AssociationFile {
     this.#position = position
     this.#seen = stamp
     return true
+  }
+
+  /** What must be in the file: what the head file speaks of, or what this process has seen under the lock if that is more. */
+  #witness(head: Head | undefined): Head | undefined {
+    if (!this.#seen || this.#seen.ctime === unlocked) return head
+    return head && head.count > this.#position.count ? head : headOf(this.#position)
   }
 
   async #readFromStart(file: FileHandle, until: number, head: Head | undefined): Promise<boolean> {

@@ -1,0 +1,179 @@
+/**
+ * The proof under faults: every part against the real storage modules or the real receiver, on a real file system.
+ * Prints one table; exit 0 when nothing was lost, doubled, unreadable or wrong, 1 on a violation, 2 when it cannot run.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { part as damage } from '../test/faults/damage.ts'
+import type { Part, Row } from '../test/faults/part.ts'
+
+const parts: readonly Part[] = [damage]
+
+const help = `Proves that nothing is lost under faults, and prints a table.
+
+  npm run test:faults -- [--seed N] [--share 0..1] [--seconds N] [--only part,part] [--json] [--help]
+
+  --seed N       decides every random choice; printed, so that a run can be repeated (default: a new one)
+  --share S      part of the full counts, 1 for all of them (default 1); a slice is --share 0.02
+  --seconds N    no part begins a new case after its share of this time (default: only the counts decide)
+  --only a,b     these parts: ${parts.map(({ name }) => name).join(', ')}
+  --scratch DIR  where data directories are made, on the file system to be tested (default: below ${tmpdir()})
+  --json         the result as JSON instead of a table
+
+Exit: 0 clean, 1 violations, 2 cannot run.`
+
+type Settings = {
+  readonly seed: number
+  readonly share: number
+  readonly seconds: number
+  readonly chosen: readonly Part[]
+  readonly scratch: string
+  readonly json: boolean
+}
+
+type Result = {
+  readonly part: string
+  readonly seconds: number
+  readonly rows: readonly Row[]
+  /** Why it did not run on this machine. */
+  readonly skipped?: string
+  /** It ended with an error of its own. */
+  readonly failed?: string
+}
+
+function settingsOrExit(): Settings {
+  try {
+    const { values } = parseArgs({
+      options: {
+        seed: { type: 'string' },
+        share: { type: 'string', default: '1' },
+        seconds: { type: 'string', default: 'Infinity' },
+        only: { type: 'string' },
+        scratch: { type: 'string', default: tmpdir() },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (values.help) {
+      console.log(help)
+      process.exit(0)
+    }
+    const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+    const [share, seconds] = [Number(values.share), Number(values.seconds)]
+    if (!Number.isSafeInteger(seed) || seed < 0) throw new Error('--seed must be a whole number')
+    if (!(share > 0 && share <= 1)) throw new Error('--share must be above 0 and at most 1')
+    if (!(seconds > 0)) throw new Error('--seconds must be above 0')
+    return { seed, share, seconds, chosen: choose(values.only), scratch: values.scratch, json: values.json }
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${help}`)
+    process.exit(2)
+  }
+}
+
+function choose(only: string | undefined): readonly Part[] {
+  if (only === undefined) return parts
+  return only.split(',').map((name) => {
+    const part = parts.find((known) => known.name === name)
+    if (!part) throw new Error(`there is no part "${name}"`)
+    return part
+  })
+}
+
+const isBad = (row: Row): boolean => row.lost + row.duplicated + row.unreadable + row.wrong > 0
+
+function progressOf(part: string): (done: number, total: number) => void {
+  if (!process.stderr.isTTY) return () => {}
+  let shown = 0
+  return (done, total) => {
+    const now = performance.now()
+    if (now - shown < 100 && done < total) return
+    shown = now
+    process.stderr.write(`\r\x1b[K${part}: ${done.toLocaleString('en')} of ${total.toLocaleString('en')}`)
+  }
+}
+
+async function runPart(
+  part: Part,
+  { seed, share }: Settings,
+  until: number,
+  scratch: string,
+): Promise<Result> {
+  const started = performance.now()
+  const seconds = (): number => Math.round((performance.now() - started) / 100) / 10
+  const skipped = await part.missing()
+  if (skipped !== undefined) return { part: part.name, seconds: 0, rows: [], skipped }
+  mkdirSync(scratch)
+  const progress = progressOf(part.name)
+  progress(0, 1)
+  try {
+    const rows = await part.run({ seed, share, until, scratch, progress })
+    return { part: part.name, seconds: seconds(), rows }
+  } catch (error) {
+    return { part: part.name, seconds: seconds(), rows: [], failed: (error as Error).stack ?? String(error) }
+  } finally {
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+const columns = ['part', 'fault', 'rule', 'cases', 'lost', 'duplicated', 'unreadable', 'wrong'] as const
+
+function table(results: readonly Result[]): string {
+  const cells = results.flatMap(({ part, rows, skipped, failed }) => {
+    if (skipped !== undefined) return [[part, `skipped: ${skipped}`]]
+    if (failed !== undefined) return [[part, `could not run: ${failed}`]]
+    return rows.map((row) => [
+      part,
+      ...columns.slice(1).map((name) => String(row[name as Exclude<typeof name, 'part'>])),
+    ])
+  })
+  const widths = columns.map((name, at) =>
+    Math.max(name.length, ...cells.filter((row) => row.length > 2).map((row) => row[at]?.length ?? 0)),
+  )
+  const isNumber = (at: number): boolean => at >= 3
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, at) => (isNumber(at) ? cell.padStart(widths[at] ?? 0) : cell.padEnd(widths[at] ?? 0)))
+      .join('  ')
+      .trimEnd()
+  const notes = results.flatMap(({ part, rows }) =>
+    rows.flatMap((row) => row.notes.map((note) => `  ${part}, ${row.fault}: ${note}`)),
+  )
+  return [line(columns), ...cells.map(line), ...(notes.length > 0 ? ['', 'Notes', ...notes] : [])].join('\n')
+}
+
+const settings = settingsOrExit()
+const scratch = mkdtempSync(join(settings.scratch, 'civic-faults-'))
+const tidy = (): void => rmSync(scratch, { recursive: true, force: true })
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    tidy()
+    process.exit(2)
+  })
+}
+const started = performance.now()
+const results: Result[] = []
+for (const [index, part] of settings.chosen.entries()) {
+  // what an earlier part left of its time is for those that follow
+  const left = settings.seconds * 1_000 - (performance.now() - started)
+  const until = performance.now() + left / (settings.chosen.length - index)
+  results.push(await runPart(part, settings, until, join(scratch, part.name)))
+}
+tidy()
+
+const rows = results.flatMap((result) => result.rows)
+const seconds = Math.round((performance.now() - started) / 1_000)
+const isClean = !rows.some(isBad)
+if (settings.json) {
+  const { seed, share } = settings
+  console.log(JSON.stringify({ seed, share, seconds, clean: isClean, parts: results }, null, 2))
+} else {
+  const cases = rows.reduce((sum, row) => sum + row.cases, 0).toLocaleString('en')
+  console.log(table(results))
+  console.log(`\n${cases} cases in ${seconds} s, seed ${settings.seed}, share ${settings.share}`)
+}
+const didRun = results.every(({ failed }) => failed === undefined) && rows.length > 0
+// at once: a part that left a handle open does not keep the result waiting
+process.exit(isClean ? (didRun ? 0 : 2) : 1)

@@ -1,0 +1,364 @@
+/**
+ * Damage: a records file that somebody or something altered. The next append is refused with the file untouched, or the
+ * file had a torn tail and was mended with the cut bytes kept. Whatever is accepted, every line in the file is one that
+ * was stored, byte for byte, at its place; and everything that a witness speaks of (the head file, or the memory of a receiver
+ * that is running) is among them.
+ *
+ * What nothing on disk vouches for, when there is no head file or it lags: that the last lines are still there at all, and
+ * in the last one `received_at` and `node_token_hash`, which its id does not cover. Such cases are counted in a note.
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import type { Outcome } from '../../contracts/record.ts'
+import type { Part, Row, Run } from './part.ts'
+import { type Random, random } from './random.ts'
+import {
+  chainOf,
+  headPath,
+  inParallel,
+  isReceiptOf,
+  post,
+  recordsPath,
+  type Sent,
+  sha256,
+  storeOn,
+  Tally,
+  tornOf,
+} from './stored.ts'
+
+const slug = 'heron-ridge'
+const closing = '\n]\n'
+
+const sentOf = (name: string, size: number): Sent => ({
+  rule: 'append-only',
+  slug,
+  participant: '@5sb-8hm-54v',
+  name,
+  size,
+})
+
+/** A records file as it was stored, with the head files it had on the way. */
+type Original = {
+  readonly bytes: Buffer
+  readonly lines: readonly Buffer[]
+  /** By number of records, 0 included. */
+  readonly heads: readonly Buffer[]
+  readonly first: Sent
+}
+
+/** Stores `batches` of records with the real modules. */
+async function makeOriginal(root: string, batches: readonly number[], size: number): Promise<Original> {
+  mkdirSync(root)
+  const store = storeOn(root)
+  const path = recordsPath(root, slug)
+  const heads: Buffer[] = []
+  let stored = 0
+  for (const batch of batches) {
+    const outcomes = await Promise.all(
+      Array.from({ length: batch }, (_, at) => post(store, sentOf(`record ${stored + at}`, size))),
+    )
+    if (!outcomes.every(({ ok }) => ok)) throw new Error('the records to be damaged could not be stored')
+    stored += batch
+    heads[stored] = readFileSync(headPath(path))
+  }
+  await store.close()
+  const bytes = readFileSync(path)
+  const chain = chainOf(bytes)
+  if (typeof chain === 'string' || chain.lines.length !== stored) throw new Error('nothing good to damage')
+  return { bytes, lines: chain.lines, heads, first: sentOf('record 0', size) }
+}
+
+type Alteration = { readonly what: string; readonly bytes: Buffer }
+
+type Head = 'head file' | 'no head file' | 'lagging head file'
+
+/** A head file that speaks of fewer records than there are, as a power cut may leave it. */
+function headOf(original: Original, kind: Head, random: Random): { bytes?: Buffer; count: number } {
+  const count = original.lines.length
+  if (kind === 'no head file') return { count: 0 }
+  if (kind === 'head file') return { bytes: original.heads[count] as Buffer, count }
+  const known = Object.keys(original.heads).map(Number)
+  const lagging = random.of(known.filter((known) => known < count))
+  return { bytes: original.heads[lagging] as Buffer, count: lagging }
+}
+
+function place(root: string, records: Buffer, head: Buffer | undefined): string {
+  const path = recordsPath(root, slug)
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, records)
+  if (head) writeFileSync(headPath(path), head)
+  return path
+}
+
+/** Members that a record's id covers. */
+function covered(line: Buffer): unknown {
+  const { receipt, node_token_hash: _, ...members } = JSON.parse(line.toString())
+  return { ...members, id: receipt.id, sequence: receipt.sequence, previous: receipt.previous_sha256 }
+}
+
+function judge(
+  tally: Tally,
+  example: string,
+  path: string,
+  original: Original,
+  altered: Buffer,
+  witnessed: number,
+  outcome: Outcome,
+): void {
+  tally.cases++
+  const after = readFileSync(path)
+  if (!outcome.ok) {
+    if (outcome.fault !== 'damaged') tally.violation('wrong', `answered ${outcome.fault}`, example)
+    if (!after.equals(altered)) tally.violation('wrong', 'refused, and the file was changed', example)
+    return
+  }
+  const chain = chainOf(after)
+  if (typeof chain === 'string') {
+    tally.violation('unreadable', `accepted, and ${chain}`, example)
+    return
+  }
+  const kept = chain.lines.length - 1
+  if (!isReceiptOf(outcome.receipt, chain) || outcome.receipt.sequence !== kept + 1)
+    tally.violation('wrong', 'the receipt is not that of the last line', example)
+  if (kept < witnessed) tally.violation('lost', 'accepted without a record that is vouched for', example)
+  for (let at = 0; at < kept; at++) {
+    const [line, before] = [chain.lines[at] as Buffer, original.lines[at]]
+    if (before?.equals(line)) continue
+    const isUnvouched = at === kept - 1 && at >= witnessed && before !== undefined
+    if (isUnvouched && isDeepStrictEqual(covered(line), covered(before)))
+      tally.note(
+        'altered where no witness is: received_at or node_token_hash of the last line, without a head',
+      )
+    else {
+      tally.violation('lost', 'an altered record was accepted', example)
+      break
+    }
+  }
+  judgeCut(tally, example, path, after, altered, chain.lines)
+}
+
+/** What was cut off is beside the file, and together with what was kept it is the altered file. */
+function judgeCut(
+  tally: Tally,
+  example: string,
+  path: string,
+  after: Buffer,
+  altered: Buffer,
+  lines: readonly Buffer[],
+): void {
+  const last = lines.at(-1) as Buffer
+  const separator = lines.length === 1 ? 1 : 2
+  const end = after.length - closing.length - last.length - separator
+  const start = lines.length === 1 ? 0 : end
+  const cut = altered.subarray(start)
+  if (!altered.subarray(0, start).equals(after.subarray(0, start)))
+    tally.violation('lost', 'stored bytes were written again', example)
+  const torn = tornOf(path)
+  const isClosing = (lines.length === 1 ? `[${closing}` : closing).startsWith(cut.toString('latin1'))
+  if (isClosing ? torn.length > 0 : torn.length !== 1 || !torn[0]?.equals(cut))
+    tally.violation('lost', 'the cut bytes are not beside the file', example)
+}
+
+/** One case with a receiver that has just been started; any alteration unless it is given. `head.count` records are vouched for. */
+async function fresh(
+  scratch: string,
+  original: Original,
+  kind: Head,
+  alteration: Alteration | undefined,
+  random: Random,
+  tally: Tally,
+): Promise<void> {
+  const root = join(scratch, String(serial++))
+  const head = headOf(original, kind, random)
+  const { what, bytes } = alteration ?? anyEdit(original, head.count, random)
+  const path = place(root, bytes, head.bytes)
+  const store = storeOn(root)
+  const outcome = await post(store, sentOf('after the damage', 60))
+  await store.close()
+  judge(tally, `${what}, ${kind}`, path, original, bytes, head.count, outcome)
+  rmSync(root, { recursive: true })
+}
+
+let serial = 0
+
+/** One case with a receiver that knows the file, `isHeld`: that still has the lock and the open file, too. */
+async function running(
+  scratch: string,
+  original: Original,
+  kind: Head,
+  isHeld: boolean,
+  random: Random,
+  tally: Tally,
+): Promise<void> {
+  const root = join(scratch, String(serial++))
+  const head = headOf(original, kind, random)
+  const path = place(root, original.bytes, head.bytes)
+  const store = storeOn(root)
+  const known = await post(store, original.first)
+  if (!known.ok || known.receipt.outcome !== 'duplicate') throw new Error('a stored record is not found')
+  if (!isHeld) await store.close()
+  const count = original.lines.length
+  const { what, bytes } = anyEdit(original, count, random)
+  // the receiver has brought the head file up to date meanwhile
+  if (head.bytes) writeFileSync(headPath(path), head.bytes)
+  else rmSync(headPath(path), { force: true })
+  if (random.oneIn(4)) replaceFile(path, bytes)
+  else writeFileSync(path, bytes)
+  const outcome = await post(store, sentOf('after the damage', 60))
+  await store.close()
+  judge(tally, `${what}, ${kind}`, path, original, bytes, count, outcome)
+  rmSync(root, { recursive: true })
+}
+
+/** As an editor does. */
+function replaceFile(path: string, bytes: Buffer): void {
+  writeFileSync(`${path}~`, bytes)
+  renameSync(`${path}~`, path)
+}
+
+function flipped(bytes: Buffer, bit: number): Buffer {
+  const copy = Buffer.from(bytes)
+  copy[bit >> 3] = (copy[bit >> 3] as number) ^ (1 << (bit & 7))
+  return copy
+}
+
+const fileOf = (lines: readonly Buffer[]): Buffer => Buffer.from(`[\n${lines.join(',\n')}${closing}`)
+
+/** The lines with sequences and hashes made to fit: a forgery that only a witness can tell. */
+function chained(lines: readonly Buffer[]): Buffer[] {
+  let previous = '0'.repeat(64)
+  return lines.map((line, at) => {
+    const text = line.toString('latin1')
+    const receipt = text.lastIndexOf('"sequence":')
+    const place = text
+      .slice(receipt)
+      .replace(/"sequence":\d+/, `"sequence":${at + 1}`)
+      .replace(/"previous_sha256":"\w+"/, `"previous_sha256":"${previous}"`)
+    const forged = Buffer.from(text.slice(0, receipt) + place, 'latin1')
+    previous = sha256(forged)
+    return forged
+  })
+}
+
+type Edit = (original: Original, random: Random) => Buffer
+
+const bytesEdits: Readonly<Record<string, Edit>> = {
+  'bits flipped': ({ bytes }, random) => {
+    let copy = bytes
+    for (let n = 1 + random.below(8); n > 0; n--) copy = flipped(copy, random.below(bytes.length * 8))
+    return copy
+  },
+  'bytes deleted': ({ bytes }, random) => {
+    const [from, length] = [random.below(bytes.length), 1 + random.below(random.oneIn(2) ? 8 : 2_000)]
+    return Buffer.concat([bytes.subarray(0, from), bytes.subarray(from + length)])
+  },
+  'bytes inserted': ({ bytes }, random) => {
+    const at = random.oneIn(8) ? bytes.length : random.below(bytes.length + 1)
+    const length = 1 + random.below(random.oneIn(2) ? 8 : 2_000)
+    const inserted = random.of([
+      () => random.bytes(length),
+      () => Buffer.alloc(length),
+      () => Buffer.alloc(length, ' '),
+      () => Buffer.alloc(length, '\n'),
+      () => bytes.subarray(at, at + length),
+    ])()
+    return Buffer.concat([bytes.subarray(0, at), inserted, bytes.subarray(at)])
+  },
+  'sectors swapped': ({ bytes }, random) => {
+    const copy = Buffer.from(bytes)
+    const [a, b] = [random.below(bytes.length >> 9) * 512, random.below(bytes.length >> 9) * 512]
+    bytes.copy(copy, a, b, b + 512)
+    bytes.copy(copy, b, a, a + 512)
+    return copy
+  },
+  'sectors zeroed': ({ bytes }, random) => {
+    const copy = Buffer.from(bytes)
+    const at = random.below((bytes.length >> 9) + 1) * 512
+    return copy.fill(0, at, Math.min(at + 512 * (1 + random.below(4)), copy.length))
+  },
+  truncated: ({ bytes }, random) =>
+    bytes.subarray(0, random.oneIn(4) ? bytes.length - random.below(64) : random.below(bytes.length)),
+}
+
+const lineEdits: Readonly<Record<string, (lines: Buffer[], random: Random) => Buffer[]>> = {
+  'lines deleted': (lines, random) => lines.toSpliced(random.below(lines.length), 1 + random.below(3)),
+  'lines swapped': (lines, random) => {
+    const [a, b] = [random.below(lines.length), random.below(lines.length)]
+    return lines.with(a, lines[b] as Buffer).with(b, lines[a] as Buffer)
+  },
+  'a line inserted': (lines, random) => lines.toSpliced(random.below(lines.length), 0, random.of(lines)),
+  'a line altered': (lines, random) => {
+    const at = random.below(lines.length)
+    const text = (lines[at] as Buffer).toString().replace('. r', random.of(['. R', '', ' . r', 'x']))
+    return lines.with(at, Buffer.from(text))
+  },
+}
+
+/** One random alteration. Those that make the chain fit again change something that the witness speaks of. */
+function anyEdit(original: Original, witnessed: number, random: Random): Alteration {
+  const isChained = witnessed > 1 && random.oneIn(4)
+  if (isChained || random.oneIn(3)) {
+    const [what, edit] = random.of(Object.entries(lineEdits))
+    const known = isChained ? witnessed : original.lines.length
+    const edited = [...edit(original.lines.slice(0, known), random), ...original.lines.slice(known)]
+    return {
+      what: isChained ? `${what}, chained anew` : what,
+      bytes: fileOf(isChained ? chained(edited) : edited),
+    }
+  }
+  const [what, edit] = random.of(Object.entries(bytesEdits))
+  return { what, bytes: edit(original, random) }
+}
+
+const width = 8
+const heads: readonly Head[] = ['head file', 'no head file', 'lagging head file']
+
+/** The case numbers of a series: all of them, or with a share below 1 as many of them at random. */
+function* numbers({ share, until }: Run, count: number, random: Random): Generator<number> {
+  const want = Math.ceil(count * share)
+  for (let n = 0; n < want && performance.now() < until; n++) yield want === count ? n : random.below(count)
+}
+
+async function run(settings: Run): Promise<readonly Row[]> {
+  const chance = random(settings.seed)
+  const small = await makeOriginal(join(settings.scratch, 'small'), [1, 1, 1], 100)
+  const large = await makeOriginal(join(settings.scratch, 'large'), [1, ...Array(31).fill(64), 15], 300)
+  const bits = small.bytes.length * 8
+  const counts = { flips: 3 * bits, random: 10_000, known: 4_000, held: 2_000 }
+  const total = Math.ceil(Object.values(counts).reduce((sum, count) => sum + count, 0) * settings.share)
+  let done = 0
+  const tallies = new Map<string, Tally>()
+  const series = async (
+    fault: string,
+    count: number,
+    one: (n: number, tally: Tally) => Promise<void>,
+  ): Promise<void> => {
+    const tally = tallies.get(fault) ?? new Tally()
+    tallies.set(fault, tally)
+    await inParallel(numbers(settings, count, chance), width, async (n) => {
+      await one(n, tally)
+      settings.progress(++done, total)
+    })
+  }
+  const { scratch } = settings
+  for (const kind of heads) {
+    await series(`one bit flipped, ${kind}`, bits, (bit, tally) => {
+      const alteration = { what: `bit ${bit}`, bytes: flipped(small.bytes, bit) }
+      return fresh(scratch, small, kind, alteration, chance, tally)
+    })
+  }
+  await series('random alterations of a large file', counts.random, (_, tally) => {
+    const kind = chance.of(['head file', ...heads] as const)
+    return fresh(scratch, large, kind, undefined, chance, tally)
+  })
+  await series('altered while a receiver knows it', counts.known, (_, tally) =>
+    running(scratch, small, chance.of(heads), false, chance, tally),
+  )
+  await series('altered while a receiver has it open', counts.held, (_, tally) =>
+    running(scratch, small, chance.of(heads), true, chance, tally),
+  )
+  return [...tallies].map(([fault, tally]) => tally.row(fault, 'append-only'))
+}
+
+export const part: Part = { name: 'damage', missing: async () => undefined, run }

@@ -53,6 +53,13 @@ export async function startReceiver(
       reject(new Error(`the receiver ended (${code ?? signal}): ${output}`)),
     )
   })
+  // a test that fails leaves it behind: it must neither keep the test process alive nor outlive it
+  const pipes = [child.stdout, child.stderr] as unknown as readonly { ref(): void; unref(): void }[]
+  child.unref()
+  for (const pipe of pipes) pipe.unref()
+  const killed = (): boolean => child.kill('SIGKILL')
+  process.once('exit', killed)
+  child.once('exit', () => process.off('exit', killed))
   const url = `http://127.0.0.1:${port}`
   return {
     url,
@@ -67,6 +74,7 @@ export async function startReceiver(
       }),
     async stop(signal = 'SIGTERM') {
       if (child.exitCode === null && child.signalCode === null) {
+        child.ref()
         child.kill(signal)
         await once(child, 'exit')
       }

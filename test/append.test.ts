@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict'
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { scn01, scratchDir } from './receiver.ts'
+import { chainOf, put, quiet, recordsPath, sha256, stored, storeIn } from './records.ts'
+
+/** Three records stored by a store that is closed again. */
+async function threeRecords(): Promise<{ root: string; path: string }> {
+  const root = scratchDir()
+  const store = storeIn(root)
+  for (const narrative of ['one', 'two', 'three']) await stored(store, scn01({ narrative }))
+  await store.close()
+  return { root, path: recordsPath(root) }
+}
+
+const headOf = (path: string): string => join(dirname(path), '.records.head.json')
+const tornBeside = (path: string): string[] =>
+  readdirSync(dirname(path)).filter((name) => name.includes('.torn-'))
+
+test('append (1): stored bytes never change', async () => {
+  const { root, path } = await threeRecords()
+  const before = readFileSync(path)
+  const store = storeIn(root)
+  for (let n = 0; n < 5; n++) await stored(store, scn01({ narrative: `more ${n}` }))
+  await store.close()
+  assert.deepEqual(readFileSync(path).subarray(0, before.length - 3), before.subarray(0, -3))
+})
+
+test('append (2): at rest the file is a whole array that ends in a closing of three bytes', async () => {
+  const { path } = await threeRecords()
+  const text = readFileSync(path, 'utf8')
+  assert.equal(JSON.parse(text).length, 3)
+  assert.ok(text.startsWith('[\n{') && text.endsWith('}\n]\n'))
+})
+
+test('append (4): a receipt names the stored line, and the next line names its hash', async () => {
+  const root = scratchDir()
+  const store = storeIn(root)
+  const first = await stored(store, scn01({ narrative: 'one' }))
+  const second = await stored(store, scn01({ narrative: 'two' }))
+  await store.close()
+  const lines = chainOf(recordsPath(root))
+  assert.deepEqual(lines.map(sha256), [first.record_sha256, second.record_sha256])
+  assert.equal(first.previous_sha256, '0'.repeat(64))
+  assert.equal(second.previous_sha256, first.record_sha256)
+  assert.deepEqual([first.sequence, second.sequence, first.outcome], [1, 2, 'appended'])
+})
+
+test('append (4): fifty parallel retries of one envelope are one record, and all get its receipt', async () => {
+  const root = scratchDir()
+  const store = storeIn(root)
+  const receipts = await Promise.all(Array.from({ length: 50 }, () => stored(store, scn01())))
+  await store.close()
+  assert.equal(chainOf(recordsPath(root)).length, 1)
+  assert.equal(receipts.filter(({ outcome }) => outcome === 'appended').length, 1)
+  assert.equal(new Set(receipts.map(({ record_sha256 }) => record_sha256)).size, 1)
+})
+
+test('append (4): an envelope stored before the restart is answered with its first receipt', async () => {
+  const { root, path } = await threeRecords()
+  const store = storeIn(root)
+  const again = await stored(store, scn01({ narrative: 'two' }))
+  await store.close()
+  assert.equal(again.outcome, 'duplicate')
+  assert.equal(again.sequence, 2)
+  assert.equal(again.record_sha256, sha256(chainOf(path)[1] as string))
+})
+
+test('append (5): an append to five thousand records reads nothing of them', async () => {
+  const root = scratchDir()
+  const store = storeIn(root)
+  const many = Array.from({ length: 5_000 }, (_, n) =>
+    stored(store, scn01({ narrative: `${n}${'x'.repeat(500)}` })),
+  )
+  await Promise.all(many)
+  const readSoFar = (): number => Number(/rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))?.[1])
+  await stored(store, scn01({ narrative: 'warm' }))
+  const before = readSoFar()
+  await stored(store, scn01({ narrative: 'the one that is measured' }))
+  const read = readSoFar() - before
+  await store.close()
+  assert.ok(statSync(recordsPath(root)).size > 4_000_000)
+  assert.ok(read < 50_000, `${read} bytes were read`)
+})
+
+test('members are written in the order of the contract, unknown ones after them, then the token hash and the receipt', async () => {
+  const root = scratchDir()
+  const store = storeIn(root)
+  const odd = JSON.parse(
+    '{"7":"seven","":"empty","constructor":{"toString":1},"toString":"\\u00e9\\ud83d\\ude00"}',
+  )
+  await stored(store, { ...odd, ...scn01() })
+  await stored(store, scn01({ vs_snapshot: odd }))
+  await store.close()
+  const [line, other] = chainOf(recordsPath(root)) as [string, string]
+  const order = [
+    '"addon":',
+    '"narrative":',
+    '"dsc_snapshot":',
+    '"g1_tx_hash":null,',
+    '"7":',
+    '"constructor":{',
+    '"node_token_hash":',
+    '"receipt":',
+  ]
+  const places = order.map((name) => line.indexOf(name))
+  assert.ok(
+    places.every((place, index) => place > (places[index - 1] ?? -1)),
+    line,
+  )
+  assert.deepEqual(JSON.parse(other).vs_snapshot, odd)
+  assert.ok(line.includes('"toString":"é😀"'))
+})
+
+test('a tail torn at any byte of a batch loses no record before it, and the retry is stored once', async () => {
+  const { root, path } = await threeRecords()
+  const whole = readFileSync(path)
+  const head = readFileSync(headOf(path))
+  const two = Buffer.from(readFileSync(path, 'utf8').split('\n').slice(1, 3).join('\n').replace(/,$/, ''))
+  const start = 2 + two.length
+  const old = Buffer.concat([whole.subarray(0, start), Buffer.from('\n]\n')])
+  // the head file as it was after two records
+  const twoRoot = scratchDir()
+  const store = storeIn(twoRoot)
+  for (const narrative of ['one', 'two']) await stored(store, scn01({ narrative }))
+  await store.close()
+  for (let cut = start; cut < whole.length; cut++) {
+    const written = whole.subarray(0, cut)
+    const state = cut < old.length ? Buffer.concat([written, old.subarray(cut)]) : written
+    writeFileSync(path, state)
+    unlinkSync(headOf(path))
+    const again = storeIn(root)
+    const receipt = await stored(again, scn01({ narrative: 'three' }))
+    await again.close()
+    const lines = chainOf(path)
+    assert.equal(lines.length, 3, `cut at ${cut}`)
+    assert.equal(receipt.sequence, 3)
+    assert.equal(Buffer.from(lines.slice(0, 2).join(',\n')).compare(two), 0)
+    for (const name of tornBeside(path)) rmSync(join(dirname(path), name))
+  }
+  writeFileSync(headOf(path), head)
+})
+
+test('the bytes that recovery cuts off are kept beside the file', async () => {
+  const { root, path } = await threeRecords()
+  const size = statSync(path).size
+  const tail = ',\n{"addon":"scn01","narrative":"half a rec'
+  truncateSync(path, size - 3)
+  writeFileSync(path, tail, { flag: 'a' })
+  const store = storeIn(root)
+  await stored(store, scn01({ narrative: 'four' }))
+  await store.close()
+  assert.equal(chainOf(path).length, 4)
+  const [torn, ...others] = tornBeside(path)
+  assert.deepEqual(others, [])
+  assert.equal(readFileSync(join(dirname(path), torn as string), 'utf8'), tail)
+})
+
+test('a closing that is torn off alone is put back without a torn file', async () => {
+  for (const left of [0, 1, 2]) {
+    const { root, path } = await threeRecords()
+    truncateSync(path, statSync(path).size - 3 + left)
+    const store = storeIn(root)
+    assert.equal((await stored(store, scn01({ narrative: 'four' }))).sequence, 4)
+    await store.close()
+    assert.deepEqual(tornBeside(path), [])
+  }
+})
+
+for (const [what, damage] of [
+  ['a byte of the first record was changed', (text: string) => text.replace('one', 'One')],
+  ['a byte of the last record was changed', (text: string) => text.replace('three', 'Three')],
+  [
+    'the last record was deleted',
+    (text: string) => `${text.split('\n').slice(0, 3).join('\n').replace(/,$/, '')}\n]\n`,
+  ],
+  [
+    'a record in the middle was deleted',
+    (text: string) =>
+      text
+        .split('\n')
+        .filter((_, n) => n !== 2)
+        .join('\n'),
+  ],
+  [
+    'two records were swapped',
+    (text: string) => text.replace(/(\{.*"one".*\},)\n(\{.*"two".*\},)/, '$2\n$1'),
+  ],
+  ['the opening bracket is gone', (text: string) => text.slice(2)],
+  ['it is empty', () => ''],
+] as const) {
+  test(`a records file is refused and left alone when ${what}, and other associations go on`, async () => {
+    const { root, path } = await threeRecords()
+    const damaged = damage(readFileSync(path, 'utf8'))
+    writeFileSync(path, damaged)
+    const store = storeIn(root)
+    assert.deepEqual(await put(store, scn01({ narrative: 'four' })), { ok: false, fault: 'damaged' })
+    assert.deepEqual(await put(store, scn01({ narrative: 'one' })), { ok: false, fault: 'damaged' })
+    assert.equal((await stored(store, scn01({ association_slug: 'plum-grove' }))).sequence, 1)
+    assert.deepEqual((await store.readiness()).refused, ['scn01/heron-ridge'])
+    await store.close()
+    assert.equal(readFileSync(path, 'utf8'), damaged)
+    assert.deepEqual(tornBeside(path), [])
+  })
+}
+
+test('a records file that is missing although its head file speaks of records is damage', async () => {
+  const { root, path } = await threeRecords()
+  unlinkSync(path)
+  const store = storeIn(root)
+  assert.deepEqual(await put(store, scn01({ narrative: 'four' })), { ok: false, fault: 'damaged' })
+  await store.close()
+  assert.throws(() => statSync(path))
+})
+
+test('a file that is changed while its end is known in memory is refused, and taken again when it is restored', async () => {
+  const root = scratchDir()
+  const path = recordsPath(root)
+  const store = storeIn(root)
+  for (const narrative of ['one', 'two', 'three']) await stored(store, scn01({ narrative }))
+  await new Promise((resolve) => setTimeout(resolve, 120))
+  copyFileSync(path, `${root}/kept`)
+  writeFileSync(path, readFileSync(path, 'utf8').replace('one', 'One'))
+  assert.deepEqual(await put(store, scn01({ narrative: 'four' })), { ok: false, fault: 'damaged' })
+  copyFileSync(`${root}/kept`, path)
+  assert.equal((await stored(store, scn01({ narrative: 'four' }))).sequence, 4)
+  assert.deepEqual((await store.readiness()).refused, [])
+  await store.close()
+})
+
+test('without a head file a changed record is damage when a whole one stands behind it', async () => {
+  const { root, path } = await threeRecords()
+  unlinkSync(headOf(path))
+  writeFileSync(path, readFileSync(path, 'utf8').replace('one', 'One'))
+  const store = storeIn(root)
+  assert.deepEqual(await put(store, scn01({ narrative: 'four' })), { ok: false, fault: 'damaged' })
+  await store.close()
+})
+
+test('a head file that was torn is as good as none', async () => {
+  const { root, path } = await threeRecords()
+  writeFileSync(headOf(path), readFileSync(headOf(path), 'utf8').replace('"count":3', '"count":9'))
+  const store = storeIn(root)
+  assert.equal((await stored(store, scn01({ narrative: 'four' }))).sequence, 4)
+  await store.close()
+})
+
+test('what cannot be mended says so once, at fatal, with the association', async () => {
+  const { root, path } = await threeRecords()
+  writeFileSync(path, readFileSync(path, 'utf8').replace('one', 'One'))
+  const lines: object[] = []
+  const store = storeIn(root, { ...quiet, fatal: (fields) => lines.push(fields) })
+  for (let n = 0; n < 3; n++) await put(store, scn01({ narrative: 'four' }))
+  await store.close()
+  assert.equal(lines.length, 1)
+  assert.equal((lines[0] as { association: string }).association, 'heron-ridge')
+})
+
+test('the start-up mends a torn file that nobody posts to', async () => {
+  const { root, path } = await threeRecords()
+  truncateSync(path, statSync(path).size - 2)
+  const store = storeIn(root)
+  await store.sweep(new Map([['scn01', 'append-only']]))
+  await store.close()
+  assert.equal(chainOf(path).length, 3)
+})
+
+test('a directory where the records file should be is a fault, not a crash', async () => {
+  const root = scratchDir()
+  mkdirSync(recordsPath(root), { recursive: true })
+  const store = storeIn(root)
+  assert.deepEqual(await put(store, scn01()), { ok: false, fault: 'io' })
+  await store.close()
+})

@@ -16,6 +16,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
@@ -823,12 +824,57 @@ test('the spool is not used where others could read it', { skip }, async (t) => 
   site.env = hubzilla(site)
   assert.match((await site.status()).problem, /not absolute/)
 
+  site.spool = ''
+  site.env = {}
+  assert.equal((await site.submit(vs('x')))[0]?.kept, false)
+
   site.spool = join(site.dir, 'odd [name] *')
   mkdirSync(site.spool, { mode: 0o755 })
   site.env = hubzilla(site)
   assert.equal((await site.submit(vs('x')))[0]?.kept, true)
   assert.equal((await site.status()).waiting, 1)
   assert.equal(statSync(site.spool).mode & 0o777, 0o700)
+})
+
+test('spool (2): nothing is posted past an older one in a spool that cannot be used for now', {
+  skip,
+}, async (t) => {
+  const site = place(t)
+  site.at(await freePort())
+  site.env = hubzilla(site)
+  await site.submit(vs('old'))
+  await site.start()
+  site.env = { ...hubzilla(site), HUBZILLA_ROOT: site.dir }
+  const [newer] = await site.submit(vs('new'))
+  assert.deepEqual([newer?.result, newer?.kept], ['not_reached', false])
+  assert.equal(
+    (await site.submit({ ...vs('other'), participant_id: '22c@5sb-8hm-54v' }))[0]?.result,
+    'stored',
+  )
+  site.env = hubzilla(site)
+  await site.run()
+  assert.equal(onDisk(site), 'old')
+})
+
+test('cron removes torn files, but only old ones, and is not fooled by a clock set back', {
+  skip,
+}, async (t) => {
+  const site = place(t)
+  site.at(await freePort())
+  await site.submit(scn('x'))
+  const [name] = site.waiting()
+  const anHourAgo = Date.now() / 1000 - 3601
+  for (const torn of ['.new-old', '.new-young']) writeFileSync(join(site.spool, torn), '{"addon"')
+  utimesSync(join(site.spool, '.new-old'), anHourAgo, anHourAgo)
+  const tomorrow = Date.now() / 1000 + 86_400
+  utimesSync(join(site.spool, name!), tomorrow, tomorrow)
+  await site.start()
+  await site.say(['run'])
+  assert.deepEqual(
+    readdirSync(site.spool).filter((file) => file.startsWith('.new')),
+    ['.new-young'],
+  )
+  assert.equal(site.records().length, 1)
 })
 
 test('the example addon registers its hook, runs the spool and shows the operator why', {

@@ -71,13 +71,16 @@ final class CivicReceiver
         $key = self::key($envelope, $body);
         // The lock file comes before the first file of its address: if it cannot be opened, there is no older one to undo this.
         $lock = $this->spoolProblem() === '' ? @fopen("$this->spool/lock-" . substr($key, -2), 'c') : false;
-        $waiting = $lock ? $this->waiting($key) : [];
+        $waiting = $this->waiting($key);
         // A clock that was set back must not make this one the older one.
         $after = $waiting ? self::time(end($waiting)) + 1 : 0;
         $name = sprintf('%016d.%s.json', max($after, (int) (microtime(true) * 1e6)), $key);
         $kept = $lock && $this->keep($name, $body);
         clearstatcache();
-        if ($lock && !self::acquire($lock, self::LOCK_WAIT)) {
+        if (!$lock && $waiting) {
+            // Stored now, this one would be undone by the older one once the spool can be used again.
+            $answer = self::answer('not_reached', 0, 'An older submission of this address waits in a spool that cannot be used.', false);
+        } elseif ($lock && !self::acquire($lock, self::LOCK_WAIT)) {
             $answer = self::answer('not_reached', 0, 'An earlier submission of this address is still being posted.', $kept);
         } elseif ($kept && !is_file("$this->spool/$name")) {
             $answer = self::answer('not_reached', 0, 'A newer submission of this address has taken its place.', true);
@@ -108,7 +111,9 @@ final class CivicReceiver
                 $association = substr($name, 17, 8);
                 $due = @filemtime("$this->spool/$name");
                 if (time() >= $stop) break;
-                if (isset($passed[$association]) || $due === false || (!$force && $due > time())) continue;
+                // Nothing is put off by more than an hour: a later time is that of a clock since set back.
+                $early = $due > time() && $due <= time() + 3600 && !$force;
+                if ($early || $due === false || isset($passed[$association])) continue;
                 $answer = $this->repost($name);
                 if ($answer === null || $answer['result'] !== 'not_reached') continue;
                 // One association may be out of service alone; no answer at all, or a wrong token or URL, is everybody's.
@@ -132,7 +137,7 @@ final class CivicReceiver
         $problem = $this->spoolProblem();
         $waiting = $problem === '' ? $this->waiting() : [];
         $refused = [];
-        foreach ($problem === '' ? $this->files('/\.json$/D', '/refused') : [] as $name) {
+        foreach ($problem === '' ? $this->files('/\.json$/D', 'refused') : [] as $name) {
             $refused[$name] = json_decode((string) @file_get_contents("$this->spool/refused/$name.reasons"), true);
         }
         return [
@@ -239,7 +244,7 @@ final class CivicReceiver
         if ($answer['result'] === 'stored') {
             foreach ($older as $other) @unlink("$this->spool/$other");
             if ($inSpool) @unlink("$this->spool/$name");
-            foreach ($this->files('/\.' . substr($name, 17, -5) . '\.json/', '/refused') as $other) @unlink("$this->spool/refused/$other");
+            foreach ($this->files('/\.' . substr($name, 17, -5) . '\.json/', 'refused') as $other) @unlink("$this->spool/refused/$other");
             return $answer;
         }
         if ($answer['result'] === 'refused') {
@@ -273,7 +278,7 @@ final class CivicReceiver
     /** Sorted. Not glob(), which finds nothing below a path like Hubzilla's store/[data]. */
     private function files(string $pattern, string $below = ''): array
     {
-        return array_values(preg_grep($pattern, @scandir($this->spool . $below) ?: []));
+        return array_values(preg_grep($pattern, @scandir("$this->spool/$below") ?: []));
     }
 
     /** Microseconds. Not a cast of the whole name: "….8e3" would be read as an exponent. */

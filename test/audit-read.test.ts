@@ -1,0 +1,293 @@
+/** list, show, snapshot, export and the command line itself. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { appendFileSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { JsonObject } from '../contracts/contract.ts'
+import { cell, spread } from '../src/audit/csv.ts'
+import { plain } from '../src/audit/plain.ts'
+import {
+  association,
+  audit,
+  build,
+  envelope,
+  lines,
+  makeDirectory,
+  recordsOf,
+  slug,
+  temporaryDirectory,
+} from './audit-build.ts'
+
+/** One association with these envelopes. */
+function store(root: string, envelopes: readonly JsonObject[]): string {
+  const { directory, records, head } = association(root)
+  makeDirectory(join(root, 'scn01'))
+  makeDirectory(directory)
+  const made = lines(envelopes)
+  writeFileSync(records, made.text)
+  writeFileSync(head, made.head)
+  return records
+}
+
+const evil = 'before\u001b[2J\u001b]0;title\u0007\u009b31m\u202eafter\r\nnext line\u2028still'
+
+test('show prints what a record holds as text only, and keeps its lines', async () => {
+  using root = temporaryDirectory()
+  store(root.path, [{ ...envelope, narrative: evil, vs_snapshot: { '\u001bkey': '\u001bvalue' } }])
+  const { exit, out } = await audit('show', slug, '--data', root.path)
+  assert.equal(exit, 0)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+  assert.doesNotMatch(out, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u202e]/)
+  assert.match(out, /before\\u\{1b\}\[2J/)
+  assert.match(out, /\n +next line\\u\{2028\}still/)
+  assert.match(out, /\\u\{1b\}key/)
+})
+
+test('list prints what a record holds as text only, one line a record', async () => {
+  using root = temporaryDirectory()
+  store(root.path, [{ ...envelope, narrative: evil }, envelope])
+  const { out } = await audit('list', slug, '--data', root.path)
+  assert.equal(out.split('\n').length, 3)
+  assert.equal(out.includes('\u001b'), false)
+})
+
+test('show unfolds choices and wraps texts to the terminal', async () => {
+  using root = temporaryDirectory()
+  const narrative = `${'word '.repeat(100)}${'x'.repeat(300)}`
+  store(root.path, [
+    { ...envelope, narrative, vs_snapshot: { source: '["management_company","closing_documents"]' } },
+  ])
+  const { out } = await audit('show', slug, '--data', root.path)
+  assert.match(out, /· management_company\n +· closing_documents/)
+  assert.ok(out.split('\n').every((line) => line.length <= 100))
+  assert.equal(out.replace(/\s/g, '').includes('x'.repeat(300)), true)
+})
+
+test('show selects by participant and by sequence, and says when nothing is selected', async () => {
+  using root = temporaryDirectory()
+  const other = '@5sb-8hm-54v'
+  store(root.path, [
+    envelope,
+    { ...envelope, narrative: 'second', participant_id: other },
+    { ...envelope, narrative: 'third' },
+  ])
+  const shown = async (...args: string[]): Promise<unknown[]> => {
+    const { out } = await audit('show', slug, '--data', root.path, '--json', ...args)
+    return out
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { number: number }).number)
+  }
+  assert.deepEqual(await shown(), [1, 2, 3])
+  assert.deepEqual(await shown('--participant', other), [2])
+  assert.deepEqual(await shown('--sequence', '3'), [3])
+  assert.equal((await audit('show', slug, '--data', root.path, '--participant', '22d@5sb-8hm-54v')).exit, 2)
+  assert.equal((await audit('show', slug, '--data', root.path, '--participant', '../../etc/passwd')).exit, 2)
+  assert.equal((await audit('show', '../..', '--data', root.path)).exit, 2)
+})
+
+test('show of an address begins with its Vital Signs and Diagnostics', async () => {
+  using root = temporaryDirectory()
+  store(root.path, [envelope])
+  for (const addon of ['vs01', 'dsc01']) {
+    makeDirectory(join(root.path, addon))
+    makeDirectory(join(root.path, addon, slug))
+    const record = { ...envelope, addon, fields: { notes: `of ${addon}` } }
+    writeFileSync(
+      join(root.path, addon, slug, `${String(envelope.participant_id)}.json`),
+      JSON.stringify(record),
+    )
+  }
+  const { out } = await audit(
+    'show',
+    slug,
+    '--data',
+    root.path,
+    '--participant',
+    String(envelope.participant_id),
+  )
+  assert.deepEqual(
+    [...out.matchAll(/^(vs01|dsc01|scn01)\//gm)].map(([, addon]) => addon),
+    ['vs01', 'dsc01', 'scn01'],
+  )
+})
+
+test('list counts without reading the files through, and finds associations of every addon', async () => {
+  using root = temporaryDirectory()
+  build(root.path, 700)
+  makeDirectory(join(root.path, 'vs01'))
+  makeDirectory(join(root.path, 'vs01', 'heron-ridge'))
+  writeFileSync(join(root.path, 'vs01', 'heron-ridge', '22c@5sb-8hm-54v.json'), '{}')
+  const { out } = await audit('list', '--data', root.path, '--json')
+  const found = out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  assert.deepEqual(
+    found.map(({ association_slug, scn01, vs01 }) => [association_slug, scn01, vs01]),
+    [
+      ['heron-ridge', 0, 1],
+      [slug, 700, 0],
+    ],
+  )
+})
+
+test('snapshot writes the file byte for byte', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 300)
+  assert.equal((await audit('snapshot', slug, '--data', root.path)).out, readFileSync(records, 'utf8'))
+})
+
+test('snapshot leaves out an append that lands while it reads', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 300)
+  const whole = readFileSync(records, 'utf8')
+  const next = `,\n${recordsOf(records)[0]}\n]\n`
+  const size = whole.length
+  const file = openSync(records, 'r+')
+  const started = audit('snapshot', slug, '--data', root.path)
+  await new Promise((resolve) => setImmediate(resolve))
+  writeSync(file, next, Buffer.byteLength(whole) - 3)
+  const { out } = await started
+  assert.equal((JSON.parse(out) as unknown[]).length >= 300, true)
+  assert.equal(out.startsWith(whole.slice(0, size - 3)), true)
+})
+
+test('snapshot waits for an append under way, and refuses a file that stays torn', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 3)
+  const whole = readFileSync(records, 'utf8')
+  truncateSync(records, Buffer.byteLength(whole) - 1)
+  const waiting = audit('snapshot', slug, '--data', root.path)
+  setTimeout(() => appendFileSync(records, '\n'), 20)
+  assert.equal((await waiting).out, whole)
+  truncateSync(records, Buffer.byteLength(whole) - 1)
+  const { exit, out } = await audit('snapshot', slug, '--data', root.path)
+  assert.deepEqual([exit, out], [2, ''])
+})
+
+test('an empty association is an empty array', async () => {
+  using root = temporaryDirectory()
+  const records = store(root.path, [])
+  writeFileSync(records, '')
+  assert.deepEqual(JSON.parse((await audit('snapshot', slug, '--data', root.path)).out), [])
+})
+
+test('no cell can act as a formula', () => {
+  for (const text of ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', '\r=1', '\n=1', '＝1']) {
+    assert.match(cell(text), /^"?'/, JSON.stringify(text))
+  }
+  assert.equal(cell('=HYPERLINK("http://x";"y")'), `"'=HYPERLINK(""http://x"";""y"")"`)
+  assert.equal(cell('a = b'), 'a = b')
+  assert.equal(cell('a\u0000\u001bb'), 'a\ufffd\ufffdb')
+})
+
+test('a long text is spread over cells that a spreadsheet takes, whole characters, and what is cut is said', () => {
+  const narrative = '😀'.repeat(22_000)
+  const [first, second] = spread(narrative, 2) as [string, string]
+  assert.equal(first + second, narrative)
+  assert.ok(first.isWellFormed() && first.length <= 32_767 && second.length <= 32_767)
+  assert.match(spread('x'.repeat(40_000), 1)[0]!, /\[cut here: 8000 more characters\]$/)
+})
+
+/** A reader of RFC 4180 that knows nothing of how the table was written. */
+function parseCsv(text: string): string[][] {
+  const rows: string[][] = [['']]
+  let quoted = false
+  for (let at = 0; at < text.length; at++) {
+    const row = rows.at(-1)!
+    const character = text[at]!
+    if (quoted && character === '"' && text[at + 1] === '"') {
+      row[row.length - 1] += '"'
+      at++
+    } else if (character === '"') quoted = !quoted
+    else if (!quoted && character === ',') row.push('')
+    else if (!quoted && character === '\r' && text[at + 1] === '\n') {
+      rows.push([''])
+      at++
+    } else row[row.length - 1] += character
+  }
+  return rows.slice(0, -1)
+}
+
+test('export writes one row a record, which reads back to what is stored', async () => {
+  using root = temporaryDirectory()
+  const narrative = `=cmd|' /C calc'!A0, "quoted"\r\nsecond line; ${'long '.repeat(9_000)}`
+  store(root.path, [
+    { ...envelope, narrative, extra: { kept: true } },
+    { ...envelope, g1_tx_hash: 'no hash' },
+  ])
+  const { out } = await audit('export', '--csv', '--data', root.path)
+  const [names, first, second] = parseCsv(out) as [string[], string[], string[]]
+  const column = (row: string[], name: string): string | undefined => row[names.indexOf(name)]
+  assert.equal(parseCsv(out).length, 3)
+  assert.deepEqual([first.length, second.length], [names.length, names.length])
+  assert.equal(`${column(first, 'narrative')}${column(first, 'narrative_2')}`, `'${narrative}`)
+  assert.equal(column(first, 'other'), '{"extra":{"kept":true}}')
+  assert.equal(column(second, 'g1_tx_hash_raw'), 'no hash')
+  assert.equal(column(second, 'sequence'), '2')
+})
+
+test('text for a terminal keeps letters of every script and joined emoji', () => {
+  const text = 'façade – Ğ1 “quoted” 家 👩‍👩‍👧 عربي'
+  assert.equal(plain(text), text)
+  assert.equal(plain('\ud800'), '\\u{d800}')
+})
+
+const program = (...args: string[]) =>
+  spawnSync(process.execPath, ['--import', 'tsx', 'scripts/audit.ts', ...args], { encoding: 'utf8' })
+
+test('the program answers --help for every command and says how it ends', () => {
+  const { status, stdout } = program('--help')
+  assert.equal(status, 0)
+  for (const command of ['verify', 'heads', 'list', 'show', 'snapshot', 'export', 'g1']) {
+    assert.match(stdout, new RegExp(`^  ${command} `, 'm'))
+  }
+})
+
+test('every command explains itself, and none takes what it does not know', async () => {
+  for (const command of ['verify', 'heads', 'list', 'show', 'snapshot', 'export', 'g1']) {
+    const help = await audit(command, '--help')
+    assert.equal(help.exit, 0)
+    assert.match(help.out, new RegExp(`npm run audit -- ${command}`))
+    assert.equal((await audit(command, '--nonsense')).exit, 2)
+    assert.equal(
+      (
+        await audit(
+          command,
+          '--data',
+          '/nowhere/at/all',
+          ...(command === 'export' ? ['--csv'] : []),
+          ...(command === 'show' ? [slug] : []),
+        )
+      ).exit,
+      2,
+    )
+  }
+  assert.equal((await audit('verify', 'more')).exit, 2)
+  assert.equal((await audit('unknown')).exit, 2)
+  assert.equal((await audit()).exit, 2)
+})
+
+test('the program ends with 1 for findings, writes them to stdout, and shows no progress where nobody watches', () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 30)
+  assert.equal(program('verify', '--data', root.path).status, 0)
+  truncateSync(records, 1_000)
+  const { status, stdout, stderr } = program('verify', '--data', root.path)
+  assert.equal(status, 1)
+  assert.match(stdout, /FINDING scn01\/plum-grove-21\/records\.json/)
+  assert.equal(stderr, '')
+})
+
+test('the program ends quietly when its reader has seen enough', () => {
+  using root = temporaryDirectory()
+  build(root.path, 3_000)
+  const list = `"$0" --import tsx scripts/audit.ts export --csv --data "$1" | head -n 1; echo "\${PIPESTATUS[0]}"`
+  const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', list, process.execPath, root.path], {
+    encoding: 'utf8',
+  })
+  assert.match(stdout, /^association_slug.*\r\n0\n$/)
+  assert.equal(stderr, '')
+})

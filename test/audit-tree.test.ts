@@ -1,0 +1,274 @@
+/** What `verify` says of names, modes and leftovers below the data directory, and of vs01 and dsc01 files. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { JsonObject } from '../contracts/contract.ts'
+import {
+  association,
+  audit,
+  build,
+  lines,
+  makeDirectory,
+  numbered,
+  slug,
+  temporaryDirectory,
+  verify,
+} from './audit-build.ts'
+
+const placekey = '22c@5sb-8hm-54v'
+
+const vitalSigns: JsonObject = {
+  addon: 'vs01',
+  contract_version: '1.0',
+  association_slug: slug,
+  association_channel_id: '9',
+  participant_id: placekey,
+  submitted_at: '2026-07-02T06:30:00Z',
+  standing: 'participant',
+  fields: { ho_claimed_type: 'condominium' },
+  receipt: { received_at: '2026-07-02T06:30:01.000Z' },
+}
+
+const indented = (record: JsonObject): string => `${JSON.stringify(record, null, 2)}\n`
+
+/** An association of scn01 and one file of vs01, as the receiver leaves them. */
+function wholeDirectory(root: string): string {
+  build(root, 3)
+  makeDirectory(join(root, 'vs01'))
+  makeDirectory(join(root, 'vs01', slug))
+  const file = join(root, 'vs01', slug, `${placekey}.json`)
+  writeFileSync(file, indented(vitalSigns), { mode: 0o640 })
+  return file
+}
+
+const old = new Date(Date.now() - 3_600_000)
+
+/** What is done to a whole directory, and what is told: `kind path`. Notes end in `?`. */
+const cases: Record<string, { change: (root: string, file: string) => void; told: string[] }> = {
+  'nothing but what belongs there': { change: () => {}, told: [] },
+  'a foreign file at the top': {
+    change: (root) => writeFileSync(join(root, 'notes.txt'), 'x'),
+    told: ['foreign notes.txt'],
+  },
+  'a foreign directory at the top': {
+    change: (root) => mkdirSync(join(root, 'backup')),
+    told: ['foreign backup'],
+  },
+  'a file where an association belongs': {
+    change: (root) => writeFileSync(join(root, 'scn01', 'x.json'), '{}'),
+    told: ['foreign scn01/x.json'],
+  },
+  'a directory that is no slug': {
+    change: (root) => mkdirSync(join(root, 'vs01', 'Plum Grove')),
+    told: ['foreign vs01/Plum Grove'],
+  },
+  'a hidden file beside the records': {
+    change: (root) => writeFileSync(join(root, 'scn01', slug, '.records.json.swp'), 'x'),
+    told: [`foreign scn01/${slug}/.records.json.swp`],
+  },
+  'a symbolic link instead of the records': {
+    change: (root) => {
+      rmSync(association(root).records)
+      symlinkSync('/dev/zero', association(root).records)
+    },
+    told: [`link scn01/${slug}/records.json`],
+  },
+  'a symbolic link instead of an association': {
+    change: (root) => symlinkSync(join(root, 'scn01', slug), join(root, 'scn01', 'other')),
+    told: ['link scn01/other'],
+  },
+  'a pipe, which must not be waited for': {
+    change: (root) => void spawnSync('mkfifo', [join(root, 'vs01', slug, '23c@5sb-8hm-54v.json')]),
+    told: [`foreign vs01/${slug}/23c@5sb-8hm-54v.json`],
+  },
+  'a file that everybody may read': {
+    change: (_root, file) => chmodSync(file, 0o644),
+    told: [`mode vs01/${slug}/${placekey}.json`],
+  },
+  'a file that the group may not read': {
+    change: (_root, file) => chmodSync(file, 0o600),
+    told: [`mode vs01/${slug}/${placekey}.json?`],
+  },
+  'a second name for a file': {
+    change: (root, file) => linkSync(file, join(root, '..', `${process.pid}-second-name`)),
+    told: [`hard link vs01/${slug}/${placekey}.json?`],
+  },
+  'an old temporary file': {
+    change: (_root, file) => {
+      writeFileSync(`${file}.123456`, '')
+      utimesSync(`${file}.123456`, old, old)
+    },
+    told: [`temporary vs01/${slug}/${placekey}.json.123456?`],
+  },
+  'a temporary file of this moment': {
+    change: (_root, file) => writeFileSync(`${file}.123456`, ''),
+    told: [],
+  },
+  'the lock of a receiver at work': {
+    change: (root) => mkdirSync(join(root, 'scn01', slug, 'records.json.lock')),
+    told: [],
+  },
+  'bytes that a recovery kept': {
+    change: (root) =>
+      writeFileSync(join(root, 'scn01', slug, 'records.json.torn-20260702T063001000Z'), '{', { mode: 0o640 }),
+    told: [`torn scn01/${slug}/records.json.torn-20260702T063001000Z?`],
+  },
+  'a receiver that is paused': {
+    change: (root) => writeFileSync(join(root, '.paused'), 'moving house'),
+    told: ['paused .paused?'],
+  },
+  'a token that others may read': {
+    change: (root) => {
+      writeFileSync(join(root, '.node_token'), 'x')
+      chmodSync(join(root, '.node_token'), 0o644)
+    },
+    told: ['mode .node_token'],
+  },
+  'a Placekey file under another name': {
+    change: (root, file) => {
+      writeFileSync(join(root, 'vs01', slug, '23c@5sb-8hm-54v.json'), readFileSync(file), { mode: 0o640 })
+    },
+    told: [`contract vs01/${slug}/23c@5sb-8hm-54v.json`],
+  },
+  'a file that is cut': {
+    change: (_root, file) => writeFileSync(file, readFileSync(file).subarray(0, 100)),
+    told: [`contract vs01/${slug}/${placekey}.json`],
+  },
+  'an empty file': {
+    change: (_root, file) => writeFileSync(file, ''),
+    told: [`contract vs01/${slug}/${placekey}.json`],
+  },
+  'a file without a receipt': {
+    change: (_root, file) => writeFileSync(file, indented({ ...vitalSigns, receipt: {} })),
+    told: [`contract vs01/${slug}/${placekey}.json`],
+  },
+  'a file that breaks the contract': {
+    change: (_root, file) => writeFileSync(file, indented({ ...vitalSigns, standing: 'king' })),
+    told: [`contract vs01/${slug}/${placekey}.json`],
+  },
+  'a file with a key twice': {
+    change: (_root, file) => {
+      writeFileSync(file, indented(vitalSigns).replace('"addon"', '"standing": "participant",\n  "addon"'))
+    },
+    told: [`contract vs01/${slug}/${placekey}.json`],
+  },
+}
+
+for (const [name, { change, told }] of Object.entries(cases)) {
+  test(`verify, with ${name}`, async () => {
+    using root = temporaryDirectory()
+    const file = wholeDirectory(root.path)
+    change(root.path, file)
+    const { exit, told: all } = await verify(root.path)
+    rmSync(join(root.path, '..', `${process.pid}-second-name`), { force: true })
+    const shown = all
+      .filter(({ type }) => type !== 'summary')
+      .map(({ type, kind, path }) => `${kind} ${path}${type === 'note' ? '?' : ''}`)
+    assert.deepEqual(shown, told)
+    assert.equal(exit, told.some((each) => !each.endsWith('?')) ? 1 : 0)
+  })
+}
+
+test('--copy does not look at modes', async () => {
+  using root = temporaryDirectory()
+  const file = wholeDirectory(root.path)
+  chmodSync(file, 0o666)
+  assert.equal((await verify(root.path)).exit, 1)
+  assert.equal((await verify(root.path, '--copy')).exit, 0)
+})
+
+test('a directory that this user may not open is a finding, not a clean answer', () => {
+  using root = temporaryDirectory()
+  wholeDirectory(root.path)
+  chmodSync(root.path, 0o755)
+  chmodSync(join(root.path, 'scn01'), 0o755)
+  chmodSync(join(root.path, 'vs01'), 0)
+  const somebody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  const args = ['--import', 'tsx', 'scripts/audit.ts', 'verify', '--copy', '--data', root.path, '--json']
+  const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', ...somebody })
+  chmodSync(join(root.path, 'vs01'), 0o700)
+  assert.equal(status, 1)
+  assert.match(stdout, /"kind":"unreadable","path":"vs01"/)
+})
+
+/** What a copy can hold when it was taken while an append went over the closing: some of the three bytes old, the rest new. */
+for (const [name, seam] of Object.entries({
+  'all three': '\n]\n',
+  'the first two': '\n]{',
+  'the first': '\n\n{',
+})) {
+  test(`a copy that caught the old end and the new record together (${name} bytes old) is not called altered`, async () => {
+    using root = temporaryDirectory()
+    const { records } = build(root.path, 6)
+    const text = readFileSync(records, 'utf8').replace('"sequence":4', '"sequence":4').split(',\n{')
+    writeFileSync(records, `${text.slice(0, 4).join(',\n{')}${seam}${text.slice(4).join(',\n{')}`)
+    for (const more of [[], ['--chain']]) {
+      const { exit, told } = await verify(root.path, ...more)
+      assert.deepEqual(
+        told.map(({ type, kind }) => kind ?? type),
+        ['seam', 'summary'],
+      )
+      assert.equal(exit, 0)
+    }
+  })
+}
+
+test('findings show a path as text, whatever a name holds', async () => {
+  using root = temporaryDirectory()
+  wholeDirectory(root.path)
+  writeFileSync(join(root.path, 'evil\u001b[2J\u202e.txt'), 'x')
+  const { out } = await audit('verify', '--data', root.path)
+  assert.match(out, /evil\\u\{1b\}\[2J\\u\{202e\}\.txt/)
+  assert.equal(out.includes('\u001b'), false)
+})
+
+test('many findings of one kind are counted, not all printed', async () => {
+  using root = temporaryDirectory()
+  wholeDirectory(root.path)
+  for (let index = 0; index < 50; index++) writeFileSync(join(root.path, `foreign-${index}`), '')
+  const { out } = await audit('verify', '--data', root.path)
+  assert.match(out, /… and 30 more of the kind "foreign"/)
+  assert.equal((await verify(root.path)).found.length, 50)
+})
+
+test('an empty records file is a note, unless something speaks of records in it', async () => {
+  using root = temporaryDirectory()
+  const { records, head } = build(root.path, 3)
+  writeFileSync(records, '')
+  assert.deepEqual((await verify(root.path)).found, ['shortened line undefined'])
+  rmSync(head)
+  assert.equal((await verify(root.path)).exit, 0)
+  assert.deepEqual((await verify(root.path, '--expect', `${slug}:3:${'a'.repeat(64)}`)).found, [
+    'shortened line undefined',
+  ])
+})
+
+test('a file of records that were all removed, closing and all, is found by its head', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 3)
+  writeFileSync(records, '[\n]\n')
+  assert.deepEqual((await verify(root.path)).found, ['shortened 3'])
+})
+
+test('records of more than one directory are told apart', async () => {
+  using root = temporaryDirectory()
+  build(root.path, 3)
+  const other = association(root.path, 'heron-ridge')
+  makeDirectory(other.directory)
+  const { text, head } = lines([{ ...numbered(1), association_slug: 'heron-ridge' }])
+  writeFileSync(other.records, text, { mode: 0o640 })
+  writeFileSync(other.head, head, { mode: 0o640 })
+  const { exit, told } = await verify(root.path)
+  assert.deepEqual([exit, told[0]?.associations, told[0]?.records], [0, 2, 4])
+})

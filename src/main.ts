@@ -45,7 +45,7 @@ const app = createApp({
   maxBodyBytes: config.maxBodyBytes,
   maxInFlight,
 })
-const { server, drain } = createHttpServer(app)
+const { server, drain } = createHttpServer(app, log)
 server.on('error', (error) => fail('cannot listen', error))
 server.listen(listenTarget(), () => {
   const { address, port } = server.address() as AddressInfo

@@ -1,19 +1,20 @@
 /**
  * The rim between Node's HTTP server and the fetch handler: limits, `100 Continue`, answers to what is not HTTP, draining.
  *
- * Limits, on purpose: a head within 10 s and 16 KiB; a whole request within 15 s (the app refuses a slow body after 8 s);
+ * Limits, on purpose: a head within 9.5 s and 16 KiB; a whole request within 15 s (the app refuses a slow body after 8 s);
  * 2,048 connections; keep-alive of 75 s, longer than the 60 s after which proxies let go of an idle connection, so that it
  * is not this side that closes while a request is on its way.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import type { App, Platform } from './http/app.ts'
-import { type Problem, problem, problemResponse, problemText, statusOf } from './http/problem.ts'
+import { type Problem, problem, problemText, statusOf } from './http/problem.ts'
+import { type Visit, visitOf } from './http/visit.ts'
+import type { Log } from './log.ts'
 
 const limits = {
-  headersTimeout: 10_000,
+  headersTimeout: 8_500,
   requestTimeout: 15_000,
   connectionsCheckingInterval: 1_000,
   keepAliveTimeout: 75_000,
@@ -31,32 +32,92 @@ export type HttpServer = {
   drain(onLingered: () => void): Promise<void>
 }
 
-export function createHttpServer(app: App): HttpServer {
-  const answers = new Map<Socket, ServerResponse>()
+/** A request that has a head, from its arrival to the end of its answer. */
+type Exchange = {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+  readonly visit: Visit
+}
+
+export function createHttpServer(app: App, log: Log): HttpServer {
+  /** By connection, in order of arrival: pipelined requests wait for each other's answers. */
+  const exchanges = new Map<Socket, Exchange[]>()
   const sockets = new Set<Socket>()
+  const refused = new WeakSet<Socket>()
   const awaitsContinue = new WeakSet<IncomingMessage>()
   let draining = false
+  /** The one that the listener is being called for. */
+  let entering: Exchange | undefined
 
   const listener = getRequestListener(
     (request, env) => {
       const { incoming, outgoing } = env as { incoming: IncomingMessage; outgoing: ServerResponse }
-      const platform: Platform = awaitsContinue.has(incoming) ? { beforeBody: () => proceed(outgoing) } : {}
+      const beforeBody = awaitsContinue.has(incoming) ? () => proceed(outgoing) : undefined
+      const platform: Platform = { visit: (entering as Exchange).visit, beforeBody }
       return app.fetch(request, platform)
     },
-    { errorHandler: () => problemResponse(notHttp, crypto.randomUUID()) },
+    { errorHandler: () => new Response(...refusal(notHttp, entering?.visit ?? visitOf(null))) },
   )
 
-  const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    answers.set(incoming.socket, outgoing)
-    outgoing.once('close', () => answers.delete(incoming.socket))
+  const begin = (incoming: IncomingMessage, outgoing: ServerResponse): Exchange => {
+    const { socket } = incoming
+    const exchange = { incoming, outgoing, visit: visitFor(incoming) }
+    const pending = exchanges.get(socket) ?? []
+    if (pending.push(exchange) === 1) exchanges.set(socket, pending)
+    outgoing.once('close', () => {
+      pending.splice(pending.indexOf(exchange), 1)
+      if (pending.length === 0) exchanges.delete(socket)
+    })
     if (draining) outgoing.shouldKeepAlive = false
+    return exchange
+  }
+
+  const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    entering = begin(incoming, outgoing)
     void listener(incoming, outgoing)
+    entering = undefined
   }
 
   /** Without this the client keeps its body back, and the connection cannot be used for another request. */
   const proceed = (outgoing: ServerResponse): void => {
     outgoing.writeContinue()
     outgoing.shouldKeepAlive = !draining
+  }
+
+  /** An answer that the app does not give, and its line in the log. */
+  const refusal = (
+    what: Problem,
+    visit: Visit,
+  ): [string, { status: number; headers: Record<string, string> }] => {
+    const status = statusOf(what.name)
+    const ms = Math.round((performance.now() - visit.arrived) * 1000) / 1000
+    log.info({ request_id: visit.id, status, outcome: what.name, ms }, 'request')
+    return [problemText(what, visit.id), { status, headers: headersOf(what, visit.id) }]
+  }
+
+  /** Answers what is no request, after the answers to the requests before it, and ends the connection. */
+  const endWith = (socket: Socket, what: Problem, visit = visitOf(null)): void => {
+    if (refused.has(socket)) return
+    if (!socket.writable) {
+      socket.destroy()
+      return
+    }
+    refused.add(socket)
+    const pending = exchanges.get(socket) ?? []
+    const last = pending.at(-1)
+    const isInBody = last !== undefined && !last.incoming.complete
+    const before = isInBody ? pending.at(-2) : last
+    const end = (): void => {
+      if (!socket.writable || (isInBody && last.outgoing.headersSent)) socket.destroySoon()
+      // the app's own line tells of a body that ended early
+      else if (isInBody) socket.end(messageOf(problemText(what, last.visit.id), what, last.visit.id))
+      else {
+        const [text] = refusal(what, visit)
+        socket.end(messageOf(text, what, visit.id))
+      }
+    }
+    if (before) before.outgoing.once('close', end)
+    else end()
   }
 
   const server = createServer(limits, serve)
@@ -70,17 +131,21 @@ export function createHttpServer(app: App): HttpServer {
     outgoing.shouldKeepAlive = false
     serve(incoming, outgoing)
   })
-  server.on('checkExpectation', (incoming, outgoing) => endWith(incoming.socket, badExpectation, outgoing))
-  server.on('connect', (_incoming, socket) => endWith(socket, noTunnel))
+  server.on('checkExpectation', (incoming, outgoing) => {
+    const [text, { status, headers }] = refusal(badExpectation, begin(incoming, outgoing).visit)
+    outgoing.shouldKeepAlive = false
+    outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) }).end(text)
+  })
+  server.on('connect', (incoming, socket) => endWith(socket as Socket, noTunnel, visitFor(incoming)))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    endWith(socket, clientProblems.get(error.code ?? '') ?? notHttp, answers.get(socket as Socket))
+    endWith(socket as Socket, clientProblems.get(error.code ?? '') ?? notHttp)
   })
 
   return {
     server,
     async drain(onLingered) {
       draining = true
-      for (const outgoing of answers.values()) outgoing.shouldKeepAlive = false
+      for (const { outgoing } of [...exchanges.values()].flat()) outgoing.shouldKeepAlive = false
       // http's own close() would end idle connections at once, and with them a request that is on its way
       const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()))
       const lingered = setTimeout(() => {
@@ -105,26 +170,24 @@ const clientProblems: ReadonlyMap<string, Problem> = new Map([
     'HPE_HEADER_OVERFLOW',
     problem('header-too-large', `Send at most ${limits.maxHeaderSize} bytes of headers.`),
   ],
-  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', problem('body-too-large', 'Send the body without chunk extensions.')],
-  ['ERR_HTTP_REQUEST_TIMEOUT', problem('body-too-slow', 'Send the whole request without pauses.')],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', problem('bad-request', 'Send the body without chunk extensions.')],
+  ['ERR_HTTP_REQUEST_TIMEOUT', problem('request-too-slow', 'Send the whole request without pauses.')],
 ])
 
-/** An answer where there is no request for the app to see; nothing once another answer has begun on this connection. */
-function endWith(socket: Duplex, refusal: Problem, begun?: ServerResponse): void {
-  if (!socket.writable || begun?.headersSent) {
-    socket.destroy()
-    return
-  }
-  const id = crypto.randomUUID()
-  const body = problemText(refusal, id)
-  const status = statusOf(refusal.name)
-  const headers = {
-    'content-type': 'application/problem+json',
-    'content-length': Buffer.byteLength(body),
-    'x-request-id': id,
-    connection: 'close',
-    ...refusal.headers,
-  }
-  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join('')}\r\n${body}`)
+function visitFor({ headers }: IncomingMessage): Visit {
+  const sent = headers['x-request-id']
+  return visitOf(typeof sent === 'string' ? sent : null)
+}
+
+function headersOf(what: Problem, id: string): Record<string, string> {
+  return { 'content-type': 'application/problem+json', 'x-request-id': id, ...what.headers }
+}
+
+/** The whole answer, for a connection on which Node gives no `ServerResponse`. */
+function messageOf(text: string, what: Problem, id: string): string {
+  const status = statusOf(what.name)
+  const length = String(Buffer.byteLength(text))
+  const headers = { ...headersOf(what, id), 'content-length': length, connection: 'close' }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${text}`
 }

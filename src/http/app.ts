@@ -15,7 +15,11 @@ export type AppDeps = ReceiveDeps & {
 }
 
 /** What the platform hands over with each request, besides the request. */
-export type Platform = { readonly beforeBody?: () => void }
+export type Platform = {
+  /** Made by who saw the request first, and shared with who may have to answer in place of the app. */
+  readonly visit?: Visit
+  readonly beforeBody?: (() => void) | undefined
+}
 
 export type App = Hono<{ Bindings: Platform }>
 
@@ -25,7 +29,7 @@ export function createApp(deps: AppDeps): App {
   const receive = receiver(deps)
 
   app.post('/receive', (c) => {
-    const visit = visitOf(c.req.raw.headers)
+    const visit = visitTo(c)
     const answer = receive(c.req.raw, visit, c.env?.beforeBody)
     return answer instanceof Promise ? later(visit, answer) : tell(visit, answer)
   })
@@ -36,7 +40,7 @@ export function createApp(deps: AppDeps): App {
     const why = closed
       ? [closed.kind === 'paused' ? `paused: ${closed.reason}` : 'draining', ...reasons]
       : reasons
-    const { id } = visitOf(c.req.raw.headers)
+    const { id } = visitTo(c)
     if (why.length > 0) return problemResponse(notReady(why), id)
     return state(c, 200, { status: 'ready', refused_associations: refused })
   })
@@ -46,7 +50,7 @@ export function createApp(deps: AppDeps): App {
   app.all('/ready', (c) => refuse(c, wrongMethod('GET, HEAD')))
   app.notFound((c) => refuse(c, problem('not-found', 'Envelopes go to POST /receive.')))
   app.onError((error, c) => {
-    const visit = visitOf(c.req.raw.headers)
+    const visit = visitTo(c)
     deps.log.error(
       { request_id: visit.id, error: error.name, at: framesOf(error) },
       'a mistake in this program',
@@ -69,10 +73,14 @@ export function createApp(deps: AppDeps): App {
   }
 
   function refuse(c: Context, refusal: Problem): Response {
-    return tell(visitOf(c.req.raw.headers), { refusal })
+    return tell(visitTo(c), { refusal })
   }
 
   return app
+}
+
+function visitTo(c: Context<{ Bindings: Platform }>): Visit {
+  return c.env?.visit ?? visitOf(c.req.raw.headers.get('x-request-id'))
 }
 
 /** SPEC 4, "Answer on success". */
@@ -95,7 +103,7 @@ function receiptResponse({ record, receipt, warnings }: Stored, id: string): Res
 }
 
 function state(c: Context, status: number, body: object): Response {
-  const { id } = visitOf(c.req.raw.headers)
+  const { id } = visitTo(c)
   const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', 'x-request-id': id }
   return new Response(JSON.stringify(body), { status, headers })
 }

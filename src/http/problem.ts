@@ -13,6 +13,7 @@ const kinds = {
   'content-encoding': [415, 'The body is encoded'],
   'body-too-large': [413, 'The body is too large'],
   'body-too-slow': [408, 'The body did not arrive in time'],
+  'request-too-slow': [408, 'The request did not arrive in time'],
   'body-aborted': [400, 'The body ended early'],
   'bad-request': [400, 'The request is not HTTP as it should be'],
   'header-too-large': [431, 'The request head is too large'],

@@ -14,7 +14,8 @@ export type Visit = {
 
 const fit = /^[A-Za-z0-9._-]{1,64}$/
 
-export function visitOf(headers: Headers): Visit {
-  const sent = headers.get('x-request-id') ?? ''
-  return { id: fit.test(sent) ? sent : crypto.randomUUID(), arrived: performance.now() }
+/** `sent` is what came as `X-Request-Id`. */
+export function visitOf(sent: string | null | undefined): Visit {
+  const id = sent && fit.test(sent) ? sent : crypto.randomUUID()
+  return { id, arrived: performance.now() }
 }

@@ -6,10 +6,11 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { part as crashStates } from '../test/faults/crash-states.ts'
 import { part as damage } from '../test/faults/damage.ts'
 import type { Part, Row } from '../test/faults/part.ts'
 
-const parts: readonly Part[] = [damage]
+const parts: readonly Part[] = [crashStates, damage]
 
 const help = `Proves that nothing is lost under faults, and prints a table.
 

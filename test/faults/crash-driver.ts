@@ -1,0 +1,28 @@
+/**
+ * Runs scenarios with the real storage modules while it is traced (`system-calls.ts`). Says on standard output when each
+ * begins and when a post was answered; the trace shows where among the system calls that was.
+ */
+import { readFileSync, writeSync } from 'node:fs'
+import type { Scenario } from './crash-model.ts'
+import { post, storeOn } from './stored.ts'
+
+const say = (words: object): void => {
+  writeSync(1, `${JSON.stringify(words)}\n`)
+}
+
+const scenarios = JSON.parse(readFileSync(process.argv[2] as string, 'utf8')) as Scenario[]
+for (const [scenario, { root, steps }] of scenarios.entries()) {
+  const store = storeOn(root)
+  say({ begin: scenario })
+  let number = 0
+  for (const step of steps) {
+    const posts = step.map(async (sent) => {
+      const at = number++
+      const outcome = await post(store, sent)
+      say({ post: at, outcome })
+    })
+    await Promise.all(posts)
+  }
+  await store.close()
+  say({ end: scenario })
+}

@@ -1,0 +1,388 @@
+/**
+ * Crash states: what the real storage modules do to the disk is recorded, everything a crash can leave of it is laid out
+ * in real directories (`crash-model.ts`), and the real modules start on each. Then, with every post of the run sent again
+ * and twice: the file is valid JSON with an unbroken chain, every acknowledged record is there byte for byte, and every post is
+ * stored once. Recovery is recorded, too, and cut again.
+ */
+import { spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { StorageRule } from '../../contracts/contract.ts'
+import type { Outcome, Receipt } from '../../contracts/record.ts'
+import { crashStates, type Limits, materialise, type Scenario, type State } from './crash-model.ts'
+import type { Part, Row, Run } from './part.ts'
+import { type Random, random } from './random.ts'
+import {
+  addons,
+  chainOf,
+  inParallel,
+  isReceiptOf,
+  post,
+  recordsPath,
+  type Sent,
+  storeOn,
+  Tally,
+} from './stored.ts'
+import { type Call, record } from './system-calls.ts'
+
+const driver = fileURLToPath(new URL('./crash-driver.ts', import.meta.url))
+const slug = 'heron-ridge'
+const rules = new Map<string, StorageRule>(
+  Object.entries(addons).map(([rule, addon]) => [addon, rule as StorageRule]),
+)
+const width = 16
+
+/** Batches one after another, of records of about `size` bytes. */
+function appending(batches: readonly number[], size: number): Sent[][] {
+  let number = 0
+  return batches.map((batch) =>
+    Array.from({ length: batch }, () => ({
+      rule: 'append-only' as const,
+      slug,
+      participant: '@5sb-8hm-54v',
+      name: `record ${number++}`,
+      size,
+    })),
+  )
+}
+
+/** Envelopes of two participants, one after another and several at once. */
+function overwriting(rounds: readonly number[], size: number): Sent[][] {
+  let number = 0
+  return rounds.map((round) =>
+    Array.from({ length: round }, (_, at) => ({
+      rule: 'overwrite-by-placekey' as const,
+      slug,
+      participant: at % 2 === 0 ? '@5sb-8hm-54v' : 'SASE1-22c-at-5sb-8hm-54v',
+      name: `envelope ${number++}`,
+      size,
+    })),
+  )
+}
+
+const appends: readonly (readonly [readonly number[], number])[] = [
+  [[1], 60],
+  [[1, 1, 1, 1, 1, 1], 60],
+  [[2, 1, 2], 60],
+  [[3, 3], 300],
+  [[1, 4], 1_500],
+  [[1, 1], 9_000],
+  [[8, 5], 100],
+  [[1, 16], 200],
+  [[32, 1], 60],
+  [[3, 64], 60],
+  [[64], 400],
+]
+
+const overwrites: readonly (readonly [readonly number[], number])[] = [
+  [[1], 60],
+  [[1, 1, 1], 700],
+  [[2, 4, 2], 300],
+  [[1, 1], 5_000],
+]
+
+type Recorded = {
+  readonly scenario: Scenario
+  readonly calls: readonly Call[]
+  readonly earlier: State['answered']
+}
+
+/** The calls of each scenario. The lock directory is left out: a start waits 5 s for one, which `locked` shows. */
+function split(scenarios: readonly Scenario[], calls: readonly Call[]): Recorded[] {
+  const found: Recorded[] = []
+  let current: Call[] = []
+  for (const call of calls) {
+    const words = call.kind === 'said' ? JSON.parse(call.line) : {}
+    if (words.begin !== undefined) current = []
+    else if (words.end !== undefined)
+      found.push({ scenario: scenarios[words.end] as Scenario, calls: current, earlier: [] })
+    else if (call.kind === 'said' || !call.path.endsWith('.lock')) current.push(call)
+  }
+  if (found.length !== scenarios.length) throw new Error('the trace is not complete')
+  return found
+}
+
+async function recordAll(scratch: string, name: string, scenarios: readonly Scenario[]): Promise<Recorded[]> {
+  const list = join(scratch, `${name}.json`)
+  writeFileSync(list, JSON.stringify(scenarios))
+  const calls = await record(join(scratch, name), join(scratch, `${name}.trace`), [driver, list])
+  rmSync(join(scratch, `${name}.trace`))
+  return split(scenarios, calls)
+}
+
+/** What the posts of a scenario were told before the crash, by number. */
+function receiptsOf(answered: State['answered']): Map<number, Receipt> {
+  return new Map(answered.flatMap(({ post, outcome }) => (outcome.ok ? [[post, outcome.receipt]] : [])))
+}
+
+async function checkAppends(root: string, sent: readonly Sent[], state: State, tally: Tally, what: string) {
+  const store = storeOn(root)
+  if (sent.length % 2 === 0) await store.sweep(rules)
+  const order = [...sent.keys(), sent.length - 1]
+  const outcomes = await Promise.all(order.map((at) => post(store, sent[at] as Sent)))
+  await store.close()
+  const refused = outcomes.find(({ ok }) => !ok) as Extract<Outcome, { ok: false }> | undefined
+  if (refused) {
+    tally.violation('unreadable', `the start after it answered ${refused.fault}`, what)
+    return
+  }
+  const chain = chainOf(readFileSync(recordsPath(root, slug)))
+  if (typeof chain === 'string') {
+    tally.violation('unreadable', chain, what)
+    return
+  }
+  for (const [post, receipt] of receiptsOf(state.answered)) {
+    if (!isReceiptOf(receipt, chain))
+      tally.violation('lost', `acknowledged record ${post} is not there`, what)
+    const again = outcomes[post] as Extract<Outcome, { ok: true }>
+    if (again.receipt.outcome !== 'duplicate' || again.receipt.received_at !== receipt.received_at)
+      tally.violation('duplicated', 'a retry was not given the first receipt', what)
+  }
+  for (const outcome of outcomes) {
+    if (outcome.ok && !isReceiptOf(outcome.receipt, chain))
+      tally.violation('lost', 'a retry was acknowledged and is not there', what)
+  }
+  if (new Set(chain.ids).size !== chain.ids.length)
+    tally.violation('duplicated', 'an id is there twice', what)
+  if (chain.ids.length !== sent.length)
+    tally.violation('wrong', 'other records than those sent are there', what)
+}
+
+/** The file of one participant: which of the posts it holds, undefined when there is no file. */
+function heldBy(path: string, sent: readonly Sent[]): { at: number; receivedAt: string } | undefined {
+  if (!existsSync(path)) return undefined
+  const { fields, receipt } = JSON.parse(readFileSync(path, 'utf8'))
+  const at = sent.findIndex(({ name, size }) => fields.text.startsWith(name) && fields.text.length >= size)
+  if (at < 0) throw new Error('not one of the envelopes')
+  return { at, receivedAt: receipt.received_at }
+}
+
+async function checkOverwrites(
+  root: string,
+  sent: readonly Sent[],
+  state: State,
+  tally: Tally,
+  what: string,
+) {
+  const receipts = receiptsOf(state.answered)
+  const directory = join(root, addons['overwrite-by-placekey'], slug)
+  const store = storeOn(root)
+  age(directory)
+  await store.sweep(rules)
+  if (existsSync(directory) && readdirSync(directory).some((name) => !name.endsWith('.json')))
+    tally.violation('wrong', 'a trace of an earlier state is left after the sweep', what)
+  for (const participant of new Set(sent.map(({ participant }) => participant))) {
+    const path = join(directory, `${participant}.json`)
+    const own = [...sent.entries()].filter(([, of]) => of.participant === participant).map(([at]) => at)
+    const last = own.findLast((at) => receipts.has(at))
+    try {
+      const held = heldBy(path, sent)
+      if (held === undefined ? last !== undefined : last !== undefined && held.at < last)
+        tally.violation('lost', 'an acknowledged envelope is not there', what)
+      if (held && receipts.has(held.at) && receipts.get(held.at)?.received_at !== held.receivedAt)
+        tally.violation('wrong', 'the receipt in the file is not the one that was sent', what)
+      const retried = own.at(-1) as number
+      const outcome = await post(store, sent[retried] as Sent)
+      const expected = held ? 'replaced' : 'created'
+      if (!outcome.ok || outcome.receipt.outcome !== expected || heldBy(path, sent)?.at !== retried)
+        tally.violation('wrong', 'a retry was not stored', what)
+    } catch {
+      tally.violation('unreadable', 'the file is not one whole envelope', what)
+    }
+  }
+  await store.close()
+}
+
+/** Leftovers count as abandoned only when they are old. */
+function age(directory: string): void {
+  if (!existsSync(directory)) return
+  for (const name of readdirSync(directory)) utimesSync(join(directory, name), 0, 0)
+}
+
+let serial = 0
+
+async function check(states: string, scenario: Scenario, state: State, tally: Tally, isLocked = false) {
+  const root = join(states, `state-${serial++}`)
+  materialise(root, state)
+  const isAppend = scenario.steps[0]?.[0]?.rule === 'append-only'
+  if (isLocked) mkdirSync(`${recordsPath(root, slug)}.lock`)
+  tally.cases++
+  await (isAppend ? checkAppends : checkOverwrites)(root, scenario.steps.flat(), state, tally, scenario.name)
+  rmSync(root, { recursive: true })
+}
+
+/** Whether the records file does not end as it does at rest, so that a start has to mend it. */
+function isTorn(state: State): boolean {
+  const bytes = state.files.get(join('scn01', slug, 'records.json'))
+  return bytes !== undefined && bytes.length > 0 && bytes.subarray(-3).toString('latin1') !== '\n]\n'
+}
+
+/** Some of what passes by, each with the same chance. */
+class Sample<T> {
+  readonly taken: T[] = []
+  #seen = 0
+  readonly #size: number
+  readonly #random: Random
+
+  constructor(size: number, random: Random) {
+    this.#size = size
+    this.#random = random
+  }
+
+  offer(item: T): void {
+    const at = this.#seen++ < this.#size ? this.taken.length : this.#random.below(this.#seen)
+    if (at < this.#size) this.taken[at] = item
+  }
+}
+
+type Torn = { readonly scenario: Scenario; readonly state: State }
+
+type Checking = {
+  readonly settings: Run
+  /** Where states are laid out. */
+  readonly states: string
+  readonly chance: Random
+  readonly limits: Limits
+  /** States that recovery has work with, for the second round. */
+  readonly torn: Sample<Torn>
+  readonly any: Sample<Torn>
+  done: number
+}
+
+/** Every state of one recorded run, checked. */
+async function checkAll(the: Checking, one: Recorded, before: string, tally: Tally): Promise<void> {
+  const { settings, chance, limits } = the
+  const { scenario, calls, earlier } = one
+  function* states(): Generator<State> {
+    for (const state of crashStates(scenario.root, before, calls, limits, settings.share, chance)) {
+      if (performance.now() > settings.until) return
+      yield { ...state, answered: [...earlier, ...state.answered] }
+    }
+  }
+  await inParallel(states(), width, async (state) => {
+    if (isTorn(state)) the.torn.offer({ scenario, state })
+    the.any.offer({ scenario, state })
+    await check(the.states, scenario, state, tally)
+    settings.progress(++the.done, Math.max(the.done, Math.ceil(expected * settings.share)))
+  })
+}
+
+/** For the progress bar. */
+const expected = 150_000
+
+/** Recovery of these states recorded, and every state that a crash during it can leave checked. */
+async function checkRecoveries(
+  the: Checking,
+  name: string,
+  torn: readonly Torn[],
+  tally: Tally,
+): Promise<void> {
+  const { scratch } = the.settings
+  const scenarios = torn.map(({ scenario, state }, at): Scenario => {
+    const root = join(scratch, name, String(at))
+    materialise(root, state)
+    materialise(join(scratch, `${name}-before`, String(at)), state)
+    return { name: `${name} after ${scenario.name}`, root, steps: [scenario.steps.flat()] }
+  })
+  const recorded = await recordAll(scratch, name, scenarios)
+  for (const [at, one] of recorded.entries()) {
+    const earlier = (torn[at] as Torn).state.answered
+    await checkAll(the, { ...one, earlier }, join(scratch, `${name}-before`, String(at)), tally)
+  }
+}
+
+function scenariosOf(scratch: string): Scenario[] {
+  const root = (name: string): string => {
+    const path = join(scratch, 'run', name)
+    mkdirSync(path, { recursive: true })
+    return path
+  }
+  return [
+    ...appends.map(([batches, size], at) => ({
+      name: `appends of ${batches.join(', ')} records of ${size} bytes`,
+      root: root(`append-${at}`),
+      steps: appending(batches, size),
+    })),
+    ...overwrites.map(([rounds, size], at) => ({
+      name: `overwrites of ${rounds.join(', ')} envelopes of ${size} bytes`,
+      root: root(`overwrite-${at}`),
+      steps: overwriting(rounds, size),
+    })),
+  ]
+}
+
+/**
+ * In memory where that is to be had: real directories, too, and what an fsync promises is in the states already. The runs that
+ * are recorded are on the file system of `scratch`.
+ */
+function placeForStates(scratch: string): string {
+  const memory = '/dev/shm'
+  return mkdtempSync(join(existsSync(memory) ? memory : scratch, 'civic-states-'))
+}
+
+async function run(settings: Run): Promise<readonly Row[]> {
+  const states = placeForStates(settings.scratch)
+  const tidy = (): void => rmSync(states, { recursive: true, force: true })
+  process.once('exit', tidy)
+  try {
+    return await runIn(settings, states)
+  } finally {
+    process.off('exit', tidy)
+    tidy()
+  }
+}
+
+async function runIn(settings: Run, states: string): Promise<readonly Row[]> {
+  const { scratch, seed, share } = settings
+  const chance = random(seed)
+  const tallies = { append: new Tally(), overwrite: new Tally(), recovery: new Tally(), locked: new Tally() }
+  const some = (count: number): Sample<Torn> => new Sample(Math.ceil(count * Math.sqrt(share)), chance)
+  const first: Checking = {
+    settings,
+    states,
+    chance,
+    limits: { cuts: 4_500, sectors: 4_096, names: 64 },
+    torn: some(60),
+    any: some(64),
+    done: 0,
+  }
+  const empty = join(scratch, 'empty')
+  mkdirSync(empty)
+  for (const one of await recordAll(scratch, 'run', scenariosOf(scratch))) {
+    const isAppend = one.scenario.name.startsWith('append')
+    await checkAll(first, one, empty, isAppend ? tallies.append : tallies.overwrite)
+  }
+  const fewer: Limits = { cuts: 250, sectors: 128, names: 16 }
+  const second: Checking = { ...first, limits: fewer, torn: some(20) }
+  await checkRecoveries(second, 'recovery', first.torn.taken, tallies.recovery)
+  const third: Checking = { ...second, torn: some(1) }
+  await checkRecoveries(third, 'second recovery', second.torn.taken, tallies.recovery)
+  const withAssociation = first.any.taken.filter(({ state }) =>
+    state.directories.includes(join(addons['append-only'], slug)),
+  )
+  await inParallel(withAssociation, width * 4, ({ scenario, state }) =>
+    check(states, scenario, state, tallies.locked, true),
+  )
+  return [
+    tallies.append.row('crash while appending', 'append-only'),
+    tallies.overwrite.row('crash while overwriting', 'overwrite-by-placekey'),
+    tallies.recovery.row('crash while recovering', 'append-only'),
+    tallies.locked.row('crash that leaves a lock', 'append-only'),
+  ]
+}
+
+async function missing(): Promise<string | undefined> {
+  return spawnSync('strace', ['--version']).status === 0 ? undefined : 'strace'
+}
+
+export const part: Part = { name: 'crash-states', missing, run }

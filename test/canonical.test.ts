@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { canonicalJson, canonicalMembers } from '../src/storage/canonical.ts'
+import { canonicalJson, canonicalObject, memberText } from '../src/storage/canonical.ts'
 
 test('the example of RFC 8785, section 3.2.2, comes out as section 3.2.3 prints it', () => {
   const value = JSON.parse(
@@ -25,12 +25,17 @@ test('keys are sorted by UTF-16 code units, integer-like ones too', () => {
 test('minus zero is zero', () => assert.equal(canonicalJson([-0]), '[0]'))
 
 test('a list of members is the object that has them', () => {
-  assert.equal(
-    canonicalMembers([
-      ['b', 1],
-      ['10', { z: 1, a: 2 }],
-      ['9', null],
-    ]),
-    '{"10":{"a":2,"z":1},"9":null,"b":1}',
-  )
+  const members = [
+    ['b', 1],
+    ['10', { z: 1, a: 2 }],
+    ['9', null],
+  ] as const
+  assert.equal(canonicalObject(members.map(memberText)), '{"10":{"a":2,"z":1},"9":null,"b":1}')
+})
+
+test('every character that JSON escapes is escaped as ECMAScript does it, and no other', () => {
+  for (let code = 0; code < 0x2100; code++) {
+    const text = `a${String.fromCharCode(code)}b`
+    assert.equal(canonicalJson(text), JSON.stringify(text))
+  }
 })

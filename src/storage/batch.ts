@@ -1,6 +1,6 @@
 /** Turns waiting envelopes into the bytes of one write, chained. Pure: no disk, no clock. */
-import type { AcceptedRecord, Member } from '../../contracts/record.ts'
-import { canonicalMembers } from './canonical.ts'
+import type { AcceptedRecord } from '../../contracts/record.ts'
+import { canonicalObject, memberText } from './canonical.ts'
 import { closing, type LineReceipt, type Position, receiptText, sha256Hex } from './records-file.ts'
 
 /** An envelope as far as it can be written before its place in the chain is known. */
@@ -19,13 +19,11 @@ export type Batch = {
   readonly next: Position
 }
 
+/** The values are written in canonical form, so each is printed once, for the line and for its id. */
 export function draftOf(record: AcceptedRecord): Draft {
-  const opening = [...record.members, ...record.unhashed].map(memberText).join('')
-  return { id: sha256Hex(canonicalMembers(record.members)), opening: Buffer.from(`{${opening}`) }
-}
-
-function memberText([name, value]: Member): string {
-  return `${JSON.stringify(name)}:${JSON.stringify(value)},`
+  const members = record.members.map(memberText)
+  const opening = [...members, ...record.unhashed.map(memberText)].map(({ text }) => text).join(',')
+  return { id: sha256Hex(canonicalObject(members)), opening: Buffer.from(`{${opening},`) }
 }
 
 /** The end of a line is at most this long: five names, two hashes, a time and a sequence. */

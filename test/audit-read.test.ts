@@ -5,6 +5,7 @@ import { appendFileSync, openSync, readFileSync, truncateSync, writeFileSync, wr
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
+import { run } from '../src/audit/cli.ts'
 import { cell, spread } from '../src/audit/csv.ts'
 import { plain } from '../src/audit/plain.ts'
 import {
@@ -237,6 +238,33 @@ test('text for a terminal keeps letters of every script and joined emoji', () =>
 
 const program = (...args: string[]) =>
   spawnSync(process.execPath, ['--import', 'tsx', 'scripts/audit.ts', ...args], { encoding: 'utf8' })
+
+test('progress is shown on a terminal, over itself, and gone at the end', async () => {
+  using root = temporaryDirectory()
+  build(root.path, 50)
+  let err = ''
+  const io = {
+    out: async () => {},
+    err: (text: string) => {
+      err += text
+    },
+    columns: 100,
+    watched: true,
+  }
+  assert.equal(await run(['verify', '--data', root.path], io), 0)
+  const eraseLine = '\r\u001b[K'
+  assert.match(err, /\[#+\] +\d+ % {2}scn01\/plum-grove-21/)
+  assert.deepEqual([err.startsWith(eraseLine), err.endsWith(eraseLine)], [true, true])
+})
+
+test('--json is free of what a terminal acts on, and still says the same', async () => {
+  using root = temporaryDirectory()
+  store(root.path, [{ ...envelope, narrative: evil }])
+  const { out } = await audit('show', slug, '--data', root.path, '--json')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+  assert.doesNotMatch(out, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u202e]/)
+  assert.equal((JSON.parse(out) as { record: JsonObject }).record.narrative, evil)
+})
 
 test('the program answers --help for every command and says how it ends', () => {
   const { status, stdout } = program('--help')

@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -21,9 +22,11 @@ import {
   lines,
   makeDirectory,
   numbered,
+  recordsOf,
   slug,
   temporaryDirectory,
   verify,
+  writeRecords,
 } from './audit-build.ts'
 
 const placekey = '22c@5sb-8hm-54v'
@@ -89,7 +92,8 @@ const cases: Record<string, { change: (root: string, file: string) => void; told
     told: ['link scn01/other'],
   },
   'a pipe, which must not be waited for': {
-    change: (root) => void spawnSync('mkfifo', [join(root, 'vs01', slug, '23c@5sb-8hm-54v.json')]),
+    change: (root) =>
+      void spawnSync('sh', ['-c', 'mkfifo "$0"', join(root, 'vs01', slug, '23c@5sb-8hm-54v.json')]),
     told: [`foreign vs01/${slug}/23c@5sb-8hm-54v.json`],
   },
   'a file that everybody may read': {
@@ -143,6 +147,10 @@ const cases: Record<string, { change: (root: string, file: string) => void; told
   },
   'a file that is cut': {
     change: (_root, file) => writeFileSync(file, readFileSync(file).subarray(0, 100)),
+    told: [`contract vs01/${slug}/${placekey}.json`],
+  },
+  'a file that no envelope could fill': {
+    change: (_root, file) => truncateSync(file, 2 ** 31),
     told: [`contract vs01/${slug}/${placekey}.json`],
   },
   'an empty file': {
@@ -223,6 +231,15 @@ for (const [name, seam] of Object.entries({
     }
   })
 }
+
+test('a line longer than any record ends the reading, and that is said', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 6)
+  const [first, ...others] = recordsOf(records)
+  writeRecords(records, [first!, 'x'.repeat(17 * 1024 * 1024), ...others])
+  const { found } = await verify(root.path, '--chain')
+  assert.equal(found.includes('too long line 3'), true, found.join())
+})
 
 test('findings show a path as text, whatever a name holds', async () => {
   using root = temporaryDirectory()

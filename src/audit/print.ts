@@ -17,10 +17,17 @@ export function printer(io: Io, json: boolean): Printer {
       if (!json) await io.out(`${text}\n`)
     },
     give: async (type, value) => {
-      if (json) await io.out(`${JSON.stringify({ type, ...value })}\n`)
+      if (json) await io.out(`${escaped(JSON.stringify({ type, ...value }))}\n`)
     },
   }
 }
+
+/** Still the same JSON; without what a terminal would act on, should somebody look at it there. */
+function escaped(json: string): string {
+  return json.replace(acted, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+const acted = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
 /** Names to the left, values to the right, wrapped to the columns that are left. What is undefined is left out. */
 export function aligned(

@@ -26,7 +26,7 @@ export async function withSnapshot<T>(path: string, use: (snapshot: Snapshot) =>
 }
 
 /** An append changes the last three bytes before it shows its own closing, so one look may fall between. */
-export async function snapshotOf(file: FileHandle): Promise<Snapshot> {
+async function snapshotOf(file: FileHandle): Promise<Snapshot> {
   for (let tried = 0; ; tried++) {
     const { size } = await file.stat()
     const closed = await endsClosed(file, size)

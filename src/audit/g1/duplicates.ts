@@ -1,5 +1,5 @@
 /** The same hash under two records: one payment that was named twice. About 150 bytes of memory for each hash seen. */
-export type Place = string
+type Place = string
 
 export type Duplicates = {
   /** The place that had this hash first, or undefined when it is new. */

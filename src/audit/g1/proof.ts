@@ -5,7 +5,7 @@ import { contentDigest } from './digest.ts'
 import { decodeExtrinsic } from './extrinsic.ts'
 import { blake2b256, g1Address } from './hash.ts'
 
-export type Payment = { readonly call: string; readonly payee: string; readonly amount: string }
+type Payment = { readonly call: string; readonly payee: string; readonly amount: string }
 
 export type Proof = {
   readonly extrinsic_hash: string

@@ -11,7 +11,7 @@ export class EndpointError extends Error {
   override readonly name = 'EndpointError'
 }
 
-export type Call = readonly [method: string, ...params: unknown[]]
+type Call = readonly [method: string, ...params: unknown[]]
 
 export type Endpoint = {
   call(method: string, ...params: unknown[]): Promise<unknown>

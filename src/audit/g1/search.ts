@@ -7,7 +7,7 @@ import { blake2b256 } from './hash.ts'
 
 export type Stretch = { readonly from: number; readonly until: number }
 
-export type Found = { readonly block: Block; readonly index: number; readonly extrinsic: Uint8Array }
+type Found = { readonly block: Block; readonly index: number; readonly extrinsic: Uint8Array }
 
 export type Search =
   | { readonly verdict: 'found'; readonly found: Found }

@@ -7,7 +7,7 @@ import { type Proof, proveExtrinsic } from './proof.ts'
 import { EndpointError } from './rpc.ts'
 import { findExtrinsic, type Search, type Stretch } from './search.ts'
 
-export type Verdict =
+type Verdict =
   | 'bound'
   | 'paid, not bound'
   | 'not found in window'
@@ -26,7 +26,7 @@ export type Online = {
   readonly proof: Proof | null
 }
 
-export const meanings: Readonly<Record<Verdict, string>> = {
+const meanings: Readonly<Record<Verdict, string>> = {
   bound: 'A finalized block holds the extrinsic with this hash, and its comment names exactly this record.',
   'paid, not bound':
     'A finalized block holds the extrinsic with this hash, but it does not name this record: it could have been paid for something else.',

@@ -30,6 +30,8 @@ export type Fault =
   | { readonly kind: 'no receipt'; readonly line: number }
   | { readonly kind: 'separator'; readonly line: number }
   | { readonly kind: 'opening' }
+  /** A line longer than any record; what is behind it was not read. */
+  | { readonly kind: 'too long'; readonly line: number; readonly bytes: number }
   /** `bytes` of an unfinished record; 0 when only the closing is missing. */
   | { readonly kind: 'open end'; readonly line: number; readonly bytes: number }
   /** The closing of an earlier state stands where a record begins: copied while the receiver was writing. */
@@ -76,6 +78,7 @@ export async function readChain(snapshot: Snapshot, watch: ChainWatch = {}): Pro
   let lines = 0
   let afterComma = true
   let seam = false
+  let reached = 0
   const see = (offset: number, text: Buffer, isLast: boolean): void => {
     if (line === 1 && text.length === 1 && text[0] === openBracket) return
     if (line === 1) order.fault({ kind: 'opening' })
@@ -101,10 +104,12 @@ export async function readChain(snapshot: Snapshot, watch: ChainWatch = {}): Pro
   await readLines(snapshot.file, 0, snapshot.end, (offset, text) => {
     const next = offset + text.length + 1
     line++
+    reached = next
     see(offset, text, next > snapshot.end)
     watch.line?.(next, line + 1)
     return true
   })
+  if (reached < snapshot.end) order.fault({ kind: 'too long', line, bytes: snapshot.end - reached })
   if (snapshot.closed && afterComma && lines > 0) order.fault({ kind: 'separator', line: line + 1 })
   order.end()
   if (!snapshot.closed && !order.hasOpenEnd) order.fault({ kind: 'open end', line, bytes: 0 })

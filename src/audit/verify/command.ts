@@ -116,12 +116,18 @@ function unreadable(path: string, code: string): Finding {
   return { level: 'finding', kind: 'unreadable', path, what, meaning: 'It was not checked.' }
 }
 
-function verifyFile(root: string, { addon, slug, name, path }: OverwriteFile, report: Report): void {
-  const complaints = judged(() => judgeFile(readFileSync(join(root, path)), { addon, slug }, name))
+function verifyFile(root: string, { addon, slug, name, path, size }: OverwriteFile, report: Report): void {
+  const complaints =
+    size > largestFile
+      ? ['is larger than anything the receiver takes, and was not read']
+      : judged(() => judgeFile(readFileSync(join(root, path)), { addon, slug }, name))
   if (complaints.length === 0) return
   const meaning = 'The receiver does not store this, so another program wrote it.'
   report({ level: 'finding', kind: 'contract', path, what: complaints.join('; '), meaning })
 }
+
+/** MAX_BODY_BYTES is 1 MiB unless the operator says otherwise; indentation adds to it. */
+const largestFile = 64 * 1024 * 1024
 
 function judged(judge: () => string[]): string[] {
   try {

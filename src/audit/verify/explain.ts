@@ -134,6 +134,8 @@ function otherFault(
           meaning: 'It is not a whole JSON array; its beginning was cut or written over.',
         },
       ]
+    case 'too long':
+      return [tooLong(fault.line, fault.bytes)]
     case 'open end':
       return [openEnd(fault.line, fault.bytes)]
     case 'seam':
@@ -192,6 +194,16 @@ function unreadable(line: number): Told {
     line,
     what: 'does not end in a receipt, so it is no record',
     meaning: 'A record was damaged here, or something else was written into the file.',
+  }
+}
+
+function tooLong(line: number, bytes: number): Told {
+  return {
+    level: 'finding',
+    kind: 'too long',
+    line,
+    what: `is longer than any record; ${bytes} bytes behind it were not looked at`,
+    meaning: 'Something else was written into the file.',
   }
 }
 

@@ -20,8 +20,11 @@ export type Tree = {
 export type OverwriteFile = {
   readonly addon: string
   readonly slug: string
+  /** The name without `.json`. */
   readonly name: string
+  /** Below the data directory. */
   readonly path: string
+  readonly size: number
 }
 
 export type TreeOptions = { readonly report: Report; readonly checkModes: boolean; readonly now: number }
@@ -120,8 +123,9 @@ class Walk {
       const path = join(addon, slug, entry.name)
       if (entry.isFile() && temporaryPattern.test(entry.name)) this.#temporary(path)
       else if (entry.isFile() && entry.name.endsWith('.json') && !entry.name.startsWith('.')) {
-        if (this.#mode(path, fileMode))
-          this.#files.push({ addon, slug, name: entry.name.slice(0, -'.json'.length), path })
+        const size = this.#mode(path, fileMode)?.size
+        const name = entry.name.slice(0, -'.json'.length)
+        if (size !== undefined) this.#files.push({ addon, slug, name, path, size })
       } else this.#foreign(path, entry)
     }
   }

@@ -1,0 +1,243 @@
+/**
+ * Reads back every file below a data directory and holds it to what the senders were told. Knows the format from SPEC 4
+ * alone and shares no code with the receiver, so that one mistake cannot hide in both.
+ */
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { isStored, type Ledger, receiptsOf, type Sent } from './load.ts'
+import type { Row } from './part.ts'
+
+type Stored = {
+  readonly record: Record<string, unknown>
+  readonly sha256: string
+  readonly sequence: number
+}
+
+export type Disk = {
+  /** `scn01` records by association, in the order of the file. */
+  readonly appended: ReadonlyMap<string, readonly Stored[]>
+  /** `vs01` and `dsc01` files by `slug/participant`. */
+  readonly overwritten: ReadonlyMap<string, Record<string, unknown>>
+  /** Files that no auditor could read: a sentence each. */
+  readonly unreadable: readonly string[]
+  /** Files and directories that have no business there. */
+  readonly strange: readonly string[]
+}
+
+export type Verdict = Pick<Row, 'lost' | 'duplicated' | 'unreadable' | 'wrong' | 'notes'>
+
+const zeros = '0'.repeat(64)
+/** Files that may stand beside the records: the head, a torn tail, what a killed overwrite leaves until the sweep. */
+const beside =
+  /^(\.records\.head\.json|records\.json\.torn-\d{8}T\d{9}Z|.+\.json\.\d{1,10}|records\.json\.lock)$/
+
+function sha256(bytes: string | Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+export function readDisk(root: string): Disk {
+  const appended = new Map<string, readonly Stored[]>()
+  const overwritten = new Map<string, Record<string, unknown>>()
+  const unreadable: string[] = []
+  const strange: string[] = []
+  for (const addon of list(root)) {
+    for (const slug of list(join(root, addon))) {
+      for (const name of list(join(root, addon, slug))) {
+        const path = join(root, addon, slug, name)
+        if (beside.test(name)) continue
+        try {
+          if (addon === 'scn01' && name === 'records.json') appended.set(slug, recordsOf(readFileSync(path)))
+          else if (addon !== 'scn01' && name.endsWith('.json'))
+            overwritten.set(`${slug}/${name.slice(0, -5)}`, JSON.parse(wholeText(readFileSync(path))))
+          else strange.push(`${addon}/…/${name}`)
+        } catch (error) {
+          unreadable.push(`${addon}/${slug}/${name}: ${(error as Error).message.slice(0, 160)}`)
+        }
+      }
+    }
+  }
+  return { appended, overwritten, unreadable, strange }
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory).filter((name) => name !== 'lost+found')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    throw error
+  }
+}
+
+function wholeText(bytes: Buffer): string {
+  if (bytes.at(-1) !== 10) throw new Error('has no final line feed')
+  return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+}
+
+/** An array, one record a line, sequences from 1 on, each with the hash of the line before it. Empty counts as no records. */
+function recordsOf(bytes: Buffer): Stored[] {
+  if (bytes.length === 0) return []
+  const text = wholeText(bytes)
+  const whole = JSON.parse(text) as unknown[]
+  if (!text.startsWith('[\n') || !text.endsWith('\n]\n'))
+    throw new Error('is not an array over several lines')
+  const lines = text === '[\n]\n' ? [] : text.slice(2, -3).split(',\n')
+  if (lines.length !== whole.length) throw new Error('does not have one record a line')
+  let previous = zeros
+  return lines.map((line, index) => {
+    const record = JSON.parse(line) as { receipt: { sequence: number; previous_sha256: string } }
+    if (record.receipt.sequence !== index + 1)
+      throw new Error(`record ${index + 1} has sequence ${record.receipt.sequence}`)
+    if (record.receipt.previous_sha256 !== previous)
+      throw new Error(`the chain is broken at record ${index + 1}`)
+    previous = sha256(line)
+    return { record, sha256: previous, sequence: index + 1 }
+  })
+}
+
+/** What the disk has to answer for after a fault, once everything has been sent again (`Ledger.settle`). */
+export function judge(disk: Disk, ledger: Ledger): Verdict {
+  const complaints = ledger.takeComplaints()
+  const notes = [...disk.unreadable, ...disk.strange, ...complaints]
+  const scenarios = judgeScenarios(disk, ledger, notes)
+  const lost = scenarios.lost + lostOverwrites(disk, ledger, notes)
+  const wrong = disk.strange.length + complaints.length + scenarios.wrong
+  return { lost, duplicated: scenarios.duplicated, unreadable: disk.unreadable.length, wrong, notes }
+}
+
+function judgeScenarios(disk: Disk, ledger: Ledger, notes: string[]) {
+  const found = new Map<string, Stored[]>()
+  for (const records of disk.appended.values()) {
+    for (const stored of records) {
+      const mark = String(stored.record.narrative).split(' ', 1)[0] as string
+      found.set(mark, [...(found.get(mark) ?? []), stored])
+    }
+  }
+  let [lost, duplicated, wrong] = [0, 0, 0]
+  const tell = (sentence: string): void => {
+    notes.push(sentence)
+  }
+  for (const sent of ledger.sent) {
+    if (sent.addon !== 'scn01') continue
+    const receipts = receiptsOf(sent)
+    const here = found.get(sent.mark) ?? []
+    found.delete(sent.mark)
+    if (here.length > 1) {
+      duplicated++
+      tell(`${sent.slug}: ${sent.mark} is stored ${here.length} times`)
+    }
+    const stored = here[0]
+    if (receipts.length > 0 && !stored) {
+      lost++
+      tell(`${sent.slug}: ${sent.mark} was acknowledged and is not there`)
+    } else if (stored && !receipts.every((one) => agrees(one.sequence, one.record_sha256, stored))) {
+      lost++
+      tell(`${sent.slug}: ${sent.mark} is not as its receipt says`)
+    } else if (stored && !isAsSent(stored.record, sent.envelope)) {
+      lost++
+      tell(`${sent.slug}: ${sent.mark} is not what was sent`)
+    }
+    if (receipts.filter(({ outcome }) => outcome === 'appended').length > 1) {
+      wrong++
+      tell(`${sent.slug}: ${sent.mark} was called appended twice`)
+    }
+  }
+  for (const [mark, stored] of found) {
+    wrong += stored.length
+    tell(`${mark} was never sent`)
+  }
+  return { lost, duplicated, wrong }
+}
+
+function agrees(sequence: number, hash: string, stored: Stored): boolean {
+  return stored.sequence === sequence && stored.sha256 === hash
+}
+
+/** The record is the envelope plus what the receiver adds. */
+function isAsSent(record: Record<string, unknown>, envelope: Record<string, unknown>): boolean {
+  const { receipt: _receipt, node_token_hash: _hash, g1_tx_hash: _g1, ...stored } = record
+  return isDeepStrictEqual(stored, envelope)
+}
+
+/** The file must be one that was sent, and none that an acknowledged one came after. */
+function lostOverwrites(disk: Disk, ledger: Ledger, notes: string[]): number {
+  const byFile = new Map<string, Sent[]>()
+  for (const sent of ledger.sent) {
+    if (sent.addon !== 'vs01') continue
+    const file = `${sent.slug}/${sent.participant}`
+    const known = byFile.get(file)
+    if (known) known.push(sent)
+    else byFile.set(file, [sent])
+  }
+  let lost = 0
+  for (const [file, all] of byFile) {
+    const record = disk.overwritten.get(file)
+    const lastSure = Math.max(
+      -1,
+      ...all.flatMap(({ attempts }) =>
+        attempts.filter(({ answer }) => isStored(answer)).map(({ sentAt }) => sentAt),
+      ),
+    )
+    if (!record) {
+      if (lastSure < 0 || disk.unreadable.length > 0) continue
+      lost++
+      notes.push(`vs01/${file} was acknowledged and is not there`)
+      continue
+    }
+    const { mark } = record.fields as { mark: string }
+    const sent = all.find((one) => one.mark === mark)
+    const isLate = sent?.attempts.some(({ endedAt }) => endedAt >= lastSure)
+    const { receipt: _receipt, ...stored } = record
+    if (sent && isLate && isDeepStrictEqual(stored, sent.envelope)) continue
+    lost++
+    notes.push(`vs01/${file} is not the last one that was acknowledged`)
+  }
+  return lost
+}
+
+export function isClean({ lost, duplicated, unreadable, wrong }: Verdict): boolean {
+  return lost + duplicated + unreadable + wrong === 0
+}
+
+/** Adds verdicts up to one line of the table. */
+export class Tally {
+  readonly #fault: string
+  readonly #rule: Row['rule']
+  readonly #notes = new Map<string, number>()
+  cases = 0
+  lost = 0
+  duplicated = 0
+  unreadable = 0
+  wrong = 0
+
+  constructor(fault: string, rule: Row['rule']) {
+    this.#fault = fault
+    this.#rule = rule
+  }
+
+  add(verdict: Verdict, about = ''): void {
+    this.lost += verdict.lost
+    this.duplicated += verdict.duplicated
+    this.unreadable += verdict.unreadable
+    this.wrong += verdict.wrong
+    for (const note of verdict.notes) this.note(about === '' ? note : `${about}: ${note}`)
+  }
+
+  wrongly(note: string): void {
+    this.wrong++
+    this.note(note)
+  }
+
+  note(note: string): void {
+    this.#notes.set(note, (this.#notes.get(note) ?? 0) + 1)
+  }
+
+  row(): Row {
+    const { cases, lost, duplicated, unreadable, wrong } = this
+    const all = [...this.#notes].map(([note, times]) => (times > 1 ? `${note} (${times} times)` : note))
+    const notes = all.length > 12 ? [...all.slice(0, 12), `and ${all.length - 12} more`] : all
+    return { fault: this.#fault, rule: this.#rule, cases, lost, duplicated, unreadable, wrong, notes }
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * Senders that write down what they sent and what they were told, so that the disk can be held to it afterwards.
+ *
+ * An append-only envelope that got no 2xx is sent again, as an addon's spool does; `settle` sends what is left until every
+ * one of them is acknowledged.
+ */
+import { Agent, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { scn01, token, vs01 } from '../receiver.ts'
+import type { Random } from './random.ts'
+
+export type Receipt = {
+  readonly outcome: 'created' | 'replaced' | 'appended' | 'duplicate'
+  readonly received_at: string
+  readonly id: string
+  readonly sequence: number
+  readonly record_sha256: string
+  readonly previous_sha256: string
+}
+
+type Problem = { readonly type: string; readonly status: number; readonly detail: string }
+
+/** `body` is a receipt after a 2xx, else a problem document. */
+export type Answer = { readonly status: number; readonly body: Receipt & Problem }
+
+/** One request. `endedAt` is Infinity when it may still take effect: no answer came, and nobody killed the receiver. */
+export type Attempt = {
+  readonly sentAt: number
+  readonly endedAt: number
+  readonly answer: Answer | undefined
+}
+
+/** An envelope, sent once or more often. */
+export type Sent = {
+  readonly addon: 'vs01' | 'scn01'
+  readonly slug: string
+  readonly participant: string
+  readonly envelope: Record<string, unknown>
+  /** Stands in the envelope and in no other. */
+  readonly mark: string
+  readonly attempts: Attempt[]
+}
+
+/** SPEC 2: every request is answered within 10 s. A second more is for a busy machine. */
+export const answerMs = 11_000
+const connectionEnded = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE'])
+
+/** Posts one envelope; undefined when the connection ended without an answer. Throws when there is none in time. */
+async function post(url: string, agent: Agent, body: string): Promise<Answer | undefined> {
+  try {
+    return await new Promise<Answer>((resolve, reject) => {
+      const headers = { 'x-node-token': token, 'content-length': Buffer.byteLength(body) }
+      const sending = request(`${url}/receive`, { method: 'POST', agent, headers }, (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('error', reject)
+        response.on('end', () => {
+          const text = Buffer.concat(chunks).toString()
+          if (response.complete) resolve({ status: response.statusCode as number, body: JSON.parse(text) })
+          else reject(Object.assign(new Error('cut off'), { code: 'ECONNRESET' }))
+        })
+      })
+      sending.setTimeout(answerMs, () => sending.destroy(new Error('no answer within 10 s')))
+      sending.on('error', reject)
+      sending.end(body)
+    })
+  } catch (error) {
+    if (connectionEnded.has((error as NodeJS.ErrnoException).code ?? '')) return undefined
+    throw error
+  }
+}
+
+export class Ledger {
+  readonly sent: Sent[] = []
+  readonly #agent = new Agent({ keepAlive: true })
+  readonly #name: string
+  /** Statuses that are right besides 2xx. */
+  readonly #permitted: ReadonlySet<number>
+  #complaints: string[] = []
+
+  /** `name` stands in every mark: two ledgers may look at one disk. */
+  constructor(name: string, permitted: readonly number[] = [503]) {
+    this.#name = name
+    this.#permitted = new Set(permitted)
+  }
+
+  /** What was wrong with the answers themselves, since this was last asked. */
+  takeComplaints(): readonly string[] {
+    const complaints = this.#complaints
+    this.#complaints = []
+    return complaints
+  }
+
+  newScenario(slug: string, filler = ''): Sent {
+    const mark = `${this.#name}.${this.sent.length}`
+    const envelope = scn01({ association_slug: slug, narrative: `${mark} ${filler}` })
+    return this.#keep({ addon: 'scn01', slug, participant: String(envelope.participant_id), envelope, mark })
+  }
+
+  newVitalSigns(slug: string, participant: string, filler = ''): Sent {
+    const mark = `${this.#name}.${this.sent.length}`
+    const fields = { mark, filler }
+    const envelope = vs01({ association_slug: slug, participant_id: participant, fields })
+    return this.#keep({ addon: 'vs01', slug, participant, envelope, mark })
+  }
+
+  #keep(fresh: Omit<Sent, 'attempts'>): Sent {
+    const sent = { ...fresh, attempts: [] }
+    this.sent.push(sent)
+    return sent
+  }
+
+  async post(url: string, sent: Sent): Promise<Answer | undefined> {
+    const sentAt = performance.now()
+    try {
+      const answer = await post(url, this.#agent, JSON.stringify(sent.envelope))
+      // what was answered `storage-busy` may still be under way
+      const mayFollow = answer?.body.type?.endsWith(':storage-busy') === true
+      const endedAt = mayFollow ? Number.POSITIVE_INFINITY : performance.now()
+      sent.attempts.push({ sentAt, endedAt, answer })
+      if (answer && !isStored(answer) && !this.#permitted.has(answer.status))
+        this.#complaints.push(`${answer.status} ${answer.body.type}`)
+      return answer
+    } catch (error) {
+      sent.attempts.push({ sentAt, endedAt: Number.POSITIVE_INFINITY, answer: undefined })
+      this.#complaints.push((error as Error).message)
+      return undefined
+    }
+  }
+
+  /** Sends what was never acknowledged until it is, and one that was once more: each is 2xx at the first try. */
+  async settle(url: string): Promise<void> {
+    const left = this.sent.filter((one) => one.addon === 'scn01' && !isAcknowledged(one))
+    const known = this.sent.findLast((one) => one.addon === 'scn01' && isAcknowledged(one))
+    await inParallel(known ? [...left, known] : left, 32, async (one) => {
+      const answer = await this.post(url, one)
+      if (!answer || !isStored(answer))
+        this.#complaints.push(`a retry after the fault got ${told(answer)}, not a receipt`)
+    })
+  }
+
+  /** The first post after a fault: 2xx within 10 s, for each association that was written to. */
+  async firstPosts(url: string): Promise<void> {
+    const slugs = new Set(this.sent.filter(({ addon }) => addon === 'scn01').map(({ slug }) => slug))
+    await inParallel([...slugs], 32, async (slug) => {
+      const answer = await this.post(url, this.newScenario(slug))
+      if (!answer || !isStored(answer))
+        this.#complaints.push(`the first post after the fault got ${told(answer)}, not a receipt`)
+    })
+  }
+
+  /** Answers that came after this moment count as not given: a power cut cannot be timed better. */
+  forgetAnswersAfter(moment: number): void {
+    for (const { attempts } of this.sent) {
+      for (const [index, { sentAt, endedAt, answer }] of attempts.entries()) {
+        if (answer && endedAt > moment) attempts[index] = { sentAt, endedAt, answer: undefined }
+      }
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}
+
+export function told(answer: Answer | undefined): string {
+  return answer ? `${answer.status} ${answer.body.type ?? answer.body.outcome}` : 'no answer'
+}
+
+export function isStored(answer: Answer | undefined): boolean {
+  return answer?.status === 200 || answer?.status === 201
+}
+
+export function receiptsOf(sent: Sent): Receipt[] {
+  return sent.attempts.flatMap(({ answer }) => (answer && isStored(answer) ? [answer.body] : []))
+}
+
+function isAcknowledged(sent: Sent): boolean {
+  return sent.attempts.some(({ answer }) => isStored(answer))
+}
+
+/** Different addresses of one association. */
+export function participantOf(number: number): string {
+  return `SASE${number + 1}-22c-at-5sb-8hm-54v`
+}
+
+export type LoadOptions = {
+  readonly ledger: Ledger
+  readonly random: Random
+  readonly senders: number
+  readonly slugs: readonly string[]
+  /** The receivers that can be asked; one is chosen for each request. */
+  readonly urls: readonly string[]
+  /** One in this many requests is an overwrite. */
+  readonly overwriteOneIn: number
+  readonly longestFiller: number
+}
+
+export type Load = { stop(): Promise<void> }
+
+/** Sends until it is stopped. A sender that gets no answer waits a little and goes on. */
+export function startLoad(options: LoadOptions): Load {
+  const { ledger, random, slugs, urls } = options
+  let isOver = false
+  const next = (number: number): Sent => {
+    const slug = random.of(slugs)
+    const filler = 'f'.repeat(random.below(options.longestFiller))
+    if (!random.oneIn(options.overwriteOneIn)) return ledger.newScenario(slug, filler)
+    // mostly an address of its own, sometimes one that the others write to as well
+    return ledger.newVitalSigns(slug, participantOf(random.oneIn(3) ? 0 : number), filler)
+  }
+  const send = async (number: number): Promise<void> => {
+    let again: Sent | undefined
+    while (!isOver) {
+      const sent = again ?? next(number)
+      const answer = await ledger.post(random.of(urls), sent)
+      const isRepeated = isStored(answer) ? random.oneIn(20) : random.oneIn(2)
+      again = sent.addon === 'scn01' && isRepeated ? sent : undefined
+      if (!isStored(answer)) await sleep(20)
+    }
+  }
+  const senders = Array.from({ length: options.senders }, (_, number) => send(number))
+  return {
+    async stop() {
+      isOver = true
+      await Promise.all(senders)
+    },
+  }
+}
+
+/** Runs `job` over the items, `width` at a time. */
+export async function inParallel<T>(
+  items: readonly T[],
+  width: number,
+  job: (item: T, index: number) => Promise<void>,
+): Promise<void> {
+  const waiting = items.entries()
+  const lane = async (): Promise<void> => {
+    for (const [index, item] of waiting) await job(item, index)
+  }
+  await Promise.all(Array.from({ length: Math.min(width, items.length) }, lane))
+}

@@ -81,7 +81,8 @@ function secret(env: Environment, name: string, mistakes: string[]): string | un
   }
   const source = file === undefined ? name : `the file that ${name}_FILE names`
   const token = file === undefined ? inline : contentOf(file, name, mistakes)
-  if (token === undefined) return undefined
+  // a unit file names the file of the previous token at all times; between rotations it is empty
+  if (token === undefined || (token === '' && name === 'NODE_TOKEN_PREVIOUS')) return undefined
   if (token.length < shortestToken) mistakes.push(`${source} must hold at least ${shortestToken} characters`)
   else if (!/^[!-~](?:[ -~]*[!-~])?$/.test(token))
     mistakes.push(`${source} must hold printable ASCII characters only, for it goes into a header`)

@@ -641,7 +641,7 @@ test('spool (2): cron at work on the old one makes the new one wait its turn', {
     await loopback(t, async (q, body, r) => {
       posts.push(JSON.parse(String(body)).fields.ho_notes)
       begun()
-      await sleep(700)
+      if (posts.length === 1) await sleep(1500)
       forward(receiver, q, body, (status, answer) => r.writeHead(status).end(answer))
     }),
   )
@@ -654,6 +654,29 @@ test('spool (2): cron at work on the old one makes the new one wait its turn', {
   assert.deepEqual(posts, ['old', 'new'])
   assert.deepEqual(site.waiting(), [])
   assert.deepEqual(site.record('vs01', address).fields, { ho_notes: 'new' })
+})
+
+test('spool (2): what was superseded while it waited for the lock is not posted', { skip }, async (t) => {
+  const site = place(t)
+  site.at(await freePort())
+  await site.submit(vs('makes the lock file'))
+  const [name] = site.waiting()
+  rmSync(join(site.spool, name!))
+  site.at(await loopback(t, () => assert.fail('nothing may be posted')))
+  const lock = join(site.spool, `lock-${name!.slice(-7, -5)}`)
+  const holder = spawn('php', [
+    '-r',
+    '$h = fopen($argv[1], "c"); flock($h, LOCK_EX); echo 1; sleep(60);',
+    lock,
+  ])
+  t.after(() => killed(holder))
+  await once(holder.stdout, 'data')
+  const submission = site.submit(vs('older'))
+  while (site.waiting().length === 0) await sleep(20)
+  rmSync(join(site.spool, site.waiting()[0]!)) // as the newer one does once it is stored
+  await killed(holder)
+  const [answer] = await submission
+  assert.deepEqual([answer?.result, answer?.kept], ['not_reached', true])
 })
 
 test('two cron runs at once post nothing twice', { skip }, async (t) => {
@@ -956,6 +979,7 @@ test('the digest before the post is that of the stored record', { skip }, async 
   `)
   assert.equal(answer?.result, 'stored', answer?.detail)
   assert.match(digest!, /^[0-9a-f]{64}$/)
+  assert.deepEqual(site.records()[0]?.pinned_scenario_ids, ['a', 'b'], 'in key order, as the receiver has it')
   assert.equal(contentDigest(site.records()[0]!).replace(/^0x/, ''), digest)
 })
 

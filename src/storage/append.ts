@@ -73,6 +73,11 @@ export class AppendLog {
     return this.#working === undefined && this.#holding === undefined
   }
 
+  /** Files are open; they stay so between two holdings of the lock. */
+  get isOpen(): boolean {
+    return this.#file.isOpen
+  }
+
   /** The records file was refused when it was last looked at. */
   get isDamaged(): boolean {
     return this.#damaged
@@ -96,13 +101,17 @@ export class AppendLog {
         this.#note(error)
       }
       await this.#release()
+      await this.#file.close()
     })
   }
 
-  /** Ends what is under way and gives the lock back. */
-  async letGo(): Promise<void> {
+  /** Ends what is under way, gives the lock back and closes the files. What is known of the file stays in memory. */
+  async close(): Promise<void> {
     while (this.#working) await this.#working
-    await this.#run(() => this.#release())
+    await this.#run(async () => {
+      await this.#release()
+      await this.#file.close()
+    })
   }
 
   /** One job at a time has the file. When it ends, work that has come goes on; else the lock is kept for a while. */
@@ -155,7 +164,6 @@ export class AppendLog {
     const holding = this.#holding
     if (!holding) return
     this.#holding = undefined
-    await this.#file.close()
     await holding.lock.release()
   }
 
@@ -216,6 +224,8 @@ export class AppendLog {
 
   /** Whatever went wrong concerns the file, so all who wait for it are told; of a busy lock, those whose time is up. */
   async #fail(error: unknown): Promise<void> {
+    // what comes next opens the file anew
+    await this.#file.close().catch(() => {})
     await this.#release().catch(() => {})
     if (hasCode(error, 'ENOENT')) forgetDirectories(this.#directories)
     const fault = this.#note(error)

@@ -12,7 +12,7 @@
  *   4. Nothing is answered from bytes that another writer left until they have been fdatasynced here: it may have died
  *      between its write and its fdatasync.
  */
-import { type BigIntStats, constants, fstatSync, unlinkSync } from 'node:fs'
+import { type BigIntStats, constants, fstatSync, statSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Log } from '../log.ts'
@@ -83,8 +83,14 @@ export class AssociationFile {
     }
   }
 
-  /** Under the lock. Throws `damaged` and leaves the file alone when it is not as a crash may leave it. */
+  /**
+   * Under the lock. Throws `damaged` and leaves the file alone when it is not as a crash may leave it. A file that is
+   * open from last time and is still the one at its path, unchanged, costs one stat.
+   */
   async open(): Promise<void> {
+    const found = statSync(this.#path, { bigint: true, throwIfNoEntry: false })
+    if (this.#file && found && this.#seen && isSame(this.#seen, stampOf(found))) return
+    await this.close()
     const head = await readHead(this.#headPath)
     try {
       this.#file = await open(this.#path, 'r+').catch(absent)
@@ -103,6 +109,11 @@ export class AssociationFile {
     return this.#seen !== undefined && isSame(this.#seen, this.#stampNow())
   }
 
+  get isOpen(): boolean {
+    return this.#file !== undefined
+  }
+
+  /** What is known stays known. */
   async close(): Promise<void> {
     const [file, head] = [this.#file, this.#head]
     this.#file = undefined

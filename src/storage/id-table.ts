@@ -9,8 +9,8 @@ const SLOT = 4 // 32-bit words a slot: id 0-3, id 4-7, id 8-9 with the upper 16 
 const FULLEST = 0.75
 
 export class IdTable {
-  #words = new Uint32Array(64 * SLOT)
-  #slots = 64
+  #words = new Uint32Array(16 * SLOT)
+  #slots = 16
   #count = 0
 
   get count(): number {

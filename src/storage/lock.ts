@@ -56,7 +56,14 @@ function isStale(found: fs.BigIntStats): boolean {
  */
 const guarded = {
   mkdir: fs.mkdir,
-  stat: fs.stat,
+  // of a directory that was made or looked for a moment ago: cheaper than a turn of the thread pool
+  stat(path: string, done: (error: unknown, found?: fs.Stats) => void): void {
+    try {
+      done(null, fs.statSync(path))
+    } catch (error) {
+      done(error)
+    }
+  },
   utimes: fs.utimes,
   rmdir(path: string, done: (error?: Error | null) => void): void {
     try {

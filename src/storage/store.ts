@@ -36,9 +36,10 @@ export type Store = RecordStore & {
 /** Free space is asked for at most this often. */
 const freeSpaceMs = 250
 const tidyMs = 1_000
-/** What is kept in memory of associations without work: this many of them, and this many records in all (about 35 MB). */
-const mostIdleLogs = 512
-const mostIdleRecords = 1_000_000
+/** What is kept of associations without work: open files, ids in memory (about 35 MB), and the rest of each. */
+const mostOpen = 256
+const mostRecords = 1_000_000
+const mostLogs = 10_000
 
 export function openStore({ root, minFreeBytes, log }: StoreOptions): Store {
   const overwrite = new OverwriteRule(root, log)
@@ -61,7 +62,7 @@ export function openStore({ root, minFreeBytes, log }: StoreOptions): Store {
     const log = logOf(record)
     const outcome = await log.put(record, deadline)
     noteDamage(record, log)
-    letIdleGo()
+    tidy()
     return outcome
   }
 
@@ -71,15 +72,22 @@ export function openStore({ root, minFreeBytes, log }: StoreOptions): Store {
     else refused.delete(name)
   }
 
-  const letIdleGo = (): void => {
+  const tidy = (): void => {
     const now = performance.now()
     if (now - tidied < tidyMs) return
     tidied = now
     let records = 0
-    for (const log of logs.values()) records += log.count
+    let open = 0
+    for (const log of logs.values()) {
+      records += log.count
+      if (log.isOpen) open++
+    }
     for (const [key, log] of logs) {
-      if (logs.size <= mostIdleLogs && records <= mostIdleRecords) return
+      if (open <= mostOpen && records <= mostRecords && logs.size <= mostLogs) return
       if (!log.isIdle) continue
+      if (log.isOpen) open--
+      log.close().catch(() => {})
+      if (records <= mostRecords && logs.size <= mostLogs) continue
       logs.delete(key)
       records -= log.count
     }
@@ -129,7 +137,7 @@ export function openStore({ root, minFreeBytes, log }: StoreOptions): Store {
     },
 
     async close() {
-      await Promise.all([overwrite.letGo(), ...[...logs.values()].map((log) => log.letGo())])
+      await Promise.all([overwrite.letGo(), ...[...logs.values()].map((log) => log.close())])
     },
   }
 }

@@ -8,9 +8,11 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { part as crashStates } from '../test/faults/crash-states.ts'
 import { part as damage } from '../test/faults/damage.ts'
+import { part as kill } from '../test/faults/kill.ts'
+import { part as model } from '../test/faults/model.ts'
 import type { Part, Row } from '../test/faults/part.ts'
 
-const parts: readonly Part[] = [crashStates, damage]
+const parts: readonly Part[] = [crashStates, kill, damage, model]
 
 const help = `Proves that nothing is lost under faults, and prints a table.
 

@@ -5,16 +5,7 @@
  * stored once. Recovery is recorded, too, and cut again.
  */
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { StorageRule } from '../../contracts/contract.ts'
@@ -25,6 +16,7 @@ import { type Random, random } from './random.ts'
 import {
   addons,
   chainOf,
+  inMemory,
   inParallel,
   isReceiptOf,
   post,
@@ -321,25 +313,9 @@ function scenariosOf(scratch: string): Scenario[] {
   ]
 }
 
-/**
- * In memory where that is to be had: real directories, too, and what an fsync promises is in the states already. The runs that
- * are recorded are on the file system of `scratch`.
- */
-function placeForStates(scratch: string): string {
-  const memory = '/dev/shm'
-  return mkdtempSync(join(existsSync(memory) ? memory : scratch, 'civic-states-'))
-}
-
+/** The recorded runs are on the file system of `scratch`; the states, where an fsync is in what is left already, in memory. */
 async function run(settings: Run): Promise<readonly Row[]> {
-  const states = placeForStates(settings.scratch)
-  const tidy = (): void => rmSync(states, { recursive: true, force: true })
-  process.once('exit', tidy)
-  try {
-    return await runIn(settings, states)
-  } finally {
-    process.off('exit', tidy)
-    tidy()
-  }
+  return inMemory(settings.scratch, (states) => runIn(settings, states))
 }
 
 async function runIn(settings: Run, states: string): Promise<readonly Row[]> {

@@ -16,6 +16,7 @@ import { type Random, random } from './random.ts'
 import {
   chainOf,
   headPath,
+  inMemory,
   inParallel,
   isReceiptOf,
   post,
@@ -323,9 +324,13 @@ function* numbers({ share, until }: Run, count: number, random: Random): Generat
 }
 
 async function run(settings: Run): Promise<readonly Row[]> {
+  return inMemory(settings.scratch, (scratch) => runIn(settings, scratch))
+}
+
+async function runIn(settings: Run, scratch: string): Promise<readonly Row[]> {
   const chance = random(settings.seed)
-  const small = await makeOriginal(join(settings.scratch, 'small'), [1, 1, 1], 100)
-  const large = await makeOriginal(join(settings.scratch, 'large'), [1, ...Array(31).fill(64), 15], 300)
+  const small = await makeOriginal(join(scratch, 'small'), [1, 1, 1], 100)
+  const large = await makeOriginal(join(scratch, 'large'), [1, ...Array(31).fill(64), 15], 300)
   const bits = small.bytes.length * 8
   const counts = { flips: 3 * bits, random: 10_000, known: 4_000, held: 2_000 }
   const total = Math.ceil(Object.values(counts).reduce((sum, count) => sum + count, 0) * settings.share)
@@ -343,7 +348,6 @@ async function run(settings: Run): Promise<readonly Row[]> {
       settings.progress(++done, total)
     })
   }
-  const { scratch } = settings
   for (const kind of heads) {
     await series(`one bit flipped, ${kind}`, bits, (bit, tally) => {
       const alteration = { what: `bit ${bit}`, bytes: flipped(small.bytes, bit) }

@@ -1,6 +1,6 @@
 /** Records for the fault parts, and what is on disk read back with nothing of `src/storage`: bytes, JSON and SHA-256. */
 import { hash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Json } from '../../contracts/contract.ts'
 import type { AcceptedRecord, Member, Outcome, Receipt } from '../../contracts/record.ts'
@@ -144,6 +144,19 @@ export async function inParallel<T>(
   await Promise.all(running)
 }
 
-export function makeParent(path: string): void {
-  mkdirSync(dirname(path), { recursive: true })
+/**
+ * A directory of its own for `work`, in memory where that is to be had: its files are as real, and for parts that do not ask
+ * what an fsync does it is many times faster.
+ */
+export async function inMemory<T>(scratch: string, work: (root: string) => Promise<T>): Promise<T> {
+  const memory = '/dev/shm'
+  const root = mkdtempSync(join(existsSync(memory) ? memory : scratch, 'civic-faults-'))
+  const tidy = (): void => rmSync(root, { recursive: true, force: true })
+  process.once('exit', tidy)
+  try {
+    return await work(root)
+  } finally {
+    process.off('exit', tidy)
+    tidy()
+  }
 }

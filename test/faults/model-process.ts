@@ -1,0 +1,37 @@
+/** One of several receivers' storage on one data directory, without HTTP: posts what its parent tells it (`model.ts`). */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Outcome } from '../../contracts/record.ts'
+import { post, type Sent, storeOn } from './stored.ts'
+
+/** `pauseMs`: wait that long before this post, so that it meets another state of the lock and of the batches. */
+export type Posting = { readonly sent: Sent; readonly pauseMs?: number }
+
+/** `quiet` gives the locks back and keeps what is in memory; `reopen` forgets it. */
+export type Order =
+  | { readonly kind: 'round'; readonly posts: readonly Posting[] }
+  | { readonly kind: 'quiet' | 'reopen' }
+
+/** For a round: the outcomes in the order of its posts. */
+export type Report = { readonly outcomes: readonly Outcome[] }
+
+const root = process.argv[2] as string
+let store = storeOn(root)
+
+async function obey(order: Order): Promise<readonly Outcome[]> {
+  if (order.kind !== 'round') {
+    await store.close()
+    if (order.kind === 'reopen') store = storeOn(root)
+    return []
+  }
+  const outcomes: Promise<Outcome>[] = []
+  for (const { sent, pauseMs } of order.posts) {
+    if (pauseMs !== undefined) await sleep(pauseMs)
+    outcomes.push(post(store, sent))
+  }
+  return Promise.all(outcomes)
+}
+
+process.on('message', async (order: Order) => {
+  process.send?.({ outcomes: await obey(order) } satisfies Report)
+})
+process.on('disconnect', () => process.exit())

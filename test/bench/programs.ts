@@ -1,0 +1,232 @@
+/** The programs of a run: bundled once into the scratch directory, started fresh for each point, killed at its end. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { build } from 'esbuild'
+import { openConnection } from './connection.ts'
+import type { LoadJob, LoadMessage, LoopJob, Measured } from './job.ts'
+import { benchToken, requestFor } from './request.ts'
+
+const project = fileURLToPath(new URL('../../', import.meta.url))
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+const sources = {
+  receiver: join(project, 'src/main.ts'),
+  answer: here('./floors/answer.ts'),
+  loops: here('./floors/loops.ts'),
+  peer: here('./floors/sqlite.ts'),
+  load: here('./load.ts'),
+}
+
+/** What is measured. `source` and `bundled` are the receiver; `answer` is it without storage, `sqlite` is the peer. */
+export type Server = 'source' | 'bundled' | 'answer' | 'sqlite'
+
+export type Programs = {
+  start(server: Server, dataDir: string): Promise<Running>
+  load(job: LoadJob): Load
+  loop(job: LoopJob): Promise<Measured>
+}
+
+export type Running = {
+  readonly pid: number
+  readonly port: number
+  /** When it was started, on the clock of `performance.now()`. */
+  readonly startedAt: number
+  /** Peak resident memory so far (VmHWM), in MB of 1,000,000 bytes. */
+  peakRssMb(): number
+  kill(): Promise<void>
+}
+
+export type Load = {
+  readonly measured: Promise<Measured>
+  /** Resolves when the server is gone and the list of what was acknowledged is complete. */
+  readonly done: Promise<void>
+}
+
+/** As `npm run pack` bundles. CommonJS: write-file-atomic does not work in a bundle of ES modules. */
+export async function bundlePrograms(into: string, peer: string): Promise<Programs> {
+  await build({
+    entryPoints: sources,
+    outdir: into,
+    outExtension: { '.js': '.cjs' },
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    logLevel: 'warning',
+  })
+  const bundled = (name: keyof typeof sources): string[] => [join(into, `${name}.cjs`)]
+  const commands: Readonly<Record<Server, readonly string[]>> = {
+    source: ['--import', 'tsx', sources.receiver],
+    bundled: bundled('receiver'),
+    answer: bundled('answer'),
+    sqlite: bundled('peer'),
+  }
+  return {
+    start: (server, dataDir) => startServer(commands[server], { DATA_DIR: dataDir, PEER: peer }),
+    load: (job) => startLoad([...bundled('load'), JSON.stringify(job)]),
+    async loop(job) {
+      const child = track(
+        spawn(process.execPath, [...bundled('loops'), JSON.stringify(job)], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        }),
+      )
+      let output = ''
+      child.stdout?.on('data', (chunk: Buffer) => {
+        output += chunk
+      })
+      const [code] = (await once(child, 'close')) as [number | null]
+      if (code !== 0) throw new Error(`a loop of system calls ended with ${code}`)
+      return JSON.parse(output) as Measured
+    },
+  }
+}
+
+const alive = new Set<ChildProcess>()
+
+function track(child: ChildProcess): ChildProcess {
+  alive.add(child)
+  child.once('exit', () => alive.delete(child))
+  return child
+}
+
+/** For the end of the bench itself, however it comes. */
+export function killAll(): void {
+  for (const child of alive) child.kill('SIGKILL')
+}
+
+async function startServer(args: readonly string[], env: Record<string, string>): Promise<Running> {
+  const port = await freePort()
+  const settings = { NODE_ENV: 'production', NODE_TOKEN: benchToken, PORT: String(port), ...env }
+  const startedAt = performance.now()
+  const child = track(
+    spawn(process.execPath, args, {
+      cwd: project,
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, ...settings },
+      // log lines are made and written as in production, and go nowhere
+      stdio: ['ignore', 'ignore', 'pipe'],
+    }),
+  )
+  let complaint = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    complaint += chunk
+  })
+  const ended = new Promise<never>((_, reject) =>
+    child.once('exit', (code, signal) =>
+      reject(
+        new Error(`a server ended by itself (${code ?? signal}): ${complaint.trim() || 'it said nothing'}`),
+      ),
+    ),
+  )
+  await Promise.race([accepts(port), ended])
+  ended.catch(() => {})
+  const pid = child.pid as number
+  return {
+    pid,
+    port,
+    startedAt,
+    peakRssMb: () =>
+      (Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) * 1024) / 1e6,
+    async kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const exit = once(child, 'exit')
+      child.kill('SIGKILL')
+      await exit
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address ? address.port : 0
+}
+
+/** Resolves when something listens. */
+async function accepts(port: number): Promise<void> {
+  for (;;) {
+    const answered = await new Promise<boolean>((resolve) => {
+      openConnection(port, {
+        ready(connection) {
+          connection.end()
+          resolve(true)
+        },
+        reply: () => {},
+        gone: () => resolve(false),
+      })
+    })
+    if (answered) return
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+/** Milliseconds from the start of the process to the receipt of its first record. */
+export async function firstRecordMs({ port, startedAt }: Running): Promise<number> {
+  const request = requestFor('append', false)
+  request.set(1_000_000_000, 0, 0)
+  for (;;) {
+    const status = await new Promise<number>((resolve) => {
+      openConnection(port, {
+        ready: (connection) => connection.send(request.bytes),
+        reply(reply, connection) {
+          connection.end()
+          resolve(reply.status)
+        },
+        gone: () => resolve(0),
+      })
+    })
+    if (status === 201) return performance.now() - startedAt
+    if (performance.now() - startedAt > 60_000)
+      throw new Error(`no first record within a minute: status ${status}`)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+function startLoad(args: readonly string[]): Load {
+  const child = track(spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }))
+  const done = once(child, 'exit').then(([code, signal]) => {
+    if (code !== 0) throw new Error(`the load generator ended with ${code ?? signal}`)
+  })
+  const measured = new Promise<Measured>((resolve, reject) => {
+    child.on('message', (message: LoadMessage) => {
+      if (message.type === 'measured') resolve(message.measured)
+      else reject(new Error(message.reason))
+    })
+    done.then(() => reject(new Error('the load generator said nothing')), reject)
+  })
+  done.catch(() => {})
+  measured.catch(() => {})
+  return { measured, done }
+}
+
+/** Whether the peer's native part is there and runs; if not, it is installed, once, in its own folder. */
+export async function peerFolder(say: (text: string) => void): Promise<{ folder: string; missing?: string }> {
+  const folder = here('./peer/')
+  const run = promisify(execFile)
+  const works = (): Promise<boolean> =>
+    run(process.execPath, ['-e', "new (require('better-sqlite3'))(':memory:')"], { cwd: folder }).then(
+      () => true,
+      () => false,
+    )
+  if (await works()) return { folder }
+  if (!existsSync(join(folder, 'package-lock.json')))
+    return { folder, missing: 'its package-lock.json is missing' }
+  say(
+    'installing the SQLite peer (better-sqlite3), once; where it has to be compiled that takes a minute or two',
+  )
+  try {
+    await run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: folder, maxBuffer: 64 * 1024 * 1024 })
+  } catch {
+    return { folder, missing: 'npm ci in test/bench/peer failed; run it by hand to see why' }
+  }
+  return (await works()) ? { folder } : { folder, missing: 'it was installed and does not run on this Node' }
+}

@@ -4,6 +4,8 @@ import { createHash } from 'node:crypto'
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { JsonObject } from '../contracts/contract.ts'
+import { canonicalJson } from '../src/storage/canonical.ts'
 import {
   audit,
   build,
@@ -303,6 +305,54 @@ test('a whole record that breaks the contract, or stands under another slug, is 
   assert.deepEqual(found, ['contract 2'])
   assert.match(told[0]!.what!, /association_slug/)
   assert.deepEqual((await verify(root.path, '--chain')).found, [])
+})
+
+/** One record with its receipt made anew by hand, as another program might write it. */
+function handwritten(members: Record<string, unknown>): string {
+  const { node_token_hash, ...sent } = members
+  const id = sha256(canonicalJson(sent as JsonObject))
+  const receipt = {
+    id,
+    sequence: 1,
+    received_at: '2026-07-02T06:30:01.000Z',
+    previous_sha256: '0'.repeat(64),
+  }
+  return JSON.stringify({ ...sent, node_token_hash, receipt })
+}
+
+test('what the contract leaves free is free, and what the receiver would have changed is found', async () => {
+  using root = temporaryDirectory()
+  const { records, head } = build(root.path, 1)
+  rmSync(head)
+  const { receipt: _receipt, ...stored } = JSON.parse(recordsOf(records)[0]!) as Record<string, unknown>
+  const cases: [Record<string, unknown>, RegExp | undefined][] = [
+    [stored, undefined],
+    [{ ...stored, vs_snapshot: { b: 1, a: { d: 1, c: 1 } } }, undefined],
+    [{ ...stored, '7': 'unknown', zebra: null }, undefined],
+    [{ narrative: 'first', ...stored }, /order/],
+    [{ ...stored, g1_tx_hash: `0x${'AB'.repeat(32)}` }, /g1_tx_hash is not in normal form/],
+    [{ ...stored, vs_snapshot: [] }, /vs_snapshot is not in normal form/],
+    [{ ...stored, pinned_scenario_ids: ['a', 'a'] }, /pinned_scenario_ids is not in normal form/],
+    [{ g1_tx_hash_raw: 'x', ...stored }, /order/],
+    [{ ...stored, g1_tx_hash_raw: 7 }, /g1_tx_hash_raw/],
+    [{ ...stored, node_token_hash: 'x' }, /node_token_hash/],
+    [{ ...stored, standing: 'king' }, /standing/],
+  ]
+  for (const [members, expected] of cases) {
+    writeRecords(records, [handwritten(members)])
+    const [finding] = (await verify(root.path)).told.filter(({ type }) => type === 'finding')
+    if (expected) assert.match(finding?.what ?? 'nothing was found', expected)
+    else assert.equal(finding?.what, undefined)
+  }
+})
+
+test('a g1_tx_hash_raw stands right after a null', async () => {
+  using root = temporaryDirectory()
+  const { records, head } = build(root.path, 1)
+  const made = lines([{ ...numbered(1), g1_tx_hash: 'no hash' }])
+  writeFileSync(records, made.text)
+  writeFileSync(head, made.head)
+  assert.equal((await verify(root.path)).exit, 0)
 })
 
 test('the same envelope stored twice is found', async () => {

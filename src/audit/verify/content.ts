@@ -8,8 +8,8 @@ import { contracts } from '../../../contracts/index.ts'
 import type { AcceptedRecord, Member } from '../../../contracts/record.ts'
 import { accept } from '../../http/accept.ts'
 import { intake } from '../../http/intake.ts'
-import { draftOf } from '../../storage/batch.ts'
-import { parseReceipt } from '../../storage/records-file.ts'
+import { canonicalJson } from '../../storage/canonical.ts'
+import { parseReceipt, recordId } from '../../storage/records-file.ts'
 
 export type Place = { readonly addon: string; readonly slug: string }
 
@@ -23,27 +23,39 @@ export function judgeLine(line: Buffer, place: Place): string[] {
   const receipt = parseReceipt(line)
   if (!receipt) return ['does not end in a receipt of the right shape']
   const { receipt: _receipt, node_token_hash, [rawMember]: raw, ...sent } = read.value
-  const judged = judgeEnvelope(sent, read.found, place)
-  if (!judged.record) return judged.complaints
-  const token =
-    typeof node_token_hash === 'string' && /^[0-9a-f]{64}$/.test(node_token_hash)
-      ? node_token_hash
-      : undefined
-  if (token === undefined)
-    judged.complaints.push('has no node_token_hash of 64 lower-case hexadecimal digits')
-  const record: AcceptedRecord = {
-    ...judged.record,
-    members: raw === undefined ? judged.record.members : withRaw(judged.record.members, raw as string),
-    unhashed: [['node_token_hash', token ?? '']],
+  const { record, complaints } = judgeEnvelope(sent, read.found, place)
+  if (typeof node_token_hash !== 'string' || !/^[0-9a-f]{64}$/.test(node_token_hash)) {
+    complaints.push('has no node_token_hash of 64 lower-case hexadecimal digits')
   }
-  const { id, opening } = draftOf(record)
-  if (id !== receipt.id) judged.complaints.push('its content does not give the id in its receipt')
-  else if (!line.subarray(0, opening.length).equals(opening)) {
-    judged.complaints.push(
-      'is not written as the receiver writes it: order of members, spacing or normal form',
-    )
+  if (raw !== undefined && (typeof raw !== 'string' || sent.g1_tx_hash !== null)) {
+    complaints.push(`has a ${rawMember} that the receiver would not have written`)
   }
-  return judged.complaints
+  if (record) complaints.push(...normalForm(record.members, read.value))
+  if (recordId(read.value) !== receipt.id) complaints.push('its content does not give the id in its receipt')
+  return complaints
+}
+
+/** What is stored is what would be stored if it were sent again, in that order; below the top level the order is free. */
+function normalForm(members: readonly Member[], stored: JsonObject): string[] {
+  const changed = members.filter(
+    ([name, value]) => value !== stored[name] && canonicalJson(value) !== canonicalJson(stored[name] ?? null),
+  )
+  const expected = members.flatMap(([name]) =>
+    name === 'g1_tx_hash' && Object.hasOwn(stored, rawMember) ? [name, rawMember] : [name],
+  )
+  return [
+    ...changed.map(([name]) => `its ${name} is not in normal form`),
+    ...(sameOrder([...expected, 'node_token_hash', 'receipt'], stored)
+      ? []
+      : ['its members are not in the order in which the receiver writes them']),
+  ]
+}
+
+/** Names that are integers come first in every object of JavaScript, so the expected ones go through one, too. */
+function sameOrder(names: readonly string[], stored: JsonObject): boolean {
+  const expected = Object.keys(Object.fromEntries(names.map((name) => [name, true])))
+  const found = Object.keys(stored)
+  return expected.length === found.length && expected.every((name, index) => name === found[index])
 }
 
 /** A file of vs01 or dsc01. */
@@ -83,13 +95,6 @@ function told(errors: readonly FieldError[]): string[] {
 function unreadable(read: { readonly detail: string; readonly errors?: readonly FieldError[] }): string {
   if (read.errors) return told(read.errors).join('; ')
   return 'is not one JSON object in UTF-8'
-}
-
-/** Where the receiver puts it: right after `g1_tx_hash`, which is then null. */
-function withRaw(members: readonly Member[], raw: string): Member[] {
-  return members.flatMap((member) =>
-    member[0] === 'g1_tx_hash' ? [member, [rawMember, raw] as const] : [member],
-  )
 }
 
 function isOverwriteReceipt(receipt: unknown): boolean {

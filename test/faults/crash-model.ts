@@ -281,7 +281,7 @@ function* statesNow(disk: Disk, limits: Limits, random: Random): Generator<() =>
 
 /**
  * All states that a crash at any moment of a run in `root` can leave, each once; `before` is a copy of what `root` was at its
- * beginning. Each is taken with the probability `share`.
+ * beginning. Each is taken with the probability `share`; none that a crash before `since` leaves.
  */
 export function* crashStates(
   root: string,
@@ -290,6 +290,7 @@ export function* crashStates(
   limits: Limits,
   share: number,
   random: Random,
+  since = 0,
 ): Generator<State> {
   const disk = new Disk(root, before)
   const answered: Answered[] = []
@@ -302,6 +303,7 @@ export function* crashStates(
       const words = JSON.parse(call.line) as Answered
       if (words.outcome?.ok) answered.push(words)
     }
+    if (when(call) < since) continue
     for (const make of statesNow(disk, limits, random)) {
       if (random.below(1e9) >= share * 1e9) continue
       const state = { ...make(), answered: [...answered] }
@@ -311,6 +313,31 @@ export function* crashStates(
       yield state
     }
   }
+}
+
+/** What is there when the process is killed after these calls and the power stays on. */
+export function stateAfter(root: string, before: string, calls: readonly Call[]): State {
+  const disk = new Disk(root, before)
+  for (const call of calls) disk.apply(call)
+  const { directories, files } = treeOf(disk.top, new Map())
+  const bytes = [...files].map(([path, { versions }]) => [path, (versions.at(-1) as Version).bytes] as const)
+  return { directories, files: new Map(bytes), answered: [] }
+}
+
+/** One run after another: the calls of the second as if they had been made in the directory of the first, later. */
+export function joined(
+  first: { readonly root: string; readonly calls: readonly Call[] },
+  second: { readonly root: string; readonly calls: readonly Call[] },
+): { readonly calls: readonly Call[]; readonly since: number } {
+  const since = 1 + Math.max(...first.calls.map(({ end }) => end))
+  const moved = (path: string): string => first.root + path.slice(second.root.length)
+  const later = second.calls.map((call): Call => {
+    const at = { start: call.start + since, end: call.end + since }
+    if (call.kind === 'said') return { ...call, ...at }
+    if (call.kind === 'rename') return { ...call, ...at, path: moved(call.path), to: moved(call.to) }
+    return { ...call, ...at, path: moved(call.path) }
+  })
+  return { calls: [...first.calls, ...later], since }
 }
 
 function digestOf({ directories, files, answered }: State): string {

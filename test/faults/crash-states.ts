@@ -10,7 +10,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { StorageRule } from '../../contracts/contract.ts'
 import type { Outcome, Receipt } from '../../contracts/record.ts'
-import { crashStates, type Limits, materialise, type Scenario, type State } from './crash-model.ts'
+import {
+  crashStates,
+  joined,
+  type Limits,
+  materialise,
+  type Scenario,
+  type State,
+  stateAfter,
+} from './crash-model.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
 import {
@@ -87,6 +95,8 @@ type Recorded = {
   readonly scenario: Scenario
   readonly calls: readonly Call[]
   readonly earlier: State['answered']
+  /** Only crashes from here on, on the scale of the calls. */
+  readonly since?: number
 }
 
 /** The calls of each scenario. The lock directory is left out: a start waits 5 s for one, which `locked` shows. */
@@ -244,6 +254,8 @@ type Checking = {
   /** Where states are laid out. */
   readonly states: string
   readonly chance: Random
+  /** Of the states of one run. */
+  readonly share: number
   readonly limits: Limits
   /** States that recovery has work with, for the second round. */
   readonly torn: Sample<Torn>
@@ -254,9 +266,9 @@ type Checking = {
 /** Every state of one recorded run, checked. */
 async function checkAll(the: Checking, one: Recorded, before: string, tally: Tally): Promise<void> {
   const { settings, chance, limits } = the
-  const { scenario, calls, earlier } = one
+  const { scenario, calls, earlier, since = 0 } = one
   function* states(): Generator<State> {
-    for (const state of crashStates(scenario.root, before, calls, limits, settings.share, chance)) {
+    for (const state of crashStates(scenario.root, before, calls, limits, the.share, chance, since)) {
       if (performance.now() > settings.until) return
       yield { ...state, answered: [...earlier, ...state.answered] }
     }
@@ -293,6 +305,38 @@ async function checkRecoveries(
   }
 }
 
+/**
+ * The process is killed after one of its calls, the power stays on, a new process answers the retries, and then the power
+ * goes: what the first one had not synced, the second one had to.
+ */
+async function checkKills(
+  the: Checking,
+  before: string,
+  runs: readonly Recorded[],
+  tally: Tally,
+): Promise<void> {
+  const { scratch, share } = the.settings
+  const changes = runs.flatMap((run) =>
+    run.calls.flatMap(({ kind }, at) => (kind === 'said' || kind === 'sync' ? [] : [{ run, at }])),
+  )
+  const killed = Array.from({ length: Math.ceil(80 * Math.sqrt(share)) }, () => {
+    const { run, at } = the.chance.of(changes)
+    return { run, calls: run.calls.slice(0, at + 1) }
+  })
+  const scenarios = killed.map(({ run, calls }, at): Scenario => {
+    const root = join(scratch, 'killed', String(at))
+    materialise(root, stateAfter(run.scenario.root, before, calls))
+    return { ...run.scenario, root, steps: [run.scenario.steps.flat()] }
+  })
+  for (const [at, second] of (await recordAll(scratch, 'killed', scenarios)).entries()) {
+    const { run, calls } = killed[at] as (typeof killed)[number]
+    const { root, name } = run.scenario
+    const both = joined({ root, calls }, { root: second.scenario.root, calls: second.calls })
+    const scenario = { ...second.scenario, root, name: `a kill in ${name}, restart, power cut` }
+    await checkAll(the, { scenario, earlier: [], ...both }, before, tally)
+  }
+}
+
 function scenariosOf(scratch: string): Scenario[] {
   const root = (name: string): string => {
     const path = join(scratch, 'run', name)
@@ -321,12 +365,19 @@ async function run(settings: Run): Promise<readonly Row[]> {
 async function runIn(settings: Run, states: string): Promise<readonly Row[]> {
   const { scratch, seed, share } = settings
   const chance = random(seed)
-  const tallies = { append: new Tally(), overwrite: new Tally(), recovery: new Tally(), locked: new Tally() }
+  const tallies = {
+    append: new Tally(),
+    overwrite: new Tally(),
+    recovery: new Tally(),
+    locked: new Tally(),
+    killed: new Tally(),
+  }
   const some = (count: number): Sample<Torn> => new Sample(Math.ceil(count * Math.sqrt(share)), chance)
   const first: Checking = {
     settings,
     states,
     chance,
+    share,
     limits: { cuts: 4_500, sectors: 4_096, names: 64 },
     torn: some(60),
     any: some(64),
@@ -334,13 +385,16 @@ async function runIn(settings: Run, states: string): Promise<readonly Row[]> {
   }
   const empty = join(scratch, 'empty')
   mkdirSync(empty)
-  for (const one of await recordAll(scratch, 'run', scenariosOf(scratch))) {
-    const isAppend = one.scenario.name.startsWith('append')
+  const isAppending = (one: Recorded): boolean => one.scenario.name.startsWith('append')
+  const runs = await recordAll(scratch, 'run', scenariosOf(scratch))
+  for (const one of runs) {
+    const isAppend = isAppending(one)
     await checkAll(first, one, empty, isAppend ? tallies.append : tallies.overwrite)
   }
   const fewer: Limits = { cuts: 250, sectors: 128, names: 16 }
-  const second: Checking = { ...first, limits: fewer, torn: some(20) }
+  const second: Checking = { ...first, share: Math.sqrt(share), limits: fewer, torn: some(20) }
   await checkRecoveries(second, 'recovery', first.torn.taken, tallies.recovery)
+  await checkKills(second, empty, runs.filter(isAppending), tallies.killed)
   const third: Checking = { ...second, torn: some(1) }
   await checkRecoveries(third, 'second recovery', second.torn.taken, tallies.recovery)
   const withAssociation = first.any.taken.filter(({ state }) =>
@@ -353,6 +407,7 @@ async function runIn(settings: Run, states: string): Promise<readonly Row[]> {
     tallies.append.row('crash while appending', 'append-only'),
     tallies.overwrite.row('crash while overwriting', 'overwrite-by-placekey'),
     tallies.recovery.row('crash while recovering', 'append-only'),
+    tallies.killed.row('kill, restart, power cut', 'append-only'),
     tallies.locked.row('crash that leaves a lock', 'append-only'),
   ]
 }

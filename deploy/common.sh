@@ -33,19 +33,20 @@ http() {
   address=$("$CIVIC_SERVICE" address)
   # shellcheck disable=SC2016 # the inner shell expands them
   HTTP_HEAD=$(printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n%s' "$1" "$2" "${3:-Accept: */*}") \
-    timeout 12 bash -c '
+    timeout 5 bash -c '
       exec 3<>"/dev/tcp/${1%:*}/${1##*:}" || exit 1
       printf "%s\r\n\r\n" "$HTTP_HEAD" >&3
       cat <&3' http "$address" 2>/dev/null
 }
 
-# Ready, or paused by the operator: then it runs as it should.
+# Ready, or paused by the operator: then it runs as it should. What it said is left in `ready_answer`.
 is_ready() {
   local answer
   answer=$(http GET /ready) || return 1
+  ready_answer=${answer##*$'\n'}
   case $answer in
     'HTTP/1.1 200 '*) return 0 ;;
-    *) grep -qE '"reasons":\["paused: ([^"\\]|\\.)*"\]' <<<"$answer" ;;
+    *) grep -qE '"reasons":\["paused: ([^"\]|\\.)*"\]' <<<"$ready_answer" ;;
   esac
 }
 

@@ -161,7 +161,7 @@ test(
   'a snapshot of the live file is always valid JSON and holds what was acknowledged before',
   options,
   async () => {
-    for (let turn = 0; turn < 25; turn++) {
+    for (let turn = 0; turn < 12; turn++) {
       const acknowledged = receipts.size
       assert.equal((await recipe('snapshot')).status, 0)
       const taken = JSON.parse(readFileSync(join(`${data}-work`, 'snapshot.json'), 'utf8')) as unknown[]
@@ -298,7 +298,7 @@ for (const [name, { change, foundBy }] of Object.entries(damages)) {
 }
 
 test('the tool finds nothing in the live directory, as often as it looks', options, async () => {
-  for (let turn = 0; turn < 3; turn++) {
+  for (let turn = 0; turn < 2; turn++) {
     const kept = [...receipts].slice(-3).map(([sequence, record]) => `${slug}:${sequence}:${record}`)
     const args = ['verify', '--data', data, '--json', ...kept.flatMap((each) => ['--expect', each])]
     const { status, out } = await run(process.execPath, ['--import', 'tsx', 'scripts/audit.ts', ...args])
@@ -307,7 +307,7 @@ test('the tool finds nothing in the live directory, as often as it looks', optio
 })
 
 test('a plain copy taken under load is not called altered', options, async () => {
-  for (let turn = 0; turn < 20; turn++) {
+  for (let turn = 0; turn < 10; turn++) {
     const copy = join(root.path, 'plain-copy')
     const directory = join(copy, 'scn01', slug)
     mkdirSync(directory, { recursive: true })

@@ -1,0 +1,335 @@
+/** The environment: what each variable does, what is said about mistakes, and what is made when no token is set. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { ConfigError, readConfig, readTokens } from '../src/config.ts'
+import { developmentToken } from '../src/development-token.ts'
+import { scn01, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
+
+const other = 'other-token-'.padEnd(40, 'o')
+
+function mistakesIn(env: Record<string, string>): readonly string[] {
+  try {
+    readConfig(env)
+  } catch (error) {
+    assert.ok(error instanceof ConfigError)
+    return error.mistakes
+  }
+  return []
+}
+
+function fileWith(content: string): string {
+  const file = join(scratchDir(), 'file')
+  writeFileSync(file, content)
+  return file
+}
+
+describe('the environment', () => {
+  test('may be empty: everything has its default', () => {
+    assert.deepEqual(readConfig({}), {
+      tokens: undefined,
+      dataDir: './data',
+      host: '127.0.0.1',
+      port: 8787,
+      maxBodyBytes: 1_048_576,
+      minFreeBytes: 67_108_864,
+      logLevel: 'info',
+    })
+  })
+
+  test('is taken as it is set', () => {
+    const env = {
+      NODE_TOKEN: token,
+      NODE_TOKEN_PREVIOUS: other,
+      DATA_DIR: '/srv/data',
+      HOST: '::1',
+      PORT: '0',
+      MAX_BODY_BYTES: '2000000',
+      MIN_FREE_BYTES: '0',
+      LOG_LEVEL: 'warn',
+    }
+    assert.deepEqual(readConfig(env), {
+      tokens: { current: token, previous: other },
+      dataDir: '/srv/data',
+      host: '::1',
+      port: 0,
+      maxBodyBytes: 2_000_000,
+      minFreeBytes: 0,
+      logLevel: 'warn',
+    })
+  })
+
+  test('may set a variable to nothing, which means not to set it', () => {
+    const names = [
+      'NODE_TOKEN',
+      'NODE_TOKEN_FILE',
+      'NODE_TOKEN_PREVIOUS',
+      'DATA_DIR',
+      'HOST',
+      'PORT',
+      'LOG_LEVEL',
+    ]
+    assert.deepEqual(readConfig(Object.fromEntries(names.map((name) => [name, '']))), readConfig({}))
+  })
+
+  test('may name files that hold the tokens; one final line feed is not part of a token', () => {
+    for (const end of ['', '\n', '\r\n']) {
+      const files = {
+        NODE_TOKEN_FILE: fileWith(token + end),
+        NODE_TOKEN_PREVIOUS_FILE: fileWith(other + end),
+      }
+      assert.deepEqual(readConfig(files).tokens, { current: token, previous: other })
+      assert.deepEqual(readTokens(files), { current: token, previous: other })
+    }
+  })
+
+  test('has all its mistakes told at once', () => {
+    const env = {
+      NODE_TOKEN: 'too short',
+      NODE_TOKEN_PREVIOUS_FILE: '/nowhere/at/all',
+      PORT: '65536',
+      MAX_BODY_BYTES: '1 MB',
+      MIN_FREE_BYTES: '-1',
+      LOG_LEVEL: 'loud',
+    }
+    const mistakes = mistakesIn(env)
+    assert.equal(mistakes.length, 6)
+    for (const name in env) {
+      const own = mistakes.filter((mistake) => mistake.match(/\b[A-Z_]{4,}\b/g)?.[0] === name)
+      assert.equal(own.length, 1, name)
+    }
+  })
+
+  test('has no value of its own repeated in what is said about it', () => {
+    const file = fileWith('secret in a file')
+    const env = {
+      NODE_TOKEN: 'secret-token',
+      NODE_TOKEN_PREVIOUS_FILE: file,
+      PORT: 'secret-port',
+      MAX_BODY_BYTES: 'secret-size',
+      MIN_FREE_BYTES: 'secret-space',
+      LOG_LEVEL: 'secret-level',
+    }
+    const said = mistakesIn(env).join('\n')
+    assert.doesNotMatch(said, /secret/)
+    assert.ok(!said.includes(file))
+  })
+
+  test('must hold a token that fits into a header and is long enough', () => {
+    for (const bad of [
+      'x',
+      'x'.repeat(31),
+      `${'x'.repeat(40)}é`,
+      `${'x'.repeat(40)}\n${'x'.repeat(9)}`,
+      ` ${token}`,
+      `${token} `,
+      `\t${token}`,
+    ]) {
+      assert.equal(mistakesIn({ NODE_TOKEN: bad }).length, 1, JSON.stringify(bad))
+      assert.equal(mistakesIn({ NODE_TOKEN_FILE: fileWith(bad) }).length, 1, JSON.stringify(bad))
+      assert.equal(mistakesIn({ NODE_TOKEN: token, NODE_TOKEN_PREVIOUS: bad }).length, 1, JSON.stringify(bad))
+    }
+    for (const good of ['x'.repeat(32), 'with a blank inside it, and length', '!'.repeat(4000)]) {
+      assert.equal(readConfig({ NODE_TOKEN: good }).tokens?.current, good)
+    }
+    assert.equal(mistakesIn({ NODE_TOKEN_FILE: fileWith('') }).length, 1)
+    assert.equal(mistakesIn({ NODE_TOKEN_FILE: scratchDir() }).length, 1)
+  })
+
+  test('must not set a token twice, nor a previous one without a current one, nor none in production', () => {
+    assert.match(String(mistakesIn({ NODE_TOKEN: token, NODE_TOKEN_FILE: fileWith(token) })), /both set/)
+    assert.match(String(mistakesIn({ NODE_TOKEN_PREVIOUS: other })), /without NODE_TOKEN/)
+    assert.match(String(mistakesIn({ NODE_ENV: 'production' })), /openssl rand -hex 32/)
+    assert.match(String(mistakesIn({ NODE_ENV: 'production', NODE_TOKEN_PREVIOUS: other })), /must be set/)
+    assert.deepEqual(mistakesIn({ NODE_ENV: 'production', NODE_TOKEN: token }), [])
+  })
+
+  test('has numbers written as whole numbers in their range', () => {
+    const ranges = { PORT: [0, 65_535], MAX_BODY_BYTES: [1, 67_108_864], MIN_FREE_BYTES: [0, 2 ** 53 - 1] }
+    for (const [name, [least, most]] of Object.entries(ranges) as [string, [number, number]][]) {
+      for (const good of [least, most])
+        assert.deepEqual(mistakesIn({ [name]: String(good) }), [], `${name}=${good}`)
+      for (const bad of [least - 1, most + 1, '1e3', '0x10', ' 1', '1.5', '1_000', 'NaN', '9'.repeat(17)]) {
+        assert.equal(mistakesIn({ [name]: String(bad) }).length, 1, `${name}=${bad}`)
+      }
+    }
+  })
+})
+
+test('a development token is made once and kept', () => {
+  const file = join(scratchDir(), '.node_token')
+  const made = developmentToken(file)
+  assert.match(made.token, /^[0-9a-f]{64}$/)
+  assert.equal(made.isNew, true)
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  assert.deepEqual(developmentToken(file), { token: made.token, isNew: false })
+})
+
+type End = { readonly code: number | null; readonly out: string; readonly err: string }
+
+/** Runs the receiver until it ends by itself, which is what a mistake makes it do. */
+async function endOf(env: Record<string, string>): Promise<End> {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const said = { out: '', err: '' }
+  child.stdout.on('data', (chunk) => (said.out += chunk))
+  child.stderr.on('data', (chunk) => (said.err += chunk))
+  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  const [code] = await once(child, 'close')
+  clearTimeout(timer)
+  return { code, ...said }
+}
+
+describe('a receiver', { concurrency: 3 }, () => {
+  test('with mistakes in its environment names them all on standard error, ends with 78, and makes nothing', async () => {
+    const dataDir = join(scratchDir(), 'data')
+    const { code, out, err } = await endOf({
+      DATA_DIR: dataDir,
+      NODE_TOKEN: 'secret-and-short',
+      PORT: 'secret-port',
+      LOG_LEVEL: 'secret-level',
+    })
+    assert.equal(code, 78)
+    assert.equal(out, '')
+    const lines = err.trimEnd().split('\n')
+    assert.equal(lines.length, 3)
+    for (const line of lines) assert.match(line, /^civic-orchestrator: (the file that )?[A-Z_]+ /)
+    assert.doesNotMatch(err, /secret/)
+    assert.equal(existsSync(dataDir), false)
+  })
+
+  test('does not start in production without a token', async () => {
+    const { code, err } = await endOf({ NODE_ENV: 'production', DATA_DIR: scratchDir() })
+    assert.equal(code, 78)
+    assert.match(err, /NODE_TOKEN or NODE_TOKEN_FILE must be set in production/)
+  })
+
+  test('does not start on a data directory that cannot be one', async () => {
+    const { code, err } = await endOf({ NODE_TOKEN: token, DATA_DIR: join(fileWith(''), 'data') })
+    assert.equal(code, 78)
+    assert.match(err, /DATA_DIR cannot be used \(ENOTDIR\)/)
+  })
+
+  test('does not start on an address that is taken, and says so', async () => {
+    const first = await startReceiver()
+    const { code, out } = await endOf({
+      NODE_TOKEN: token,
+      DATA_DIR: scratchDir(),
+      PORT: new URL(first.url).port,
+    })
+    assert.equal(code, 1)
+    assert.match(out, /"level":60.*"code":"EADDRINUSE".*cannot listen/)
+    await first.stop()
+  })
+
+  test('listens where it is told', async () => {
+    const six = await startReceiver({ HOST: '::1' })
+    const { port } = new URL(six.url)
+    assert.equal((await fetch(`http://[::1]:${port}/health`)).status, 200)
+    await assert.rejects(fetch(`http://127.0.0.1:${port}/health`))
+    await six.stop()
+  })
+
+  test('says as much as it is told to', async () => {
+    const quiet = await startReceiver({ LOG_LEVEL: 'info' })
+    await quiet.post(vs01())
+    await quiet.stop()
+    assert.match(quiet.output(), /"msg":"request"/)
+    const silent = await endOf({
+      NODE_TOKEN: token,
+      LOG_LEVEL: 'fatal',
+      DATA_DIR: scratchDir(),
+      HOST: '256.0.0.1',
+    })
+    assert.equal(silent.code, 1)
+    assert.deepEqual(
+      silent.out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).level),
+      [60],
+    )
+  })
+
+  test('makes a development token when none is set, prints it once, and the printed command stores a record', async () => {
+    const dataDir = join(scratchDir(), 'not', 'yet', 'there')
+    const unset = { NODE_TOKEN: '', DATA_DIR: dataDir }
+    const commandIn = (output: string) => /^ {2}(curl .*)$/m.exec(output)?.[1] ?? assert.fail(output)
+    const run = async (command: string) => {
+      const shell = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'ignore'] })
+      let answer = ''
+      shell.stdout.on('data', (chunk) => (answer += chunk))
+      await once(shell, 'close')
+      return answer
+    }
+    const printed = async (started: Awaited<ReturnType<typeof startReceiver>>) => {
+      for (let n = 0; n < 100 && !started.output().includes('Then look at'); n++) await delay(20)
+      return started.output()
+    }
+
+    const first = await startReceiver(unset)
+    const kept = readFileSync(join(dataDir, '.node_token'), 'utf8').trim()
+    assert.equal(statSync(join(dataDir, '.node_token')).mode & 0o777, 0o600)
+    const greeting = await printed(first)
+    assert.equal(greeting.split(kept).length - 1, 1, 'printed once')
+    assert.match(await run(commandIn(greeting)), /^HTTP\/1\.1 201 Created.*"outcome":"created"/s)
+    const directory = /Then look at (.+)\//.exec(greeting)?.[1] as string
+    assert.equal(readdirSync(directory).length, 1)
+    assert.equal((await first.post(vs01())).status, 401, 'no other token')
+    assert.equal(await first.stop(), 0)
+    assert.equal(
+      first
+        .output()
+        .split('\n')
+        .filter((line) => line.startsWith('{') && line.includes(kept)).length,
+      0,
+    )
+
+    const second = await startReceiver(unset)
+    const again = await printed(second)
+    assert.ok(!again.includes(kept), 'not printed again')
+    assert.match(await run(commandIn(again)), /^HTTP\/1\.1 200 OK.*"outcome":"replaced"/s)
+    assert.equal((await second.post(scn01(), { 'x-node-token': kept })).status, 201)
+    await second.stop()
+  })
+
+  test('reads its token files again on SIGHUP, without an answer lost, and keeps the old ones when the new are bad', async () => {
+    const [current, previous] = [fileWith(token), fileWith('')]
+    writeFileSync(previous, other)
+    const rotating = await startReceiver({
+      NODE_TOKEN: '',
+      NODE_TOKEN_FILE: current,
+      NODE_TOKEN_PREVIOUS_FILE: previous,
+    })
+    const third = 'third-token-'.padEnd(40, '3')
+    const statuses = async () => {
+      const all = []
+      for (const presented of [token, other, third]) {
+        all.push((await rotating.post(vs01(), { 'x-node-token': presented })).status)
+      }
+      return all.map((status) => status < 300)
+    }
+    const hup = async (said: RegExp) => {
+      const before = rotating.output().length
+      rotating.process.kill('SIGHUP')
+      for (let n = 0; n < 100 && !said.test(rotating.output().slice(before)); n++) await delay(20)
+      assert.match(rotating.output().slice(before), said)
+    }
+    assert.deepEqual(await statuses(), [true, true, false])
+    writeFileSync(current, 'short')
+    await hup(/the new tokens are refused; the old ones stay/)
+    assert.deepEqual(await statuses(), [true, true, false])
+    writeFileSync(current, third)
+    writeFileSync(previous, token)
+    await hup(/tokens were read again/)
+    assert.deepEqual(await statuses(), [true, false, true])
+    assert.doesNotMatch(rotating.output(), /other-token|third-token|test-token|short"/)
+    assert.equal(await rotating.stop(), 0)
+  })
+})

@@ -150,9 +150,11 @@ export class AppendLog {
     const lock = await acquire(join(this.#directory, recordsName), join(this.#directory, lockName), deadline)
     if (!lock) throw new StorageFault('busy', 'the lock was not had in time')
     try {
-      await this.#file.open()
+      await this.#file.open(lock.held)
     } catch (error) {
       await lock.release()
+      // lost while the file was read: once more, as far as the deadline allows
+      if (faultOf(error) === 'busy') return this.#hold(deadline)
       throw error
     }
     this.#damaged = false
@@ -164,7 +166,12 @@ export class AppendLog {
     const holding = this.#holding
     if (!holding) return
     this.#holding = undefined
-    await holding.lock.release()
+    try {
+      await holding.lock.release()
+    } catch (error) {
+      // it is not renewed any more, so it is free when it is stale
+      this.#log.warn({ code: codeOf(error) }, 'a lock could not be removed')
+    }
   }
 
   /** The next batch, as far as its senders are still waiting. */
@@ -226,7 +233,7 @@ export class AppendLog {
   async #fail(error: unknown): Promise<void> {
     // what comes next opens the file anew
     await this.#file.close().catch(() => {})
-    await this.#release().catch(() => {})
+    await this.#release()
     if (hasCode(error, 'ENOENT')) forgetDirectories(this.#directories)
     const fault = this.#note(error)
     const now = performance.now()

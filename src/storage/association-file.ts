@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import type { Log } from '../log.ts'
 import { assemble, type Draft, type Written } from './batch.ts'
 import { datasync, fileMode, fsyncDirectory, truncateSync, writeAllSync } from './durable-file.ts'
-import { hasCode, isFull, StorageFault } from './fault.ts'
+import { hasCode, isFull, requireLock, StorageFault } from './fault.ts'
 import { type Head, headOf, readHead, writeHeadSync } from './head-file.ts'
 import { IdTable } from './id-table.ts'
 import { headName, recordsName } from './paths.ts'
@@ -30,6 +30,8 @@ type Stamp = { readonly ino: bigint; readonly size: bigint; readonly ctime: bigi
 
 const stampOf = (stat: BigIntStats): Stamp => ({ ino: stat.ino, size: stat.size, ctime: stat.ctimeNs })
 const isSame = (a: Stamp, b: Stamp): boolean => a.ino === b.ino && a.size === b.size && a.ctime === b.ctime
+/** With the size that goes with what is known, not the one that was found: without the lock, others may have written. */
+const stampAt = (stamp: Stamp, { end }: Position): Stamp => ({ ...stamp, size: BigInt(end + closing.length) })
 
 /** In place of a time of change: seen without the lock, so its last records may yet be taken back. */
 const unlocked = 0n
@@ -84,10 +86,11 @@ export class AssociationFile {
   }
 
   /**
-   * Under the lock. Throws `damaged` and leaves the file alone when it is not as a crash may leave it. A file that is
-   * open from last time and is still the one at its path, unchanged, costs one stat.
+   * Under the lock. Throws `damaged` and leaves the file alone when it is not as a crash may leave it, `busy` when the lock
+   * is lost before something has to be written. A file that is open from last time and is still the one at its path,
+   * unchanged, costs one stat.
    */
-  async open(): Promise<void> {
+  async open(isHeld: () => boolean): Promise<void> {
     const found = statSync(this.#path, { bigint: true, throwIfNoEntry: false })
     if (this.#file && found && this.#seen && isSame(this.#seen, stampOf(found))) return
     await this.close()
@@ -95,8 +98,8 @@ export class AssociationFile {
     try {
       this.#file = await open(this.#path, 'r+').catch(absent)
       const stat = await this.#file?.stat({ bigint: true })
-      if (this.#file && stat && stat.size > 0n) await this.#catchUp(this.#file, stat, head)
-      else await this.#create(head)
+      if (this.#file && stat && stat.size > 0n) await this.#catchUp(this.#file, stat, head, isHeld)
+      else await this.#create(head, isHeld)
       this.#head = await open(this.#headPath, openOrMake, fileMode)
     } catch (error) {
       await this.close()
@@ -160,8 +163,8 @@ export class AssociationFile {
       throw error
     }
     if (!isHeld()) return undefined
+    this.#seen = stampAt(this.#stampNow(), batch.next)
     this.#position = batch.next
-    this.#seen = { ...this.#stampNow(), size: BigInt(batch.next.end + closing.length) }
     for (const { id, offset } of batch.records) this.#ids.add(id, offset)
     this.#writeHead()
     return batch.records
@@ -211,7 +214,7 @@ export class AssociationFile {
       writeAllSync(file.fd, Buffer.from(closing), this.#position.end)
       truncateSync(file.fd, this.#position.end + closing.length)
       await this.#sync()
-      this.#seen = this.#stampNow()
+      this.#seen = stampAt(this.#stampNow(), this.#position)
       return true
     } catch (error) {
       this.#log.error(
@@ -226,7 +229,7 @@ export class AssociationFile {
    * A new association. Its head file is on disk first, and the names of both are before any record is: from then on a
    * first batch that was torn is told from records that went missing.
    */
-  async #create(head: Head | undefined): Promise<void> {
+  async #create(head: Head | undefined, isHeld: () => boolean): Promise<void> {
     if ((head && head.count > 0) || this.#position.count > 0) {
       throw new StorageFault('damaged', 'the records file is missing, and there were records in it')
     }
@@ -234,6 +237,7 @@ export class AssociationFile {
     const headFile = await open(this.#headPath, openOrMake, fileMode)
     try {
       await headFile.chmod(fileMode)
+      requireLock(isHeld)
       writeHeadSync(headFile.fd, headOf(emptyPosition))
       await headFile.sync()
     } finally {
@@ -242,24 +246,30 @@ export class AssociationFile {
     this.#file ??= await open(this.#path, openOrMake, fileMode)
     await this.#file.chmod(fileMode)
     await fsyncDirectory(this.#directory)
-    this.#seen = stampOf(await this.#file.stat({ bigint: true }))
+    // empty is what is known of it: should it not be, its records are read at the next opening
+    this.#seen = { ...stampOf(await this.#file.stat({ bigint: true })), size: 0n }
   }
 
-  async #catchUp(file: FileHandle, stat: BigIntStats, head: Head | undefined): Promise<void> {
+  async #catchUp(
+    file: FileHandle,
+    stat: BigIntStats,
+    head: Head | undefined,
+    isHeld: () => boolean,
+  ): Promise<void> {
     const stamp = stampOf(stat)
     if (this.#seen && isSame(this.#seen, stamp)) return
     if (this.#refused && isSame(this.#refused.stamp, stamp)) throw this.#refused.fault
     this.#unsynced = true
     if (await this.#readGrowth(file, stamp, head)) return
     try {
-      await this.#readAll(file, Number(stat.size), this.#witness(head))
+      await this.#readAll(file, Number(stat.size), this.#witness(head), isHeld)
     } catch (error) {
       this.#forget()
-      if (error instanceof StorageFault) this.#refused = { stamp, fault: error }
+      if (error instanceof StorageFault && error.fault === 'damaged') this.#refused = { stamp, fault: error }
       throw error
     }
     this.#refused = undefined
-    this.#seen = stampOf(await file.stat({ bigint: true }))
+    this.#seen = stampAt(stampOf(await file.stat({ bigint: true })), this.#position)
   }
 
   /** True when all that changed is that whole records were added behind what is known. */
@@ -286,11 +296,16 @@ export class AssociationFile {
     return agreesWithHead
   }
 
-  async #readAll(file: FileHandle, size: number, head: Head | undefined): Promise<void> {
+  async #readAll(
+    file: FileHandle,
+    size: number,
+    head: Head | undefined,
+    isHeld: () => boolean,
+  ): Promise<void> {
     const agreesWithHead = await this.#readFromStart(file, size, head)
     if (agreesWithHead && (await isClosed(file, this.#position, size))) return
     const verified = { position: this.#position, agreesWithHead }
-    this.#position = await mend(file, this.#path, size, verified, head, this.#remember)
+    this.#position = await mend(file, this.#path, size, verified, head, this.#remember, isHeld)
     this.#log.warn(
       { records: this.#position.count },
       'a torn end of a records file was cut off and kept beside it',

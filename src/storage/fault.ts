@@ -31,6 +31,11 @@ export function hasCode(error: unknown, code: string): boolean {
   return (error as NodeJS.ErrnoException | null)?.code === code
 }
 
+/** Before anything is written that is not an append: a process may be stopped for longer than its lock lasts. */
+export function requireLock(isHeld: () => boolean): void {
+  if (!isHeld()) throw new StorageFault('busy', 'the lock was lost')
+}
+
 /** For the log: the name of the error, never its message, which holds a path. */
 export function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException | null)?.code ?? String((error as Error | null)?.name)

@@ -15,7 +15,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { datasync, fileMode, fsyncDirectory, truncateSync, writeAllSync } from './durable-file.ts'
-import { StorageFault } from './fault.ts'
+import { requireLock, StorageFault } from './fault.ts'
 import { type Head, headOf } from './head-file.ts'
 import { tornName } from './paths.ts'
 import {
@@ -109,6 +109,7 @@ export async function mend(
   verified: Verified,
   head: Head | undefined,
   onRecord: OnRecord,
+  isHeld: () => boolean,
 ): Promise<Position> {
   const position = await salvage(file, verified.position, size, onRecord)
   const agrees = verified.agreesWithHead || (head !== undefined && isAt(head, position))
@@ -127,6 +128,7 @@ export async function mend(
   }
   const ending = position.count === 0 ? `[${closing}` : closing
   if (!ending.startsWith(cut.toString('latin1'))) await keepTorn(path, cut)
+  requireLock(isHeld)
   writeAllSync(file.fd, Buffer.from(ending), end)
   truncateSync(file.fd, end + ending.length)
   await datasync(file.fd)

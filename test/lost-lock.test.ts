@@ -1,0 +1,187 @@
+/** What the parts `errors` and `locks` of the proof under faults have found, each as a story. */
+import assert from 'node:assert/strict'
+import fs, { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import fsp from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { AcceptedRecord } from '../contracts/record.ts'
+import { AppendLog } from '../src/storage/append.ts'
+import { AssociationFile } from '../src/storage/association-file.ts'
+import { draftOf } from '../src/storage/batch.ts'
+import { acquire } from '../src/storage/lock.ts'
+import { OverwriteRule } from '../src/storage/overwrite.ts'
+import { scratchDir } from './receiver.ts'
+
+const quiet = { info() {}, warn() {}, error() {}, fatal() {} }
+const always = (): boolean => true
+const never = (): boolean => false
+const at = '2026-06-15T14:32:00.000Z'
+
+function record(narrative: string, storage: AcceptedRecord['storage'] = 'append-only'): AcceptedRecord {
+  return {
+    addon: storage === 'append-only' ? 'scn01' : 'vs01',
+    association_slug: 'heron-ridge',
+    participant_id: '@5sb-8hm-54v',
+    storage,
+    members: [['narrative', narrative]],
+    unhashed: [],
+  }
+}
+
+const soon = (): number => performance.now() + 8_000
+
+/** Replaces one function of a built-in module, for the named imports of it, too; the answer puts it back. */
+function replace<M extends object, K extends keyof M>(
+  t: TestContext,
+  module: M,
+  name: K,
+  by: M[K],
+): () => void {
+  const original = module[name]
+  const set = (value: M[K]) => (): void => {
+    module[name] = value
+    syncBuiltinESMExports()
+  }
+  set(by)()
+  t.after(set(original))
+  return set(original)
+}
+
+const ioError = (): Error => Object.assign(new Error('EIO'), { code: 'EIO', errno: -5 })
+
+/** Holds the first `open` of such a path until `meanwhile` has run. */
+function holdOpen(t: TestContext, path: RegExp, flags: unknown, meanwhile: () => Promise<void>): void {
+  const { open } = fsp
+  let isHeld = false
+  replace(t, fsp, 'open', (async (...args: Parameters<typeof open>) => {
+    if (!isHeld && path.test(String(args[0])) && args[1] === flags) {
+      isHeld = true
+      await meanwhile()
+    }
+    return open(...args)
+  }) as typeof open)
+}
+
+function disk(): { directory: string; path: string } {
+  const directory = join(scratchDir(), 'heron-ridge')
+  mkdirSync(directory)
+  return { directory, path: join(directory, 'records.json') }
+}
+
+const linesOf = (path: string): number => (JSON.parse(readFileSync(path, 'utf8')) as unknown[]).length
+
+test('a receiver that was stopped while it made a records file does not write over what another has put there', async (t) => {
+  const { directory, path } = disk()
+  const [stopped, other] = [new AssociationFile(directory, quiet), new AssociationFile(directory, quiet)]
+  const makesIt = fs.constants.O_RDWR | fs.constants.O_CREAT
+  holdOpen(t, /records\.json$/, makesIt, async () => {
+    await other.open(always)
+    await other.append([draftOf(record('one'))], at, always)
+    await other.close()
+  })
+  await stopped.open(always)
+  assert.equal(await stopped.append([draftOf(record('two'))], at, never), undefined)
+  await stopped.open(always)
+  const [second] = (await stopped.append([draftOf(record('two'))], at, always)) ?? []
+  await stopped.close()
+  assert.equal(second?.sequence, 2)
+  assert.equal(linesOf(path), 2)
+})
+
+test('a receiver that was stopped while it mended a records file does not cut what another has put there', async (t) => {
+  const { directory, path } = disk()
+  const [stopped, other] = [new AssociationFile(directory, quiet), new AssociationFile(directory, quiet)]
+  await other.open(always)
+  await other.append([draftOf(record('one'))], at, always)
+  await other.close()
+  writeFileSync(path, `${readFileSync(path, 'latin1').slice(0, -3)},\n{"addon":"scn01","narr`)
+  let isHeld = true
+  holdOpen(t, /\.torn-/, 'wx', async () => {
+    isHeld = false
+    await other.open(always)
+    await other.append([draftOf(record('two')), draftOf(record('three'))], at, always)
+    await other.close()
+  })
+  await assert.rejects(stopped.open(() => isHeld))
+  assert.equal(linesOf(path), 3)
+})
+
+test('an error of the disk right after the fdatasync does not store a retry twice', async (t) => {
+  const { directory, path } = disk()
+  const log = new AppendLog([join(directory, '..'), directory], quiet)
+  await log.put(record('one'), soon())
+  const { writeSync, fstatSync } = fs
+  let isWritten = false
+  replace(t, fs, 'writeSync', ((...args: Parameters<typeof writeSync>) => {
+    isWritten = true
+    return writeSync(...args)
+  }) as typeof writeSync)
+  const restore = replace(t, fs, 'fstatSync', ((fd: number, options: object) => {
+    if (isWritten) throw ioError()
+    return fstatSync(fd, options)
+  }) as typeof fstatSync)
+  const first = await log.put(record('two'), soon())
+  assert.deepEqual(first, { ok: false, fault: 'io' })
+  restore()
+  const again = await log.put(record('two'), soon())
+  await log.close()
+  assert.equal(again.ok && again.receipt.sequence, 2)
+  assert.equal(linesOf(path), 2)
+})
+
+test('a lock that the disk does not tell about is not held, and is free again after the stale time', async (t) => {
+  const { path } = disk()
+  const lock = await acquire(path, `${path}.lock`, soon())
+  assert.ok(lock)
+  assert.ok(lock.held())
+  const restore = replace(t, fs, 'statSync', (() => {
+    throw ioError()
+  }) as unknown as typeof fs.statSync)
+  assert.equal(lock.held(), false)
+  await lock.release()
+  await assert.rejects(acquire(path, `${path}.lock`, soon()))
+  restore()
+  const next = await acquire(path, `${path}.lock`, soon())
+  assert.ok(next)
+  assert.ok(next.held())
+  await next.release()
+})
+
+test('a lock whose directory cannot be looked at when it was just made is not kept fresh for ever', async (t) => {
+  const { path } = disk()
+  const { statSync } = fs
+  let left = 1
+  replace(t, fs, 'statSync', ((of: string, options?: { bigint?: boolean }) => {
+    if (options?.bigint && left-- > 0) throw ioError()
+    return statSync(of, options)
+  }) as typeof statSync)
+  const lock = await acquire(path, `${path}.lock`, soon())
+  assert.ok(lock)
+  assert.ok(lock.held())
+  await lock.release()
+})
+
+test('a lock that cannot be removed is given up without an error', async (t) => {
+  const { path } = disk()
+  const lock = await acquire(path, `${path}.lock`, soon())
+  assert.ok(lock)
+  replace(t, fs, 'rmdirSync', () => {
+    throw ioError()
+  })
+  await lock.release()
+  assert.equal(lock.held(), false)
+})
+
+test('a full disk that shows after the new file is in its place is not answered as if nothing had changed', async (t) => {
+  const { directory } = disk()
+  const rule = new OverwriteRule(join(directory, '..'), quiet)
+  await rule.put(record('one', 'overwrite-by-placekey'), soon())
+  const { open } = fsp
+  replace(t, fsp, 'open', (async (...args: Parameters<typeof open>) => {
+    if (args[1] === 'r') throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -28 })
+    return open(...args)
+  }) as typeof open)
+  const outcome = await rule.put(record('two', 'overwrite-by-placekey'), soon())
+  assert.deepEqual(outcome, { ok: false, fault: 'io' })
+})

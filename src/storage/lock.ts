@@ -28,22 +28,37 @@ export type Lock = {
   release(): Promise<void>
 }
 
-/** Which directory it is: an inode number is used again at once, its time of birth is not. */
-type Identity = { readonly ino: bigint; readonly birth: bigint }
+/**
+ * Which directory it is: an inode number is used again at once, its time of birth is not. Not every file system keeps that
+ * (ext4 with inodes of 128 bytes), so the last two heartbeats count as well: one of them may be on its way.
+ */
+type Identity = { readonly ino: bigint; readonly birth: bigint; beats: readonly number[] }
 
 const made = new Map<string, Identity>()
 /** Stands for a lock that was lost: no directory matches it, so none is removed. */
-const lostOne: Identity = { ino: -1n, birth: -1n }
+const lostOne: Identity = { ino: -1n, birth: -1n, beats: [] }
 const takenOver = new Set<string>()
+/** When the making of each began. */
+const begun = new Map<string, number>()
 
+/** Undefined also when the disk does not tell: what is not known to be ours is not ours. */
 function statOf(path: string): fs.BigIntStats | undefined {
-  return fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+  try {
+    return fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+  } catch {
+    return undefined
+  }
 }
 
 function isOurs(path: string): fs.BigIntStats | undefined {
   const ours = made.get(path)
   const found = ours && statOf(path)
-  return found && found.ino === ours.ino && found.birthtimeNs === ours.birth ? found : undefined
+  if (found?.ino !== ours?.ino || found?.birthtimeNs !== ours?.birth) return undefined
+  return found && ours?.beats.includes(beatOf(found)) ? found : undefined
+}
+
+function beatOf(found: fs.BigIntStats): number {
+  return Math.round(Number(found.mtimeNs) / 1e6)
 }
 
 function isStale(found: fs.BigIntStats): boolean {
@@ -55,17 +70,27 @@ function isStale(found: fs.BigIntStats): boolean {
  * lost without noticing, and to take over a stale one, also one that has been replaced since it looked.
  */
 const guarded = {
-  mkdir: fs.mkdir,
+  mkdir(path: string, done: (error?: Error | null) => void): void {
+    begun.set(path, performance.now())
+    fs.mkdir(path, done)
+  },
   // of a directory that was made or looked for a moment ago: cheaper than a turn of the thread pool
   stat(path: string, done: (error: unknown, found?: fs.Stats) => void): void {
+    let found: fs.Stats
     try {
-      done(null, fs.statSync(path))
+      found = fs.statSync(path)
     } catch (error) {
       done(error)
+      return
     }
+    done(null, found)
   },
-  utimes: fs.utimes,
-  rmdir(path: string, done: (error?: Error | null) => void): void {
+  utimes(path: string, atime: Date, mtime: Date, done: (error?: Error | null) => void): void {
+    const ours = made.get(path)
+    if (ours) ours.beats = [...ours.beats.slice(-1), mtime.getTime()]
+    fs.utimes(path, atime, mtime, done)
+  },
+  rmdir(path: string, done: (error?: unknown) => void): void {
     try {
       if (made.has(path)) {
         if (isOurs(path)) fs.rmdirSync(path)
@@ -74,10 +99,11 @@ const guarded = {
         const found = statOf(path)
         if (found && isStale(found)) fs.rmdirSync(path)
       }
-      done()
     } catch (error) {
-      done(error as Error)
+      done(error)
+      return
     }
+    done()
   },
   rmdirSync(path: string): void {
     if (isOurs(path)) fs.rmdirSync(path)
@@ -104,8 +130,9 @@ async function tryOnce(file: string, path: string): Promise<Lock | undefined> {
     throw error
   }
   const found = statOf(path)
-  if (!found) return undefined
-  made.set(path, { ino: found.ino, birth: found.birthtimeNs })
+  // after a stop in between, what is found may be what somebody else has made since
+  const isSure = found && performance.now() - (begun.get(path) as number) < staleMs / 2
+  made.set(path, isSure ? { ino: found.ino, birth: found.birthtimeNs, beats: [beatOf(found)] } : lostOne)
   const lock: Lock = {
     held() {
       const now = !lost && isOurs(path)
@@ -113,8 +140,9 @@ async function tryOnce(file: string, path: string): Promise<Lock | undefined> {
     },
     async release() {
       if (!lock.held()) made.set(path, lostOne)
-      // also ends the heartbeat, which would keep a lock that we gave up from ever becoming stale
-      await release().catch(ignoreReleased)
+      // also ends the heartbeat, which would keep a lock that we gave up from ever becoming stale; one that cannot be
+      // removed now becomes so by itself
+      await release().catch(() => {})
       made.delete(path)
     },
   }
@@ -122,10 +150,6 @@ async function tryOnce(file: string, path: string): Promise<Lock | undefined> {
   if (lock.held()) return lock
   await lock.release()
   return undefined
-}
-
-function ignoreReleased(error: unknown): void {
-  if (!hasCode(error, 'ERELEASED') && !hasCode(error, 'ENOTACQUIRED')) throw error
 }
 
 /** Waits for the lock until `deadline` (on the clock of `performance.now()`); undefined when it was not had. */

@@ -54,17 +54,20 @@ export class OverwriteRule {
 
   async #store(record: AcceptedRecord, path: string, deadline: number): Promise<Outcome> {
     const directories = associationDirectories(this.#root, record)
+    let isReplaced = false
     try {
       if (performance.now() > deadline) throw new StorageFault('busy', 'its turn did not come in time')
       const receivedAt = new Date().toISOString()
       await makeDirectories(directories)
       const existed = await exists(path)
       await replace(path, Buffer.from(textOf(record, receivedAt)))
+      isReplaced = true
       await fsyncDirectory(dirname(path))
       return { ok: true, receipt: { outcome: existed ? 'replaced' : 'created', received_at: receivedAt } }
     } catch (error) {
       if (hasCode(error, 'ENOENT')) forgetDirectories(directories)
-      const fault = faultOf(error)
+      // `full` would say that nothing was changed
+      const fault = isReplaced ? 'io' : faultOf(error)
       if (fault === 'io') this.#log.error({ code: codeOf(error) }, 'the disk reported an error')
       return { ok: false, fault }
     }

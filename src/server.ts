@@ -42,6 +42,8 @@ type Exchange = {
 export function createHttpServer(app: App, log: Log): HttpServer {
   /** By connection, in order of arrival: pipelined requests wait for each other's answers. */
   const exchanges = new Map<Socket, Exchange[]>()
+  /** Also when it has been answered: its body may still be on its way. */
+  const latest = new WeakMap<Socket, Exchange>()
   const sockets = new Set<Socket>()
   const refused = new WeakSet<Socket>()
   const awaitsContinue = new WeakSet<IncomingMessage>()
@@ -62,6 +64,7 @@ export function createHttpServer(app: App, log: Log): HttpServer {
   const begin = (incoming: IncomingMessage, outgoing: ServerResponse): Exchange => {
     const { socket } = incoming
     const exchange = { incoming, outgoing, visit: visitFor(incoming) }
+    latest.set(socket, exchange)
     const pending = exchanges.get(socket) ?? []
     if (pending.push(exchange) === 1) exchanges.set(socket, pending)
     outgoing.once('close', () => {
@@ -104,9 +107,9 @@ export function createHttpServer(app: App, log: Log): HttpServer {
     }
     refused.add(socket)
     const pending = exchanges.get(socket) ?? []
-    const last = pending.at(-1)
+    const last = latest.get(socket)
     const isInBody = last !== undefined && !last.incoming.complete
-    const before = isInBody ? pending.at(-2) : last
+    const before = isInBody ? pending[pending.indexOf(last) - 1] : pending.at(-1)
     const end = (): void => {
       if (!socket.writable || (isInBody && last.outgoing.headersSent)) socket.destroySoon()
       // the app's own line tells of a body that ended early

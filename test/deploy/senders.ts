@@ -1,0 +1,73 @@
+/** Senders that post until they are told to stop, and take nothing but a receipt for an answer. */
+import { Agent, request } from 'node:http'
+import { scn01 } from '../receiver.ts'
+
+export type Senders = {
+  /** Posts answered so far. */
+  readonly count: () => number
+  /** Waits for the last answers. `failed` says why, at most 20 times. */
+  end(): Promise<{
+    readonly stored: number
+    readonly failed: readonly string[]
+    readonly bodies: readonly string[]
+  }>
+}
+
+type Options = {
+  readonly url: string
+  /** Asked for each post. */
+  readonly token: () => string
+  readonly senders: number
+  readonly keepAlive: boolean
+  /** Whether the receipts are kept for a comparison. */
+  readonly keepReceipts?: boolean
+}
+
+export function send({ url, token, senders, keepAlive, keepReceipts = false }: Options): Senders {
+  const agent = new Agent({ keepAlive, maxSockets: senders })
+  const run = crypto.randomUUID()
+  const failed: string[] = []
+  const bodies: string[] = []
+  let stored = 0
+  let ended = false
+
+  const post = (body: string): Promise<void> =>
+    new Promise((resolve) => {
+      const fail = (why: string): void => {
+        if (failed.length < 20) failed.push(why)
+        resolve()
+      }
+      const headers = { 'x-node-token': token(), 'content-length': Buffer.byteLength(body) }
+      const sending = request(`${url}/receive`, { method: 'POST', agent, headers }, (response) => {
+        let text = ''
+        response.on('data', (chunk) => (text += chunk))
+        response.on('error', (error) => fail(String(error)))
+        response.on('end', () => {
+          if (response.statusCode !== 201) return fail(`${response.statusCode} ${text}`)
+          stored++
+          if (keepReceipts) bodies.push(text)
+          resolve()
+        })
+      })
+      sending.on('error', (error: NodeJS.ErrnoException) => fail(`${error.code} ${error.message}`))
+      sending.end(body)
+    })
+
+  const sender = async (_: unknown, n: number): Promise<void> => {
+    for (let round = 0; !ended; round++) {
+      await post(
+        JSON.stringify(scn01({ association_slug: `load-${n % 4}`, narrative: `${run} ${n} ${round}` })),
+      )
+    }
+  }
+  const all = Promise.all(Array.from({ length: senders }, sender))
+  return {
+    count: () => stored + failed.length,
+    async end() {
+      ended = true
+      await all
+      agent.destroy()
+      return { stored, failed, bodies }
+    },
+  }
+}

@@ -1,0 +1,283 @@
+/** deploy/pull and its neighbours, the real scripts on a host without systemd: nothing unfit gets into service. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { selfTest } from '../scripts/self-test.ts'
+import { type Host, makeHost, makeKey, makePublisher, type Publisher, repack } from './deploy/host.ts'
+import { send } from './deploy/senders.ts'
+import { scn01 } from './receiver.ts'
+
+/** More moments at which a pull is killed; each takes about three seconds. */
+const moments = Number(process.env.CIVIC_PULL_MOMENTS ?? 2)
+
+describe('pull', () => {
+  let publisher: Publisher
+  let host: Host
+  let one: string
+  let two: string
+
+  before(async () => {
+    publisher = makePublisher()
+    host = await makeHost(publisher.signers)
+    one = await publisher.release('0.0.1')
+    two = await publisher.release('0.0.2')
+  })
+  after(async () => {
+    await host.close()
+    rmSync(publisher.directory, { recursive: true })
+  })
+
+  const post = (token: string): Promise<Response> =>
+    fetch(`${host.url}/receive`, {
+      method: 'POST',
+      headers: { 'x-node-token': token },
+      body: JSON.stringify(scn01({ narrative: crypto.randomUUID() })),
+    })
+
+  const leavesNothing = (): void => {
+    const names = readdirSync(join(host.root, 'releases'))
+    assert.deepEqual(
+      names.filter((name) => name.startsWith('.')),
+      [],
+    )
+  }
+
+  test('puts a first release into service, says what it does, and may be run twice', async () => {
+    const first = await host.run('pull', [one])
+    assert.equal(first.code, 0, first.output)
+    for (const line of [
+      'signed by release',
+      'version 0.0.1',
+      '0 with another verdict',
+      '0.0.1 is in service',
+    ])
+      assert.ok(first.output.includes(line), first.output)
+    assert.equal((await post(host.token())).status, 201)
+    const again = await host.run('pull', [one])
+    assert.equal(again.code, 0, again.output)
+    assert.match(again.output, /it is here already/)
+    assert.equal(host.current(), '0.0.1')
+    leavesNothing()
+  })
+
+  test('upgrades and rolls back under load, and no post fails', async () => {
+    const load = send({ url: host.url, token: host.token, senders: 16, keepAlive: true })
+    const fresh = send({ url: host.url, token: host.token, senders: 4, keepAlive: false })
+    const up = await host.run('pull', [two])
+    assert.equal(up.code, 0, up.output)
+    assert.equal(host.current(), '0.0.2')
+    const back = await host.run('pull', ['rollback'])
+    assert.equal(back.code, 0, back.output)
+    assert.equal(host.current(), '0.0.1')
+    for (const sender of [load, fresh]) {
+      const { stored, failed } = await sender.end()
+      assert.deepEqual(failed, [])
+      assert.ok(stored > 50, String(stored))
+    }
+    assert.match((await host.run('pull', ['list'])).output, /0\.0\.2 {2}before it\n/)
+  })
+
+  test('refuses what is not signed by a key of this host, and what was altered, before anything is unpacked', async () => {
+    const stranger = makeKey(publisher.directory, 'stranger')
+    const path = join(publisher.directory, 'copy.tar.gz')
+    const signed = (key: string, namespace: string): void => {
+      rmSync(`${path}.sig`, { force: true })
+      execFileSync('ssh-keygen', ['-Y', 'sign', '-q', '-f', key, '-n', namespace, path], { stdio: 'ignore' })
+    }
+    const cases: [string, RegExp, () => void][] = [
+      ['no signature', /there is no signature beside it/, () => rmSync(`${path}.sig`, { force: true })],
+      ['a stranger', /not signed with a key/, () => signed(stranger, 'civic-orchestrator-release')],
+      ['another purpose', /does not match/, () => signed(publisher.key, 'civic-orchestrator-backup')],
+      [
+        'a byte more',
+        /does not match/,
+        () => {
+          signed(publisher.key, 'civic-orchestrator-release')
+          appendFileSync(path, 'x')
+        },
+      ],
+      [
+        'no such signature',
+        /not signed with a key/,
+        () => writeFileSync(`${path}.sig`, readFileSync(one).subarray(0, 300)),
+      ],
+    ]
+    for (const [name, says, prepare] of cases) {
+      copyFileSync(two, path)
+      prepare()
+      const { code, output } = await host.run('pull', [path])
+      assert.equal(code, 1, name)
+      assert.match(output, says, name)
+      assert.equal(host.current(), '0.0.1')
+      leavesNothing()
+    }
+  })
+
+  test('refuses a signed archive whose files are not those of its sums', async () => {
+    const cases: [string, RegExp, boolean, (directory: string) => void][] = [
+      ['a file altered', /not as SHA256SUMS/, false, (at) => appendFileSync(join(at, 'server.cjs'), ' ')],
+      ['a file more', /not as SHA256SUMS/, false, (at) => writeFileSync(join(at, 'more.cjs'), '')],
+      ['a file less', /not as SHA256SUMS/, false, (at) => rmSync(join(at, 'LICENSE'))],
+      [
+        'a link',
+        /not as SHA256SUMS/,
+        false,
+        (at) => execFileSync('ln', ['-s', '/etc/passwd', join(at, 'link')]),
+      ],
+      ['other content', /0\.0\.1 with other content/, true, (at) => appendFileSync(join(at, 'LICENSE'), ' ')],
+    ]
+    for (const [name, says, resum, alter] of cases) {
+      const path = join(publisher.directory, 'altered.tar.gz')
+      copyFileSync(one, path)
+      repack(path, alter, resum)
+      execFileSync(
+        'ssh-keygen',
+        ['-Y', 'sign', '-q', '-f', publisher.key, '-n', 'civic-orchestrator-release', path],
+        {
+          stdio: 'ignore',
+        },
+      )
+      const { code, output } = await host.run('pull', [path])
+      assert.equal(code, 1, `${name}: ${output}`)
+      assert.match(output, says, name)
+      assert.equal(host.current(), '0.0.1')
+      leavesNothing()
+    }
+  })
+
+  test('refuses one that does not store what its contracts say', async () => {
+    const forgetful = await publisher.release('0.0.9', (directory) => {
+      const file = join(directory, 'server.cjs')
+      writeFileSync(file, readFileSync(file, 'utf8').replaceAll('fdatasync', 'noSuchCall'))
+    })
+    const { code, output } = await host.run('pull', [forgetful])
+    assert.equal(code, 1, output)
+    assert.match(output, /refused: it does not work on this host/)
+    assert.equal(host.current(), '0.0.1')
+    leavesNothing()
+  })
+
+  test('goes back by itself when a release does not get ready', async () => {
+    const broken = await publisher.release('0.0.3', (directory) => {
+      const file = join(directory, 'server.cjs')
+      const [head, ...rest] = readFileSync(file, 'utf8').split('\n')
+      const trap = 'if (process.env.NODE_ENV === "production") process.exit(78);'
+      writeFileSync(file, [head, trap, ...rest].join('\n'))
+    })
+    const { code, output } = await host.run('pull', [broken])
+    assert.equal(code, 1, output)
+    assert.match(output, /0\.0\.3 does not get ready within 4 s: going back to 0\.0\.1/)
+    assert.match(output, /0\.0\.1 is in service again/)
+    assert.equal(host.current(), '0.0.1')
+    assert.equal((await post(host.token())).status, 201)
+  })
+
+  test('may be killed at any moment and run again', async () => {
+    for (let n = 0; n < moments; n++) {
+      const version = n % 2 === 0 ? two : one
+      await host.run('pull', [version], { killAfterMs: 30 + ((n * 997) % 2_500) })
+      assert.ok(['0.0.1', '0.0.2'].includes(host.current()), 'current names a whole release')
+      // two seconds in which no client is told that there is nobody
+      assert.equal((await post(host.token())).status, 201)
+      const again = await host.run('pull', [version])
+      assert.equal(again.code, 0, again.output)
+      assert.ok(basename(version).includes(host.current()))
+      leavesNothing()
+    }
+  })
+
+  test('keeps three releases, among them the one before', async () => {
+    const before = host.current()
+    const other = before === '0.0.1' ? two : one
+    for (const name of ['0.0.0-a', '0.0.0-b', '0.0.0-c']) {
+      execFileSync('cp', ['-r', join(host.root, 'releases', before), join(host.root, 'releases', name)])
+    }
+    const { code, output } = await host.run('pull', [other])
+    assert.equal(code, 0, output)
+    const here = readdirSync(join(host.root, 'releases'))
+    assert.deepEqual(here.sort(), ['0.0.0-c', '0.0.1', '0.0.2'])
+  })
+
+  test('rolls back to no release that was altered on this host, or that is not here', async () => {
+    const inService = host.current()
+    appendFileSync(join(host.root, 'releases/0.0.0-c/server.cjs'), ' ')
+    assert.match((await host.run('pull', ['rollback', '0.0.0-c'])).output, /not as its SHA256SUMS/)
+    assert.match((await host.run('pull', ['rollback', '9.9.9'])).output, /no such release/)
+    assert.equal(host.current(), inService)
+  })
+
+  test('token: two steps lose no post; revoking ends every earlier token at once', async () => {
+    const old = host.token()
+    let known = old
+    const load = send({ url: host.url, token: () => known, senders: 8, keepAlive: true })
+    const rotated = await host.run('token', ['rotate'])
+    assert.equal(rotated.code, 0, rotated.output)
+    const fresh = host.token()
+    assert.notEqual(fresh, old)
+    assert.ok(rotated.output.includes(fresh))
+    assert.equal((await post(old)).status, 201)
+    assert.equal((await host.run('token', ['rotate'])).code, 1, 'not before the first is finished')
+    // Hubzilla is given the new one
+    known = fresh
+    await delay(50)
+    assert.equal((await host.run('token', ['retire'])).code, 0)
+    assert.equal((await post(old)).status, 401)
+    assert.deepEqual((await load.end()).failed, [])
+
+    assert.equal((await host.run('token', ['revoke'])).code, 0)
+    assert.equal((await post(fresh)).status, 401)
+    assert.equal((await post(host.token())).status, 201)
+    assert.match(readFileSync(join(host.root, 'etc/env_file'), 'utf8'), /# a comment stays/)
+  })
+
+  test('token: a new token that is refused leaves the old one in force', async () => {
+    const good = host.token()
+    const file = join(host.root, 'etc/env_file')
+    const text = readFileSync(file, 'utf8')
+    writeFileSync(file, text.replace(good, 'short'))
+    execFileSync(host.env.CIVIC_SERVICE as string, ['reload'], { env: host.env as NodeJS.ProcessEnv })
+    await delay(300)
+    assert.equal((await post(good)).status, 201)
+    writeFileSync(file, text)
+  })
+
+  test('pause closes with its reason, another release does not open, resume does', async () => {
+    const reason = 'counting "paper" votes'
+    assert.equal((await host.run('pause')).code, 2)
+    assert.equal((await host.run('pause', [reason])).code, 0)
+    const refused = await post(host.token())
+    assert.equal(refused.status, 503)
+    assert.match(((await refused.json()) as { detail: string }).detail, /counting "paper" votes/)
+    const { code, output } = await host.run('pull', ['rollback'])
+    assert.equal(code, 0, output)
+    assert.equal((await post(host.token())).status, 503)
+    assert.equal((await host.run('resume')).code, 0)
+    assert.equal((await post(host.token())).status, 201)
+    assert.ok(!existsSync(join(host.root, 'data/.paused')))
+  })
+})
+
+test('the self-test tells a server that does not keep a contract', async () => {
+  const server = [process.execPath, '-e', impostor]
+  const { tried, wrong } = await selfTest(server, 'contracts/vectors')
+  assert.ok(tried > 100)
+  assert.ok(wrong.length > 100)
+  await assert.rejects(selfTest([process.execPath, '-e', ''], 'contracts/vectors'), /the server ended \(0\)/)
+})
+
+/** Says yes to everything and stores nothing. */
+const impostor = `const s = require('node:http').createServer((q, a) => {
+  q.resume().on('end', () => a.writeHead(201).end('{"addon":"x","association_slug":"x","participant_id":"x"}'))
+}).listen(0, () => console.log('"port":' + s.address().port + ',"msg":"listening"'))
+process.on('SIGTERM', () => process.exit(0))`

@@ -40,7 +40,7 @@ function testOn(version: string): number {
     console.log(spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim())
     // receivers that a test starts with `node` or `npm` run on this version, too
     const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` }
-    const args = ['--import', 'tsx', '--test', '--test-timeout=240000', ...files]
+    const args = ['--import', 'tsx', '--test', '--test-concurrency=4', '--test-timeout=240000', ...files]
     return spawnSync(node, args, { env, stdio: 'inherit' }).status === 0 ? 0 : 1
   } finally {
     rmSync(directory, { recursive: true, force: true })

@@ -56,14 +56,14 @@ function appending(batches: readonly number[], size: number): Sent[][] {
   )
 }
 
-/** Envelopes of two participants, one after another and several at once. */
-function overwriting(rounds: readonly number[], size: number): Sent[][] {
+/** Envelopes of some participants in turn, one after another and several at once. */
+function overwriting(rounds: readonly number[], size: number, participants: number): Sent[][] {
   let number = 0
   return rounds.map((round) =>
     Array.from({ length: round }, (_, at) => ({
       rule: 'overwrite-by-placekey' as const,
       slug,
-      participant: at % 2 === 0 ? '@5sb-8hm-54v' : 'SASE1-22c-at-5sb-8hm-54v',
+      participant: `SASE${at % participants}-22c-at-5sb-8hm-54v`,
       name: `envelope ${number++}`,
       size,
     })),
@@ -84,11 +84,13 @@ const appends: readonly (readonly [readonly number[], number])[] = [
   [[64], 400],
 ]
 
-const overwrites: readonly (readonly [readonly number[], number])[] = [
-  [[1], 60],
-  [[1, 1, 1], 700],
-  [[2, 4, 2], 300],
-  [[1, 1], 5_000],
+/** Rounds, size, participants. */
+const overwrites: readonly (readonly [readonly number[], number, number])[] = [
+  [[1], 60, 1],
+  [[1, 1, 1], 700, 1],
+  [[2, 4, 2], 300, 2],
+  [[6, 6], 60, 6],
+  [[1, 1], 5_000, 1],
 ]
 
 type Recorded = {
@@ -164,7 +166,7 @@ async function checkAppends(root: string, sent: readonly Sent[], state: State, t
 function heldBy(path: string, sent: readonly Sent[]): { at: number; receivedAt: string } | undefined {
   if (!existsSync(path)) return undefined
   const { fields, receipt } = JSON.parse(readFileSync(path, 'utf8'))
-  const at = sent.findIndex(({ name, size }) => fields.text.startsWith(name) && fields.text.length >= size)
+  const at = sent.findIndex(({ name }) => fields.text.startsWith(`${name}.`))
   if (at < 0) throw new Error('not one of the envelopes')
   return { at, receivedAt: receipt.received_at }
 }
@@ -349,10 +351,10 @@ function scenariosOf(scratch: string): Scenario[] {
       root: root(`append-${at}`),
       steps: appending(batches, size),
     })),
-    ...overwrites.map(([rounds, size], at) => ({
+    ...overwrites.map(([rounds, size, participants], at) => ({
       name: `overwrites of ${rounds.join(', ')} envelopes of ${size} bytes`,
       root: root(`overwrite-${at}`),
-      steps: overwriting(rounds, size),
+      steps: overwriting(rounds, size, participants),
     })),
   ]
 }

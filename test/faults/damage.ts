@@ -199,7 +199,8 @@ async function running(
   const path = place(root, original.bytes, head.bytes)
   const store = storeOn(root)
   const known = await post(store, original.first)
-  if (!known.ok || known.receipt.outcome !== 'duplicate') throw new Error('a stored record is not found')
+  if (!known.ok || known.receipt.outcome !== 'duplicate')
+    tally.violation('lost', 'a stored record is not found', kind)
   if (!isHeld) await store.close()
   const count = original.lines.length
   const { what, bytes } = anyEdit(original, count, random)

@@ -37,13 +37,14 @@ function sha256(bytes: string | Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-export function readDisk(root: string): Disk {
+/** `only`: these associations, where a data directory has many. */
+export function readDisk(root: string, only?: readonly string[]): Disk {
   const appended = new Map<string, readonly Stored[]>()
   const overwritten = new Map<string, Record<string, unknown>>()
   const unreadable: string[] = []
   const strange: string[] = []
   for (const addon of list(root)) {
-    for (const slug of list(join(root, addon))) {
+    for (const slug of only ?? list(join(root, addon))) {
       for (const name of list(join(root, addon, slug))) {
         const path = join(root, addon, slug, name)
         if (beside.test(name)) continue

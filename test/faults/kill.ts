@@ -12,8 +12,8 @@ import { isClean, judge, readDisk, Tally } from './audit-disk.ts'
 import { inParallel, Ledger, startLoad } from './load.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { ageLocks, type Scene, sample, scenes } from './scenes.ts'
-import { attach, countCalls, hasEnded, missingHere, startOneThreaded } from './strace.ts'
+import { ageLocks, type Case, casesOf, firstOfAll, sample, scenes, stageOf } from './scenes.ts'
+import { attach, hasEnded, missingHere, startOneThreaded } from './strace.ts'
 
 /** Most of a kill is waiting for a lock to become stale, so many go on at once. */
 const lanes = 16
@@ -103,27 +103,6 @@ const calls = [
   'fchmod',
 ]
 
-type Case = { readonly scene: Scene; readonly call: string; readonly nth: number }
-
-/** What a scene calls, and how often: the list of all places to be killed at. */
-async function casesOf(scene: Scene, root: string): Promise<Case[]> {
-  const ledger = new Ledger('count')
-  const receiver = await startOneThreaded({ DATA_DIR: root })
-  try {
-    await scene.before(receiver, ledger)
-    const trace = await attach(receiver.process.pid as number, `${root}.trace`, ['-e', `trace=${calls}`])
-    await scene.act(receiver, ledger)
-    await sleep(300)
-    const counted = countCalls(await trace.end())
-    return [...counted].flatMap(([call, count]) =>
-      Array.from({ length: count }, (_, index) => ({ scene, call, nth: index + 1 })),
-    )
-  } finally {
-    ledger.close()
-    await receiver.stop('SIGKILL')
-  }
-}
-
 async function killAt({ scene, call, nth }: Case, root: string, waitsForLock: boolean, tally: Tally) {
   const ledger = new Ledger('at')
   const receivers: Receiver[] = []
@@ -134,10 +113,11 @@ async function killAt({ scene, call, nth }: Case, root: string, waitsForLock: bo
   }
   try {
     const first = await start()
-    await scene.before(first, ledger)
+    const stage = stageOf(first, ledger)
+    await scene.before(stage)
     const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${nth}`]
     const trace = await attach(first.process.pid as number, `${root}.trace`, inject)
-    await scene.act(first, ledger)
+    await scene.act(stage)
     const isKilled = await hasEnded(first, 400)
     await trace.end()
     if (!isKilled) tally.note(`${scene.name}: ${call} ${nth} was not reached this time`)
@@ -157,10 +137,11 @@ async function killAt({ scene, call, nth }: Case, root: string, waitsForLock: bo
 async function killEverywhere(run: Run, onCase: () => void): Promise<Row[]> {
   const dice = random(run.seed + 1)
   const cases: Case[] = []
-  for (const [index, scene] of scenes.entries())
-    cases.push(...(await casesOf(scene, join(run.scratch, `count-${index}`))))
+  const all = [...scenes, ...firstOfAll]
+  for (const [index, scene] of all.entries())
+    cases.push(...(await casesOf(scene, join(run.scratch, `count-${index}`), calls)))
   const chosen = sample(cases, Math.max(8, Math.ceil(cases.length * run.share)), dice)
-  const tallies = new Map(scenes.map(({ rule }) => [rule, new Tally('SIGKILL at every n-th call', rule)]))
+  const tallies = new Map(all.map(({ rule }) => [rule, new Tally('SIGKILL at every n-th call', rule)]))
   await inParallel(chosen, 4, async (one, index) => {
     if (performance.now() > run.until) return
     const root = join(run.scratch, `at-${index}`)

@@ -11,89 +11,150 @@ import {
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Receiver } from '../receiver.ts'
-import { type Ledger, participantOf } from './load.ts'
+import { isStored, Ledger, participantOf, told } from './load.ts'
 import type { Row } from './part.ts'
 import type { Random } from './random.ts'
+import { attach, countCalls, startOneThreaded } from './strace.ts'
+
+export type Stage = {
+  readonly receiver: Receiver
+  readonly ledger: Ledger
+  /** The association that has records when the scene has one. */
+  readonly known: string
+  /** One that nobody has written to. */
+  readonly fresh: string
+}
 
 export type Scene = {
   readonly name: string
   readonly rule: Extract<Row['rule'], 'append-only' | 'overwrite-by-placekey'>
   /** What is there already. The faults begin after it. */
-  before(receiver: Receiver, ledger: Ledger): Promise<void>
-  act(receiver: Receiver, ledger: Ledger): Promise<void>
+  before(stage: Stage): Promise<void>
+  act(stage: Stage): Promise<void>
 }
 
-const slug = 'heron-ridge'
-const file = (receiver: Receiver): string => join(receiver.dataDir, 'scn01', slug, 'records.json')
 /** Longer than a lock is kept without work. */
-const quietMs = 150
+export const quietMs = 150
 
-async function scenarios(receiver: Receiver, ledger: Ledger, count: number, at = slug): Promise<void> {
-  const fresh = Array.from({ length: count }, () => ledger.newScenario(at, 'x'.repeat(200)))
-  await Promise.all(fresh.map((sent) => ledger.post(receiver.url, sent)))
+export function stageOf(receiver: Receiver, ledger: Ledger, name = ''): Stage {
+  return { receiver, ledger, known: `heron${name}`, fresh: `wren${name}` }
 }
 
-async function vitalSigns(receiver: Receiver, ledger: Ledger, at = slug): Promise<void> {
-  await ledger.post(receiver.url, ledger.newVitalSigns(at, participantOf(0)))
+export function recordsOf({ receiver }: Stage, slug: string): string {
+  return join(receiver.dataDir, 'scn01', slug, 'records.json')
 }
 
-async function storedBefore(receiver: Receiver, ledger: Ledger): Promise<void> {
-  await scenarios(receiver, ledger, 3)
-  await vitalSigns(receiver, ledger)
+async function scenarios({ receiver, ledger }: Stage, slug: string, count: number): Promise<void> {
+  const sent = Array.from({ length: count }, () => ledger.newScenario(slug, 'x'.repeat(200)))
+  await Promise.all(sent.map((one) => ledger.post(receiver.url, one)))
+}
+
+/** Thrown when there is trouble before the fault: an earlier fault has not ended. */
+export class NotReady extends Error {}
+
+function requireStored({ ledger }: Stage): void {
+  const refused = ledger.sent.flatMap(({ attempts }) => attempts).find(({ answer }) => !isStored(answer))
+  if (refused) throw new NotReady(`before the fault: ${told(refused.answer)}`)
+}
+
+async function vitalSigns({ receiver, ledger }: Stage, slug: string): Promise<void> {
+  await ledger.post(receiver.url, ledger.newVitalSigns(slug, participantOf(0), 'x'.repeat(200)))
+}
+
+async function recordsBefore(stage: Stage): Promise<void> {
+  await scenarios(stage, stage.known, 3)
+  requireStored(stage)
   await sleep(quietMs)
+}
+
+async function fileBefore(stage: Stage): Promise<void> {
+  await vitalSigns(stage, stage.known)
+  requireStored(stage)
 }
 
 export const scenes: readonly Scene[] = [
   {
     name: 'append',
     rule: 'append-only',
-    before: storedBefore,
-    act: (receiver, ledger) => scenarios(receiver, ledger, 3),
+    before: recordsBefore,
+    act: (stage) => scenarios(stage, stage.known, 3),
   },
   {
     name: 'first record of an association',
     rule: 'append-only',
-    before: storedBefore,
-    act: (receiver, ledger) => scenarios(receiver, ledger, 1, 'wren-hollow'),
-  },
-  {
-    name: 'first record of all',
-    rule: 'append-only',
-    before: vitalSigns,
-    act: (receiver, ledger) => scenarios(receiver, ledger, 1),
+    before: recordsBefore,
+    act: (stage) => scenarios(stage, stage.fresh, 1),
   },
   {
     name: 'append after a torn write',
     rule: 'append-only',
-    async before(receiver, ledger) {
-      await storedBefore(receiver, ledger)
-      tear(file(receiver))
+    async before(stage) {
+      await recordsBefore(stage)
+      tear(recordsOf(stage, stage.known))
     },
-    act: (receiver, ledger) => scenarios(receiver, ledger, 1),
+    act: (stage) => scenarios(stage, stage.known, 1),
   },
   {
     name: 'append under a lock that a kill left',
     rule: 'append-only',
-    async before(receiver, ledger) {
-      await storedBefore(receiver, ledger)
-      mkdirSync(`${file(receiver)}.lock`)
-      ageLocks(receiver.dataDir)
+    async before(stage) {
+      await recordsBefore(stage)
+      mkdirSync(lockOf(recordsOf(stage, stage.known)))
+      ageLock(recordsOf(stage, stage.known))
     },
-    act: (receiver, ledger) => scenarios(receiver, ledger, 1),
+    act: (stage) => scenarios(stage, stage.known, 1),
   },
   {
     name: 'overwrite',
     rule: 'overwrite-by-placekey',
-    before: storedBefore,
-    act: vitalSigns,
+    before: fileBefore,
+    act: (stage) => vitalSigns(stage, stage.known),
   },
   {
     name: 'first record of a Placekey',
     rule: 'overwrite-by-placekey',
-    before: storedBefore,
-    act: (receiver, ledger) => vitalSigns(receiver, ledger, 'wren-hollow'),
+    before: fileBefore,
+    act: (stage) => vitalSigns(stage, stage.fresh),
   },
 ]
+
+/** The first record of all: the addon's directory is made, too. Needs a data directory of its own. */
+export const firstOfAll: readonly Scene[] = [
+  {
+    name: 'first record of all',
+    rule: 'append-only',
+    before: fileBefore,
+    act: (stage) => scenarios(stage, stage.fresh, 1),
+  },
+  {
+    name: 'first record of all',
+    rule: 'overwrite-by-placekey',
+    before: recordsBefore,
+    act: (stage) => vitalSigns(stage, stage.fresh),
+  },
+]
+
+export type Case = { readonly scene: Scene; readonly call: string; readonly nth: number }
+
+/** Every call of these kinds that a scene makes: the list of all places for a fault. */
+export async function casesOf(scene: Scene, root: string, calls: readonly string[]): Promise<Case[]> {
+  const ledger = new Ledger('count')
+  const receiver = await startOneThreaded({ DATA_DIR: root })
+  try {
+    const stage = stageOf(receiver, ledger)
+    await scene.before(stage)
+    const trace = await attach(receiver.process.pid as number, `${root}.trace`, ['-e', `trace=${calls}`])
+    await scene.act(stage)
+    await sleep(quietMs * 2)
+    const counted = countCalls(await trace.end())
+    return [...counted].flatMap(([call, count]) =>
+      Array.from({ length: count }, (_, index) => ({ scene, call, nth: index + 1 })),
+    )
+  } finally {
+    ledger.close()
+    await receiver.stop('SIGKILL')
+  }
+}
 
 /** As a kill during a write leaves it: half a record over the closing. */
 function tear(path: string): void {
@@ -101,14 +162,19 @@ function tear(path: string): void {
   writeFileSync(path, ',\n{"addon":"scn01","contract_version":"1.0","associat', { flag: 'a' })
 }
 
-/** Makes every lock below a data directory look as it will when the stale time has passed. Only after its holder's end. */
-export function ageLocks(root: string): void {
+const lockOf = (records: string): string => `${records}.lock`
+
+/** Makes a lock look as it will when the stale time has passed. Only where its holder has ended. */
+function ageLock(records: string): void {
   const before = new Date(Date.now() - 6_000)
+  if (existsSync(lockOf(records))) utimesSync(lockOf(records), before, before)
+}
+
+/** The same for every lock below a data directory. */
+export function ageLocks(root: string): void {
   const directory = join(root, 'scn01')
-  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
-    const lock = join(directory, name, 'records.json.lock')
-    if (existsSync(lock)) utimesSync(lock, before, before)
-  }
+  for (const slug of existsSync(directory) ? readdirSync(directory) : [])
+    ageLock(join(directory, slug, 'records.json'))
 }
 
 /** Some of the items, in an order of its own. */

@@ -56,6 +56,14 @@ export async function hasEnded({ process: child }: Receiver, withinMs: number): 
   return isGone()
 }
 
+/** Waits until a line that strace wrote matches; false when `withinMs` have passed without one. */
+export async function hasWritten(file: string, line: RegExp, withinMs: number): Promise<boolean> {
+  for (const until = performance.now() + withinMs; performance.now() < until; await sleep(20)) {
+    if (line.test(readFileSync(file, 'latin1'))) return true
+  }
+  return false
+}
+
 /** How often each call was made, by the thread that made it most: the `n` of "every n-th". */
 export function countCalls(lines: readonly string[]): Map<string, number> {
   const byThread = new Map<string, number>()

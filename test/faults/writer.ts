@@ -1,0 +1,78 @@
+/**
+ * A process that stores with the real storage modules and can be made to stall: the child of the part `locks`. It keeps an
+ * eye on every lock directory that it removes, by moving it aside first, which is as atomic as removing it.
+ */
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { join } from 'node:path'
+import type { Json } from '../../contracts/contract.ts'
+import type { AcceptedRecord, Member, Outcome } from '../../contracts/record.ts'
+
+export type Order =
+  | {
+      readonly kind: 'put'
+      readonly number: number
+      readonly envelope: Record<string, Json>
+      readonly at: number
+    }
+  /** Blocks the event loop. */
+  | { readonly kind: 'stall'; readonly ms: number }
+
+/** `foreign`: fresh lock directories of others that this process has removed so far. */
+export type Reply = { readonly number: number; readonly outcome: Outcome; readonly foreign: number }
+
+const [, , root, graveyard] = process.argv as [string, string, string, string]
+const staleMs = 5_000
+const mine = new Set<string>()
+let removed = 0
+let foreign = 0
+
+const identity = ({ ino, birthtimeNs }: fs.BigIntStats): string => `${ino} ${birthtimeNs}`
+const { mkdir } = fs
+fs.mkdir = ((path: string, done: fs.NoParamCallback) => {
+  mkdir(path, (error) => {
+    const found = error ? undefined : fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+    if (found) mine.add(identity(found))
+    done(error)
+  })
+}) as typeof fs.mkdir
+fs.rmdirSync = (path) => {
+  const aside = join(graveyard, `${process.pid}-${removed++}`)
+  fs.renameSync(path, aside)
+  const found = fs.statSync(aside, { bigint: true })
+  if (!mine.has(identity(found)) && Number(found.mtimeMs) > Date.now() - staleMs) foreign++
+}
+syncBuiltinESMExports()
+
+const { openStore } = await import('../../src/storage/store.ts')
+const silent = { info() {}, warn() {}, error() {}, fatal() {} }
+const store = openStore({ root, minFreeBytes: 0, log: silent })
+
+function recordOf(envelope: Record<string, Json>): AcceptedRecord {
+  const members = Object.entries(envelope) as Member[]
+  return {
+    addon: String(envelope.addon),
+    association_slug: String(envelope.association_slug),
+    participant_id: String(envelope.participant_id),
+    storage: 'append-only',
+    members,
+    unhashed: [['node_token_hash', '0'.repeat(64)]],
+  }
+}
+
+function stall(until: number): void {
+  while (Date.now() < until);
+}
+
+process.on('message', async (order: Order) => {
+  if (order.kind === 'stall') {
+    stall(Date.now() + order.ms)
+    return
+  }
+  // all who are told the same time begin at the same time
+  if (order.at > 0) stall(order.at)
+  const outcome = await store.put(recordOf(order.envelope), performance.now() + 9_000)
+  process.send?.({ number: order.number, outcome, foreign } satisfies Reply)
+})
+process.on('disconnect', () => process.exit())
+process.send?.('ready')

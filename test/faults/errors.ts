@@ -100,9 +100,9 @@ async function tryFault(fault: Fault, lane: Lane, name: string, tally: Tally): P
     if (!lines.some((line) => line.includes('(INJECTED)')))
       tally.note(`${scene.name}: ${call} was not reached`)
     if (receiver.process.exitCode !== null) wrongly('the receiver ended')
-    const refused = ledger.sent.filter(({ attempts }) =>
-      attempts.some(({ answer }) => answer?.status === 507),
-    )
+    const answered = (status: number) =>
+      ledger.sent.filter(({ attempts }) => attempts.some(({ answer }) => answer?.status === status))
+    const refused = answered(507)
     const silent = ledger.sent.some(({ attempts }) => attempts.some(({ answer }) => !answer))
     if (silent) wrongly('no answer')
     const slugs = [stage.known, stage.fresh]

@@ -12,6 +12,9 @@ export function missingHere(programs: readonly string[]): string | undefined {
   return programs.find((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0)
 }
 
+// each of the many receivers listens for the end of this process
+process.setMaxListeners(0)
+
 /** One thread for all that touches the disk asynchronously, since strace counts calls per thread. */
 export function startOneThreaded(env: Record<string, string>): Promise<Receiver> {
   return startReceiver({ ...env, UV_THREADPOOL_SIZE: '1' })

@@ -264,7 +264,13 @@ function* nameChoices(top: Directory, limit: number, random: Random): Generator<
 }
 
 /** The states that a crash right now can leave, as functions. For each file all contents, with the others at random. */
-function* statesNow(disk: Disk, limits: Limits, random: Random): Generator<() => Omit<State, 'answered'>> {
+function* statesNow(disk: Disk, most: Limits, random: Random): Generator<() => Omit<State, 'answered'>> {
+  const names = [...openNames(disk.top).values()].reduce(
+    (product, { history }) => product * history.length,
+    1,
+  )
+  // many names are open at once: few contents for each choice of names
+  const limits = names > most.names ? { ...most, cuts: 4, sectors: 4 } : most
   for (const chosen of nameChoices(disk.top, limits.names, random)) {
     const { directories, files } = treeOf(disk.top, chosen)
     const open = [...files].filter(([, { versions }]) => versions.length > 1)

@@ -4,7 +4,7 @@
  * Who is trusted: whoever has the token may post any envelope of any addon. It is kept in memory only, is compared by its
  * SHA-256, and is in no log line.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { TokenCheck } from './http/token.ts'
 
 export type Tokens = { readonly current: string; readonly previous?: string | undefined }
@@ -36,5 +36,5 @@ function knownOf({ current, previous }: Tokens): readonly Known[] {
 }
 
 function sha256(token: string): Buffer {
-  return createHash('sha256').update(token).digest()
+  return hash('sha256', token, 'buffer')
 }

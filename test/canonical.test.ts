@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { canonicalJson, canonicalObject, memberText } from '../src/storage/canonical.ts'
+import { draftOf } from '../src/storage/batch.ts'
+import { canonicalJson } from '../src/storage/canonical.ts'
+import { recordId } from '../src/storage/records-file.ts'
+import { scn01 } from './receiver.ts'
+import { accepted, sha256 } from './records.ts'
 
 test('the example of RFC 8785, section 3.2.2, comes out as section 3.2.3 prints it', () => {
   const value = JSON.parse(
@@ -24,13 +28,16 @@ test('keys are sorted by UTF-16 code units, integer-like ones too', () => {
 
 test('minus zero is zero', () => assert.equal(canonicalJson([-0]), '[0]'))
 
-test('a list of members is the object that has them', () => {
-  const members = [
-    ['b', 1],
-    ['10', { z: 1, a: 2 }],
-    ['9', null],
-  ] as const
-  assert.equal(canonicalObject(members.map(memberText)), '{"10":{"a":2,"z":1},"9":null,"b":1}')
+test('an id is the SHA-256 of the canonical envelope, whatever its size and order, without the token hash', () => {
+  const odd = JSON.parse('{"10":1,"9":2,"\\u20ac":"\\ud83d\\ude00","":null}')
+  for (const narrative of ['x', 'é😀\n"', 'ü'.repeat(200_000)]) {
+    const record = accepted({ ...odd, ...scn01({ narrative, vs_snapshot: odd }) })
+    const { id, opening } = draftOf(record)
+    assert.equal(id, sha256(canonicalJson(Object.fromEntries(record.members))))
+    const line = JSON.parse(`${opening}"receipt":{}}`)
+    assert.equal(recordId(line), id)
+    assert.equal(line.node_token_hash, 'f'.repeat(64))
+  }
 })
 
 test('every character that JSON escapes is escaped as ECMAScript does it, and no other', () => {

@@ -1,6 +1,6 @@
 /** Turns waiting envelopes into the bytes of one write, chained. Pure: no disk, no clock. */
 import type { AcceptedRecord } from '../../contracts/record.ts'
-import { canonicalObject, memberText } from './canonical.ts'
+import { memberText } from './canonical.ts'
 import { closing, type LineReceipt, type Position, receiptText, sha256Hex } from './records-file.ts'
 
 /** An envelope as far as it can be written before its place in the chain is known. */
@@ -19,11 +19,55 @@ export type Batch = {
   readonly next: Position
 }
 
-/** The values are written in canonical form, so each is printed once, for the line and for its id. */
+/**
+ * The values are written in canonical form, so each is printed and encoded once: for the line in the order of the contract,
+ * for the id in the order of the names.
+ */
 export function draftOf(record: AcceptedRecord): Draft {
   const members = record.members.map(memberText)
-  const opening = [...members, ...record.unhashed.map(memberText)].map(({ text }) => text).join(',')
-  return { id: sha256Hex(canonicalObject(members)), opening: Buffer.from(`{${opening},`) }
+  const texts = [...members, ...record.unhashed.map(memberText)].map(({ text }) => text)
+  const { bytes, starts } = encoded(texts)
+  const byName = members
+    .map(({ name }, index) => ({ name, index }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+  const canonical = byName.map(({ index }) => bytes.subarray(starts[index], starts[index + 1]))
+  return { id: idOf(canonical), opening: Buffer.from(bytes) }
+}
+
+/** Room for most records; used anew by each, since drafting one is not interrupted. */
+const lineRoom = Buffer.allocUnsafe(256 * 1024)
+const idRoom = Buffer.allocUnsafe(256 * 1024)
+/** UTF-8 bytes a UTF-16 code unit can take. */
+const widest = 3
+
+function roomFor(most: number, room: Buffer): Buffer {
+  return most <= room.length ? room : Buffer.allocUnsafe(most)
+}
+
+/** `{`, and each text with a comma behind it; `starts` has one entry more than there are texts. */
+function encoded(texts: readonly string[]): { bytes: Buffer; starts: readonly number[] } {
+  const most = texts.reduce((sum, { length }) => sum + length * widest + 1, 1)
+  const bytes = roomFor(most, lineRoom)
+  let at = bytes.write('{', 0, 'latin1')
+  const starts = [at]
+  for (const text of texts) {
+    at += bytes.write(text, at)
+    at += bytes.write(',', at, 'latin1')
+    starts.push(at)
+  }
+  return { bytes: bytes.subarray(0, at), starts }
+}
+
+/** SHA-256 of the canonical object; each of its members comes with a comma behind it, the last of which is the brace. */
+function idOf(members: readonly Buffer[]): string {
+  const bytes = roomFor(
+    members.reduce((sum, { length }) => sum + length, 1),
+    idRoom,
+  )
+  let at = bytes.write('{', 0, 'latin1')
+  for (const member of members) at += member.copy(bytes, at)
+  bytes.write('}', at - 1, 'latin1')
+  return sha256Hex(bytes.subarray(0, at))
 }
 
 /** The end of a line is at most this long: five names, two hashes, a time and a sequence. */

@@ -29,9 +29,3 @@ export type MemberText = { readonly name: string; readonly text: string }
 export function memberText([name, value]: Member): MemberText {
   return { name, text: `${quoted(name)}:${canonicalJson(value)}` }
 }
-
-/** The canonical form of the object that has these members. */
-export function canonicalObject(members: readonly MemberText[]): string {
-  const byName = [...members].sort((a, b) => (a.name < b.name ? -1 : 1))
-  return `{${byName.map(({ text }) => text).join(',')}}`
-}

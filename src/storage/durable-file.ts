@@ -4,8 +4,8 @@
  * A file's bytes last after fsync or fdatasync on the file. A file's *name* lasts after fsync on its directory, and a
  * directory's name after fsync on its parent. rename is atomic, but only the fsync of the directory makes it last.
  */
-import { fdatasync, ftruncateSync, writeSync } from 'node:fs'
-import { chmod, mkdir, open } from 'node:fs/promises'
+import { closeSync, fdatasync, fsync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { chmod, mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { hasCode } from './fault.ts'
@@ -26,13 +26,15 @@ export const truncateSync: (fd: number, size: number) => void = ftruncateSync
 
 /** Data and size on disk; times may follow later. Asynchronous, since one slow flush must not stop every association. */
 export const datasync = promisify(fdatasync)
+const sync = promisify(fsync)
 
+/** Opening and closing a directory that is in use costs less than a turn of the thread pool; its fsync does not. */
 async function fsyncOnce(directory: string): Promise<void> {
-  const handle = await open(directory, 'r')
+  const fd = openSync(directory, 'r')
   try {
-    await handle.sync()
+    await sync(fd)
   } finally {
-    await handle.close()
+    closeSync(fd)
   }
 }
 

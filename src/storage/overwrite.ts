@@ -14,7 +14,7 @@
  * one and resolves. So every byte is written here, in its `tmpfileCreated` hook, and the library is given nothing to
  * write. It also never fsyncs the directory.
  */
-import { access, open } from 'node:fs/promises'
+import { closeSync, fstatSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
 import type { AcceptedRecord, Outcome } from '../../contracts/record.ts'
@@ -59,7 +59,7 @@ export class OverwriteRule {
       if (performance.now() > deadline) throw new StorageFault('busy', 'its turn did not come in time')
       const receivedAt = new Date().toISOString()
       await makeDirectories(directories)
-      const existed = await exists(path)
+      const existed = statSync(path, { throwIfNoEntry: false }) !== undefined
       await replace(path, Buffer.from(textOf(record, receivedAt)))
       isReplaced = true
       await fsyncDirectory(dirname(path))
@@ -74,23 +74,16 @@ export class OverwriteRule {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
-}
-
 async function replace(path: string, bytes: Buffer): Promise<void> {
   const tmpfileCreated = async (temporary: string): Promise<void> => {
-    const file = await open(temporary, 'r+')
+    const fd = openSync(temporary, 'r+')
     try {
-      writeAllSync(file.fd, bytes, 0)
-      const { size } = await file.stat()
+      writeAllSync(fd, bytes, 0)
+      const { size } = fstatSync(fd)
       if (size !== bytes.length)
         throw new StorageFault('io', 'the temporary file has another size than what was written')
     } finally {
-      await file.close()
+      closeSync(fd)
     }
   }
   await writeFileAtomic(path, '', { mode: fileMode, chown: asCreated, tmpfileCreated })

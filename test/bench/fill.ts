@@ -10,7 +10,7 @@ import type { JsonObject } from '../../contracts/contract.ts'
 import { contracts } from '../../contracts/index.ts'
 import { accept } from '../../src/http/accept.ts'
 import { assemble, type Draft, draftOf } from '../../src/storage/batch.ts'
-import { canonicalObject, memberText } from '../../src/storage/canonical.ts'
+import { canonicalJson } from '../../src/storage/canonical.ts'
 import { fileMode, writeAllSync } from '../../src/storage/durable-file.ts'
 import { headOf, writeHeadSync } from '../../src/storage/head-file.ts'
 import { associationDirectories, headName, recordsName } from '../../src/storage/paths.ts'
@@ -94,7 +94,7 @@ export function drafts(): (number: number) => Draft {
   const sent = scn01Envelope() as JsonObject
   const accepted = accept(sent, [], { tokenSha256: benchTokenSha256, now: new Date() }, contracts)
   if (!accepted.ok) throw new Error(`the envelope is refused: ${JSON.stringify(accepted.errors)}`)
-  const canonical = Buffer.from(canonicalObject(accepted.record.members.map(memberText)))
+  const canonical = Buffer.from(canonicalJson(Object.fromEntries(accepted.record.members)))
   const { opening } = draftOf(accepted.record)
   const setCanonical = numberIn(canonical)
   const setOpening = numberIn(opening)

@@ -8,11 +8,14 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { part as crashStates } from '../test/faults/crash-states.ts'
 import { part as damage } from '../test/faults/damage.ts'
+import { part as errors } from '../test/faults/errors.ts'
 import { part as kill } from '../test/faults/kill.ts'
+import { part as locks } from '../test/faults/locks.ts'
 import { part as model } from '../test/faults/model.ts'
 import type { Part, Row } from '../test/faults/part.ts'
+import { part as powerCut } from '../test/faults/power-cut.ts'
 
-const parts: readonly Part[] = [crashStates, kill, damage, model]
+const parts: readonly Part[] = [crashStates, kill, powerCut, errors, locks, damage, model]
 
 const help = `Proves that nothing is lost under faults, and prints a table.
 

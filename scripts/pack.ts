@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { sign } from '../src/backup/signature.ts'
 import { releaseArchive } from './pack/archive.ts'
-import { sign } from './pack/signature.ts'
 import { Refusal } from './pack/source.ts'
 
 const help = `npm run pack -- [--commit REF] [--out DIR] [--version VERSION] [--key FILE] [--help]
@@ -49,9 +49,19 @@ async function main(): Promise<number> {
   console.log(
     `${path}\n  version  ${version}\n  commit   ${commit}\n  bytes    ${bytes.length}\n  sha256   ${sha256}`,
   )
-  if (options.key) console.log(`  signed   ${basename(sign(path, options.key))}`)
-  else console.log('  signed   no: give a key with --key, or hosts will refuse it')
+  if (options.key) {
+    signOrRefuse(path, options.key)
+    console.log(`  signed   ${basename(path)}.sig`)
+  } else console.log('  signed   no: give a key with --key, or hosts will refuse it')
   return 0
+}
+
+function signOrRefuse(path: string, key: string): void {
+  try {
+    sign(path, key, 'civic-orchestrator-release')
+  } catch (error) {
+    throw new Refusal(`the archive is made but not signed: ${(error as Error).message}`)
+  }
 }
 
 function optionsOf(args: string[]) {

@@ -12,6 +12,8 @@ import type { Entry } from './tar.ts'
 const programs = {
   server: 'src/main.ts',
   audit: 'scripts/audit.ts',
+  backup: 'scripts/backup.ts',
+  restore: 'scripts/restore.ts',
   'self-test': 'scripts/self-test.ts',
 }
 

@@ -6,7 +6,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSyn
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { releaseArchive } from '../../scripts/pack/archive.ts'
-import { sign } from '../../scripts/pack/signature.ts'
+import { sign } from '../../src/backup/signature.ts'
 import { scratchDir } from '../receiver.ts'
 
 export type Ran = { readonly code: number | string; readonly output: string }
@@ -105,7 +105,7 @@ export function makePublisher(): Publisher {
       const path = join(directory, alter ? `altered-${name}` : name)
       writeFileSync(path, bytes)
       if (alter) repack(path, alter)
-      sign(path, key)
+      sign(path, key, 'civic-orchestrator-release')
       return path
     },
   }

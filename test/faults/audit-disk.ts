@@ -98,6 +98,20 @@ function recordsOf(bytes: Buffer): Stored[] {
   })
 }
 
+/** The marks of all envelopes that are stored. */
+export function marksOn({ appended, overwritten }: Disk): Set<string> {
+  const records = [...appended.values()].flat()
+  const files = [...overwritten.values()]
+  return new Set([
+    ...records.map(({ record }) => markOf(record)),
+    ...files.map(({ fields }) => (fields as { mark: string }).mark),
+  ])
+}
+
+function markOf(record: Record<string, unknown>): string {
+  return String(record.narrative).split(' ', 1)[0] as string
+}
+
 /** What the disk has to answer for after a fault, once everything has been sent again (`Ledger.settle`). */
 export function judge(disk: Disk, ledger: Ledger): Verdict {
   const complaints = ledger.takeComplaints()
@@ -112,7 +126,7 @@ function judgeScenarios(disk: Disk, ledger: Ledger, notes: string[]) {
   const found = new Map<string, Stored[]>()
   for (const records of disk.appended.values()) {
     for (const stored of records) {
-      const mark = String(stored.record.narrative).split(' ', 1)[0] as string
+      const mark = markOf(stored.record)
       found.set(mark, [...(found.get(mark) ?? []), stored])
     }
   }

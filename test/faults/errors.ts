@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Receiver, startReceiver } from '../receiver.ts'
-import { judge, readDisk, Tally } from './audit-disk.ts'
+import { judge, marksOn, readDisk, Tally } from './audit-disk.ts'
 import { inParallel, isStored, Ledger, participantOf, told } from './load.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
@@ -108,11 +108,7 @@ async function tryFault(fault: Fault, lane: Lane, name: string, tally: Tally): P
     const slugs = [stage.known, stage.fresh]
     // once the fault has ended and before anything is sent again: whole files, and nothing of what got a 507
     const disk = readDisk(lane.root, slugs)
-    const marks = new Set(
-      [...disk.overwritten.values()].map(({ fields }) => (fields as { mark: string }).mark),
-    )
-    for (const records of disk.appended.values())
-      for (const { record } of records) marks.add(String(record.narrative).split(' ', 1)[0] as string)
+    const marks = marksOn(disk)
     if (!lasts && refused.some(({ mark }) => marks.has(mark))) wrongly('507, but it is stored')
     if (mayBeStored && answered(503).some(({ mark }) => !marks.has(mark))) wrongly('503 for a full disk')
     if (!lasts && scene.name !== 'append after a torn write' && disk.unreadable.length > 0)

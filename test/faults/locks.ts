@@ -38,7 +38,7 @@ async function stopUnderLoad(root: string, dice: Random, stops: number, tally: T
         urls: [url],
         overwriteOneIn: 8,
         longestFiller: 400,
-        pauseMs: 5,
+        pauseMs: 30,
       }),
     )
     for (let stop = 0; stop < stops; stop++) {
@@ -298,7 +298,7 @@ async function stopEverywhere(run: Run, onCase: () => void): Promise<Row> {
   })
   cases.sort((a, b) => (`${a.scene.name} ${a.call} ${a.nth}` < `${b.scene.name} ${b.call} ${b.nth}` ? -1 : 1))
   const chosen = sample(cases, Math.max(8, Math.ceil(cases.length * run.share)), random(run.seed))
-  await inParallel(chosen, 12, async (one, index) => {
+  await inParallel(chosen, 6, async (one, index) => {
     if (performance.now() > run.until) return
     await stopAfter(one, join(run.scratch, `after-${index}`), tally)
     onCase()
@@ -318,7 +318,7 @@ async function stopOften(run: Run, onCase: () => void): Promise<Row[]> {
   if (!mount) withoutBirth.note('skipped: mkfs.ext4')
   try {
     const plan = Array.from({ length: Math.ceil(total / stopsEach) }, (_, index) => index)
-    await inParallel(plan, 10, async (index) => {
+    await inParallel(plan, 4, async (index) => {
       if (performance.now() > run.until) return
       const isOld = mount !== undefined && index % 3 === 0
       const root = join(isOld ? old : run.scratch, `stop-${index}`)

@@ -40,6 +40,9 @@ export async function startReceiver(
     env: { ...settings, DATA_DIR: dataDir, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  const killed = (): boolean => child.kill('SIGKILL')
+  process.once('exit', killed)
+  child.once('exit', () => process.off('exit', killed))
   let output = ''
   const port = await new Promise<number>((resolve, reject) => {
     const gather = (chunk: Buffer): void => {
@@ -57,9 +60,6 @@ export async function startReceiver(
   const pipes = [child.stdout, child.stderr] as unknown as readonly { ref(): void; unref(): void }[]
   child.unref()
   for (const pipe of pipes) pipe.unref()
-  const killed = (): boolean => child.kill('SIGKILL')
-  process.once('exit', killed)
-  child.once('exit', () => process.off('exit', killed))
   const url = `http://127.0.0.1:${port}`
   return {
     url,

@@ -30,7 +30,7 @@ export type Lock = {
 
 /**
  * Which directory it is: an inode number is used again at once, its time of birth is not. Not every file system keeps that
- * (ext4 with inodes of 128 bytes), so the last two heartbeats count as well: one of them may be on its way.
+ * (ext4 with inodes of 128 bytes), so the time of the last heartbeat counts as well, and that of one on its way.
  */
 type Identity = { readonly ino: bigint; readonly birth: bigint; beats: readonly number[] }
 
@@ -87,8 +87,11 @@ const guarded = {
   },
   utimes(path: string, atime: Date, mtime: Date, done: (error?: Error | null) => void): void {
     const ours = made.get(path)
-    if (ours) ours.beats = [...ours.beats.slice(-1), mtime.getTime()]
-    fs.utimes(path, atime, mtime, done)
+    if (ours) ours.beats = [...ours.beats.slice(0, 1), mtime.getTime()]
+    fs.utimes(path, atime, mtime, (error) => {
+      if (ours && !error) ours.beats = [mtime.getTime()]
+      done(error)
+    })
   },
   rmdir(path: string, done: (error?: unknown) => void): void {
     try {

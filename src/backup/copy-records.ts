@@ -51,8 +51,10 @@ async function copySnapshot(
   if (size === 0 && !before) return nothing
   const from = before ? positionOf(before.entry) : emptyPosition
   const position = await follow(source, from, end, () => {})
-  if (before && position.count === from.count && !(await endsAt(source, from, end)))
-    return keep(before, 'its records file does not continue what was backed up before: altered, or torn')
+  // nothing new, and not as it ends at rest: a torn end stands behind the records that are known
+  const isTorn = !closed && end > from.end
+  if (before && position.count === from.count && !isTorn && !(await endsAt(source, from, end)))
+    return keep(before, 'its records file does not continue what was backed up before: altered, or shortened')
   const copy = await extend(source, path, position.end, before)
   if (!copy) return keep(before, 'the backup of its records is damaged: make a new one in another directory')
   const { hash, written } = copy

@@ -9,7 +9,8 @@ export type Senders = {
   end(): Promise<{
     readonly stored: number
     readonly failed: readonly string[]
-    readonly bodies: readonly string[]
+    /** With the time at which each arrived. */
+    readonly receipts: readonly { readonly at: string; readonly body: string }[]
   }>
 }
 
@@ -27,7 +28,7 @@ export function send({ url, token, senders, keepAlive, keepReceipts = false }: O
   const agent = new Agent({ keepAlive, maxSockets: senders })
   const run = crypto.randomUUID()
   const failed: string[] = []
-  const bodies: string[] = []
+  const receipts: { at: string; body: string }[] = []
   let stored = 0
   let ended = false
 
@@ -45,7 +46,7 @@ export function send({ url, token, senders, keepAlive, keepReceipts = false }: O
         response.on('end', () => {
           if (response.statusCode !== 201) return fail(`${response.statusCode} ${text}`)
           stored++
-          if (keepReceipts) bodies.push(text)
+          if (keepReceipts) receipts.push({ at: new Date().toISOString(), body: text })
           resolve()
         })
       })
@@ -67,7 +68,7 @@ export function send({ url, token, senders, keepAlive, keepReceipts = false }: O
       ended = true
       await all
       agent.destroy()
-      return { stored, failed, bodies }
+      return { stored, failed, receipts }
     },
   }
 }

@@ -177,11 +177,11 @@ test('a full disk that shows after the new file is in its place is not answered 
   const { directory } = disk()
   const rule = new OverwriteRule(join(directory, '..'), quiet)
   await rule.put(record('one', 'overwrite-by-placekey'), soon())
-  const { open } = fsp
-  replace(t, fsp, 'open', (async (...args: Parameters<typeof open>) => {
-    if (args[1] === 'r') throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -28 })
-    return open(...args)
-  }) as typeof open)
+  const { openSync } = fs
+  replace(t, fs, 'openSync', ((path: string, flags: string, mode?: number) => {
+    if (path === directory) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -28 })
+    return openSync(path, flags, mode)
+  }) as typeof openSync)
   const outcome = await rule.put(record('two', 'overwrite-by-placekey'), soon())
   assert.deepEqual(outcome, { ok: false, fault: 'io' })
 })

@@ -179,7 +179,8 @@ test('a full disk that shows after the new file is in its place is not answered 
   await rule.put(record('one', 'overwrite-by-placekey'), soon())
   const { openSync } = fs
   replace(t, fs, 'openSync', ((path: string, flags: string, mode?: number) => {
-    if (path === directory) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -28 })
+    if (path.endsWith(join('vs01', 'heron-ridge')))
+      throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -28 })
     return openSync(path, flags, mode)
   }) as typeof openSync)
   const outcome = await rule.put(record('two', 'overwrite-by-placekey'), soon())

@@ -31,6 +31,7 @@ import { type Draft, draftOf, type Written } from './batch.ts'
 import { forgetDirectories, makeDirectories } from './durable-file.ts'
 import { codeOf, faultOf, hasCode, StorageFault } from './fault.ts'
 import { acquire, type Lock } from './lock.ts'
+import type { StorageObserver } from './observer.ts'
 import { lockName, recordsName } from './paths.ts'
 
 const mostRecords = 64
@@ -49,6 +50,7 @@ export class AppendLog {
   readonly #directories: readonly string[]
   readonly #directory: string
   readonly #log: Log
+  readonly #observer: StorageObserver | undefined
   readonly #file: AssociationFile
   #queue: Waiting[] = []
   #working: Promise<void> | undefined
@@ -57,11 +59,12 @@ export class AppendLog {
   #damaged = false
 
   /** `directories`: those that have to be there, outermost first; the last one is the association's. */
-  constructor(directories: readonly [string, string], log: Log) {
+  constructor(directories: readonly [string, string], log: Log, observer?: StorageObserver) {
     this.#directories = directories
     this.#directory = directories[1]
     this.#log = log
-    this.#file = new AssociationFile(this.#directory, log)
+    this.#observer = observer
+    this.#file = new AssociationFile(this.#directory, log, observer)
   }
 
   /** Records known by id, for deciding what to keep in memory. */
@@ -147,7 +150,9 @@ export class AppendLog {
     await this.#release()
     await makeDirectories(this.#directories)
     if (!this.#file.isKnown) await this.#file.preload()
+    const asked = performance.now()
     const lock = await acquire(join(this.#directory, recordsName), join(this.#directory, lockName), deadline)
+    this.#observer?.lockWait(performance.now() - asked)
     if (!lock) throw new StorageFault('busy', 'the lock was not had in time')
     try {
       await this.#file.open(lock.held)

@@ -21,6 +21,7 @@ import { datasync, fileMode, fsyncDirectory, truncateSync, writeAllSync } from '
 import { hasCode, isFull, requireLock, StorageFault } from './fault.ts'
 import { type Head, headOf, readHead, writeHeadSync } from './head-file.ts'
 import { IdTable } from './id-table.ts'
+import type { StorageObserver } from './observer.ts'
 import { headName, recordsName } from './paths.ts'
 import { closing, emptyPosition, type Position, recordAt } from './records-file.ts'
 import { isClosed, mend, verify } from './recover.ts'
@@ -43,6 +44,7 @@ export class AssociationFile {
   readonly #path: string
   readonly #headPath: string
   readonly #log: Log
+  readonly #observer: StorageObserver | undefined
   #ids = new IdTable()
   #position: Position = emptyPosition
   /** The file when everything up to `#position` had been verified or written; undefined: nothing is known. */
@@ -52,11 +54,12 @@ export class AssociationFile {
   #head: FileHandle | undefined
   #unsynced = true
 
-  constructor(directory: string, log: Log) {
+  constructor(directory: string, log: Log, observer?: StorageObserver) {
     this.#directory = directory
     this.#path = join(directory, recordsName)
     this.#headPath = join(directory, headName)
     this.#log = log
+    this.#observer = observer
   }
 
   get isKnown(): boolean {
@@ -163,6 +166,7 @@ export class AssociationFile {
       throw error
     }
     if (!isHeld()) return undefined
+    this.#observer?.batch(batch.records.length)
     this.#seen = stampAt(this.#stampNow(), batch.next)
     this.#position = batch.next
     for (const { id, offset } of batch.records) this.#ids.add(id, offset)
@@ -189,7 +193,9 @@ export class AssociationFile {
   }
 
   async #sync(): Promise<void> {
+    const began = performance.now()
     await datasync(this.#opened().fd)
+    this.#observer?.synced('append', performance.now() - began)
     this.#unsynced = false
   }
 

@@ -21,6 +21,7 @@ import type { AcceptedRecord, Outcome } from '../../contracts/record.ts'
 import type { Log } from '../log.ts'
 import { fileMode, forgetDirectories, fsyncDirectory, makeDirectories, writeAllSync } from './durable-file.ts'
 import { codeOf, faultOf, hasCode, StorageFault } from './fault.ts'
+import type { StorageObserver } from './observer.ts'
 import { associationDirectories, placekeyFile } from './paths.ts'
 
 /** Owner and group stay those of the new file: the service's user, and by the set-group-id bit the auditors' group. */
@@ -29,12 +30,14 @@ const asCreated = { uid: -1, gid: -1 }
 export class OverwriteRule {
   readonly #root: string
   readonly #log: Log
+  readonly #observer: StorageObserver | undefined
   /** For each file that is being written, the end of the last write in line. */
   readonly #lines = new Map<string, Promise<unknown>>()
 
-  constructor(root: string, log: Log) {
+  constructor(root: string, log: Log, observer?: StorageObserver) {
     this.#root = root
     this.#log = log
+    this.#observer = observer
   }
 
   put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
@@ -60,9 +63,11 @@ export class OverwriteRule {
       const receivedAt = new Date().toISOString()
       await makeDirectories(directories)
       const existed = statSync(path, { throwIfNoEntry: false }) !== undefined
+      const began = performance.now()
       await replace(path, Buffer.from(textOf(record, receivedAt)))
       isReplaced = true
       await fsyncDirectory(dirname(path))
+      this.#observer?.synced('overwrite', performance.now() - began)
       return { ok: true, receipt: { outcome: existed ? 'replaced' : 'created', received_at: receivedAt } }
     } catch (error) {
       if (hasCode(error, 'ENOENT')) forgetDirectories(directories)

@@ -6,6 +6,7 @@ import type { AcceptedRecord, Outcome, RecordStore } from '../../contracts/recor
 import type { Log } from '../log.ts'
 import { AppendLog } from './append.ts'
 import { codeOf } from './fault.ts'
+import type { StorageObserver } from './observer.ts'
 import { OverwriteRule } from './overwrite.ts'
 import { associationDirectories, type RecordPath } from './paths.ts'
 import { removeTemporaries, unclosed } from './sweep.ts'
@@ -16,6 +17,7 @@ export type StoreOptions = {
   /** Below this many free bytes nothing is tried (507). */
   readonly minFreeBytes: number
   readonly log: Log
+  readonly observer?: StorageObserver | undefined
 }
 
 export type Readiness = {
@@ -41,8 +43,8 @@ const mostOpen = 256
 const mostRecords = 1_000_000
 const mostLogs = 10_000
 
-export function openStore({ root, minFreeBytes, log }: StoreOptions): Store {
-  const overwrite = new OverwriteRule(root, log)
+export function openStore({ root, minFreeBytes, log, observer }: StoreOptions): Store {
+  const overwrite = new OverwriteRule(root, log, observer)
   /** In order of use: a log that is asked for moves to the end. */
   const logs = new Map<string, AppendLog>()
   const refused = new Set<string>()
@@ -52,7 +54,7 @@ export function openStore({ root, minFreeBytes, log }: StoreOptions): Store {
   const logOf = (of: RecordPath): AppendLog => {
     const directories = associationDirectories(root, of)
     const key = directories[1]
-    const known = logs.get(key) ?? new AppendLog(directories, namedLog(log, of))
+    const known = logs.get(key) ?? new AppendLog(directories, namedLog(log, of), observer)
     logs.delete(key)
     logs.set(key, known)
     return known

@@ -16,6 +16,8 @@ export type Config = {
   readonly maxBodyBytes: number
   readonly minFreeBytes: number
   readonly logLevel: LogLevel
+  /** Whether there is a `GET /metrics`. */
+  readonly metrics: boolean
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -43,6 +45,7 @@ export function readConfig(env: Environment): Config {
     maxBodyBytes: number(env, 'MAX_BODY_BYTES', 1_048_576, [1, 64 * 1_048_576], mistakes),
     minFreeBytes: number(env, 'MIN_FREE_BYTES', 67_108_864, [0, Number.MAX_SAFE_INTEGER], mistakes),
     logLevel: levelOf(env, mistakes),
+    metrics: number(env, 'METRICS', 0, [0, 1], mistakes) === 1,
   }
   if (mistakes.length > 0) throw new ConfigError(mistakes)
   return config

@@ -8,6 +8,7 @@ import { developmentToken, exampleCommand } from './development-token.ts'
 import { createApp } from './http/app.ts'
 import type { Closed } from './http/receive.ts'
 import { createLog } from './log.ts'
+import { createMetrics } from './metrics.ts'
 import { pauseReason } from './pause.ts'
 import { createHttpServer } from './server.ts'
 import { developmentTokenFile, pausedFile } from './storage/paths.ts'
@@ -33,7 +34,11 @@ process.on('SIGXFSZ', () => {})
 
 const token = prepareDataDir(config)
 const tokens = tokenCheck(config.tokens ?? { current: token?.token as string })
-const store = openStore({ root: config.dataDir, minFreeBytes: config.minFreeBytes, log })
+const metrics = config.metrics ? createMetrics() : undefined
+const { dataDir, minFreeBytes } = config
+const store = openStore({ root: dataDir, minFreeBytes, log, observer: metrics?.storage })
+const refused = async (): Promise<number> => (await store.readiness()).refused.length
+metrics?.watch({ dataDir, minFreeBytes, refused })
 let isDraining = false
 const app = createApp({
   contracts,
@@ -41,6 +46,7 @@ const app = createApp({
   tokens,
   closed,
   readiness: store.readiness,
+  metrics: metrics?.http,
   log,
   maxBodyBytes: config.maxBodyBytes,
   maxInFlight,

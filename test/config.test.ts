@@ -38,6 +38,7 @@ describe('the environment', () => {
       maxBodyBytes: 1_048_576,
       minFreeBytes: 67_108_864,
       logLevel: 'info',
+      metrics: false,
     })
   })
 
@@ -51,6 +52,7 @@ describe('the environment', () => {
       MAX_BODY_BYTES: '2000000',
       MIN_FREE_BYTES: '0',
       LOG_LEVEL: 'warn',
+      METRICS: '1',
     }
     assert.deepEqual(readConfig(env), {
       tokens: { current: token, previous: other },
@@ -60,6 +62,7 @@ describe('the environment', () => {
       maxBodyBytes: 2_000_000,
       minFreeBytes: 0,
       logLevel: 'warn',
+      metrics: true,
     })
   })
 

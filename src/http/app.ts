@@ -5,7 +5,22 @@ import { type Problem, problem, problemResponse, retryAfter } from './problem.ts
 import { type Answer, type ReceiveDeps, receiver, type Stored } from './receive.ts'
 import { type Visit, visitOf } from './visit.ts'
 
+/** Who counts the answers; handed over when there is to be a `GET /metrics`. */
+export type Metrics = {
+  readonly contentType: string
+  text(): Promise<string>
+  answered(answer: {
+    readonly addon?: string
+    readonly status: number
+    /** What was done with the envelope, or the name of the refusal. */
+    readonly outcome: string
+    readonly bytes?: number
+    readonly ms: number
+  }): void
+}
+
 export type AppDeps = ReceiveDeps & {
+  readonly metrics?: Metrics | undefined
   readonly log: Log
   /** Whether anything can be stored now; `refused` names the associations whose records file is damaged. */
   readonly readiness: () => Promise<{
@@ -45,6 +60,18 @@ export function createApp(deps: AppDeps): App {
     return state(c, 200, { status: 'ready', refused_associations: refused })
   })
 
+  const { metrics } = deps
+  if (metrics) {
+    app.get('/metrics', async (c) =>
+      c.body(await metrics.text(), 200, {
+        'content-type': metrics.contentType,
+        'cache-control': 'no-store',
+        'x-request-id': visitTo(c).id,
+      }),
+    )
+    app.all('/metrics', (c) => refuse(c, wrongMethod('GET, HEAD')))
+  }
+
   app.all('/receive', (c) => refuse(c, wrongMethod('POST')))
   app.all('/health', (c) => refuse(c, wrongMethod('GET, HEAD')))
   app.all('/ready', (c) => refuse(c, wrongMethod('GET, HEAD')))
@@ -68,6 +95,7 @@ export function createApp(deps: AppDeps): App {
       'stored' in answer ? receiptResponse(answer.stored, id) : problemResponse(answer.refusal, id)
     const outcome = 'stored' in answer ? answer.stored.receipt.outcome : answer.refusal.name
     const ms = Math.round((performance.now() - arrived) * 1000) / 1000
+    metrics?.answered({ ...fields, status: response.status, outcome, ms })
     deps.log.info({ request_id: id, status: response.status, outcome, ...fields, ms }, 'request')
     return response
   }

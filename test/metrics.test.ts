@@ -1,0 +1,99 @@
+/** GET /metrics: what Prometheus is told, that it names nobody, and that every alert asks for something that is told. */
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { type Receiver, scn01, startReceiver, vs01 } from './receiver.ts'
+
+type Series = Map<string, number>
+
+async function metricsOf({ url }: Receiver): Promise<{ text: string; series: Series }> {
+  const response = await fetch(`${url}/metrics`)
+  assert.equal(response.status, 200)
+  assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
+  const text = await response.text()
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  const series = lines.map(
+    (line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))] as const,
+  )
+  return { text, series: new Map(series) }
+}
+
+describe('metrics', () => {
+  test('are not there unless METRICS=1', async () => {
+    const receiver = await startReceiver()
+    assert.equal((await fetch(`${receiver.url}/metrics`)).status, 404)
+    await receiver.stop()
+  })
+
+  test('count what became of every post, by addon and kind of refusal', async () => {
+    const receiver = await startReceiver({ METRICS: '1' })
+    const envelope = scn01()
+    await receiver.post(envelope)
+    await receiver.post(envelope)
+    await receiver.post(vs01())
+    await receiver.post(vs01())
+    await receiver.post(vs01({ addon: 'x01' }))
+    await receiver.post('{')
+    await receiver.post(vs01(), { 'x-node-token': 'wrong' })
+    const { series } = await metricsOf(receiver)
+    const expected = {
+      'civic_requests_total{addon="scn01",status="201",outcome="appended"}': 1,
+      'civic_requests_total{addon="scn01",status="200",outcome="duplicate"}': 1,
+      'civic_requests_total{addon="vs01",status="201",outcome="created"}': 1,
+      'civic_requests_total{addon="vs01",status="200",outcome="replaced"}': 1,
+      'civic_requests_total{addon="none",status="422",outcome="bad-envelope"}': 1,
+      'civic_requests_total{addon="none",status="400",outcome="bad-json"}': 1,
+      'civic_requests_total{addon="none",status="401",outcome="wrong-token"}': 1,
+      'civic_request_seconds_count{addon="scn01"}': 2,
+      civic_batch_records_sum: 1,
+      'civic_sync_seconds_count{rule="overwrite"}': 2,
+      civic_refused_associations: 0,
+      civic_min_free_bytes: 0,
+    }
+    for (const [name, value] of Object.entries(expected)) assert.equal(series.get(name), value, name)
+    assert.ok((series.get('civic_sync_seconds_count{rule="append"}') ?? 0) >= 1)
+    assert.ok((series.get('civic_lock_wait_seconds_count') ?? 0) >= 1)
+    assert.ok((series.get('civic_free_bytes') ?? 0) > 0)
+    assert.ok((series.get('civic_body_bytes_total') ?? 0) > 1_000)
+    await receiver.stop()
+  })
+
+  test('name no association and no person, however a sender tries', async () => {
+    const receiver = await startReceiver({ METRICS: '1' })
+    const unmistakable = 'zz-unmistakable'
+    const participant = 'SASE77-zzw-at-5sb-8hm-54v'
+    await receiver.post(scn01({ association_slug: unmistakable, participant_id: participant }))
+    await receiver.post(vs01({ association_slug: unmistakable, participant_id: participant }))
+    await receiver.post(vs01({ addon: unmistakable }))
+    await fetch(`${receiver.url}/${unmistakable}`)
+    const { text } = await metricsOf(receiver)
+    assert.ok(!text.includes('unmistakable') && !text.includes('zzw'), text)
+    await receiver.stop()
+  })
+
+  test('tell how many associations are refused as damaged', async () => {
+    const receiver = await startReceiver({ METRICS: '1' })
+    mkdirSync(join(receiver.dataDir, 'scn01/heron-ridge'), { recursive: true })
+    writeFileSync(
+      join(receiver.dataDir, 'scn01/heron-ridge/records.json'),
+      '[\n{"somebody":"wrote this"}\n]\n',
+    )
+    assert.equal((await receiver.post(scn01())).status, 503)
+    const { series } = await metricsOf(receiver)
+    assert.equal(series.get('civic_refused_associations'), 1)
+    assert.equal(series.get('civic_requests_total{addon="scn01",status="503",outcome="records-refused"}'), 1)
+    await receiver.stop()
+  })
+
+  test('hold every series that the example alerts ask for', async () => {
+    const receiver = await startReceiver({ METRICS: '1' })
+    await receiver.post(scn01())
+    const { text } = await metricsOf(receiver)
+    const asked =
+      readFileSync('deploy/prometheus/alerts.yml', 'utf8').match(/\b(?:civic|process|nodejs)_[a-z_]+/g) ?? []
+    assert.ok(asked.length > 5)
+    for (const name of new Set(asked)) assert.ok(text.includes(`${name}{`) || text.includes(`${name} `), name)
+    await receiver.stop()
+  })
+})

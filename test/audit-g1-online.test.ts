@@ -26,7 +26,9 @@ import {
 const folder = mkdtempSync(join(tmpdir(), 'audit-g1-'))
 after(() => rmSync(folder, { recursive: true }))
 
-const quick = { timeoutMs: 400, maxBytes: 200_000, pauseMs: 0 }
+const quick = { timeoutMs: 1_000, maxBytes: 200_000, pauseMs: 0 }
+/** For endpoints that are not meant to fail: a busy machine is no finding. */
+const patient = { ...quick, timeoutMs: 30_000, maxBytes: 20_000_000 }
 const minute = 60_000
 const withComment = vectors.extrinsics.find(({ note }) => note?.startsWith('batchAll'))!
 
@@ -139,7 +141,7 @@ for (const number of [789_629, 18_468_942]) {
   test(`finds every signed extrinsic of the recorded real block ${number}`, async () => {
     const chain = chainAround(number)
     await using server = await serveChain(chain)
-    const open = await openChain(connect(new URL(server.url), quick))
+    const open = await openChain(connect(new URL(server.url), patient))
     const time = timeOf(chain, number)
     const recorded = vectors.extrinsics.filter(({ block }) => block === number)
     for (const [index, { extrinsic_hash }] of recorded.entries()) {
@@ -162,7 +164,7 @@ test('asks politely: batches of 8 at most, one request at a time, a logarithm of
       response.end(JSON.stringify(answer(synthetic, body)))
     }, 1)
   })
-  const chain = await openChain(connect(new URL(server.url), quick))
+  const chain = await openChain(connect(new URL(server.url), patient))
   await findExtrinsic(chain, `0x${'0'.repeat(64)}`, {
     from: timeOf(synthetic, 2_000),
     until: timeOf(synthetic, 2_015),
@@ -221,7 +223,7 @@ for (const [name, fault] of Object.entries(faults)) {
       findExtrinsic(chain, bound().hash, { from: synthetic.start, until: timeOf(synthetic, 9) }),
       EndpointError,
     )
-    assert.ok(performance.now() - began < 3_000)
+    assert.ok(performance.now() - began < 20_000)
   })
 }
 
@@ -262,7 +264,7 @@ test('a block without a time, and another block than asked, are endpoint errors'
           : answer({ ...synthetic, head: 1 }, body)
       response.end(JSON.stringify(sent))
     })
-    const chain = await openChain(connect(new URL(server.url), quick))
+    const chain = await openChain(connect(new URL(server.url), patient))
     await assert.rejects(findExtrinsic(chain, bound().hash, { from: 0, until: Date.now() }), EndpointError)
   }
 })
@@ -289,7 +291,7 @@ test('reads the time of a block from the constructed Ğ1 inherent, version 4 and
       extrinsics: new Map([[1, [inherent]]]),
     }
     await using server = await serveChain(chain)
-    const [block] = await (await openChain(connect(new URL(server.url), quick))).blocks([1])
+    const [block] = await (await openChain(connect(new URL(server.url), patient))).blocks([1])
     assert.equal(block?.time, ms)
   }
 })

@@ -29,7 +29,6 @@ const root = temporaryDirectory()
 const data = join(root.path, 'data')
 let receiver: ChildProcess | undefined
 let address = ''
-let sent = 0
 let loading = true
 let load: Promise<void> = Promise.resolve()
 
@@ -53,8 +52,11 @@ before(async () => {
     stdio: 'ignore',
   })
   await until(async () => (await fetch(`${address}/ready`)).ok)
-  await post({ narrative: 'first of two', g1_tx_hash: 'ab'.repeat(32) })
-  await post({ narrative: 'second of two', g1_tx_hash: `0x${'AB'.repeat(32)}`, participant_id: second })
+  const first = bodyOf({ narrative: 'first of two', g1_tx_hash: 'ab'.repeat(32) })
+  const other = { narrative: 'second of two', g1_tx_hash: `0x${'AB'.repeat(32)}`, participant_id: second }
+  await until(() => post(first))
+  const body = bodyOf(other)
+  await until(() => post(body))
   load = keepPosting()
   await until(async () => receipts.size >= 50)
 })
@@ -66,43 +68,43 @@ after(async () => {
   root[Symbol.dispose]()
 })
 
+/** On a busy machine the receiver may answer 503, and fewer are sent; what was acknowledged is all that counts. */
 async function keepPosting(): Promise<void> {
   const began = performance.now()
-  const open = new Set<Promise<void>>()
-  const first = sent
-  while (loading) {
-    while (sent - first < ((performance.now() - began) / 1000) * perSecond) {
-      const one = post({ g1_tx_hash: sent % 3 === 0 ? sent.toString(16).padStart(64, '0') : null })
+  const open = new Set<Promise<boolean>>()
+  for (let sent = 0; loading; await sleep(2)) {
+    for (; open.size < 32 && sent < ((performance.now() - began) / 1000) * perSecond; sent++) {
+      const one = post(bodyOf({ g1_tx_hash: sent % 3 === 0 ? sent.toString(16).padStart(64, '0') : null }))
       open.add(one)
       void one.finally(() => open.delete(one))
     }
-    await sleep(2)
   }
   await Promise.all(open)
 }
 
-async function post(more: JsonObject): Promise<void> {
-  const body = JSON.stringify({
-    ...envelope,
-    narrative: `Submission ${sent++}: “façade”, \\ and \n \u0085.`,
-    ...more,
-  })
-  const response = await fetch(`${address}/receive`, {
-    method: 'POST',
-    headers: { 'x-node-token': token },
-    body,
-  })
-  assert.equal(response.status, 201)
+let numbers = 0
+
+function bodyOf(more: JsonObject): string {
+  const narrative = `Submission ${numbers++}: “façade”, \\ and \n \u0085.`
+  return JSON.stringify({ ...envelope, narrative, ...more })
+}
+
+/** Whether it was acknowledged. */
+async function post(body: string): Promise<boolean> {
+  const headers = { 'x-node-token': token }
+  const response = await fetch(`${address}/receive`, { method: 'POST', headers, body }).catch(() => undefined)
+  if (!response?.ok) return false
   const { sequence, record_sha256 } = (await response.json()) as { sequence: number; record_sha256: string }
   receipts.set(sequence, record_sha256)
+  return true
 }
 
 async function until(reached: () => Promise<boolean>): Promise<void> {
-  for (let tried = 0; tried < 400; tried++) {
+  for (let tried = 0; tried < 1_200; tried++) {
     if (await reached().catch(() => false)) return
     await sleep(50)
   }
-  throw new Error('it did not happen within 20 s')
+  throw new Error('it did not happen within 60 s')
 }
 
 function freePort(): Promise<number> {

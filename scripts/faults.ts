@@ -9,13 +9,15 @@ import { parseArgs } from 'node:util'
 import { part as crashStates } from '../test/faults/crash-states.ts'
 import { part as damage } from '../test/faults/damage.ts'
 import { part as errors } from '../test/faults/errors.ts'
+import { part as fullDisk } from '../test/faults/full-disk.ts'
+import { part as input } from '../test/faults/input.ts'
 import { part as kill } from '../test/faults/kill.ts'
 import { part as locks } from '../test/faults/locks.ts'
 import { part as model } from '../test/faults/model.ts'
 import type { Part, Row } from '../test/faults/part.ts'
 import { part as powerCut } from '../test/faults/power-cut.ts'
 
-const parts: readonly Part[] = [crashStates, kill, powerCut, errors, locks, damage, model]
+const parts: readonly Part[] = [crashStates, kill, powerCut, errors, fullDisk, locks, damage, input, model]
 
 const help = `Proves that nothing is lost under faults, and prints a table.
 
@@ -120,7 +122,16 @@ async function runPart(
     return { part: part.name, seconds: seconds(), rows: [], failed: (error as Error).stack ?? String(error) }
   } finally {
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
-    rmSync(scratch, { recursive: true, force: true })
+    remove(scratch)
+  }
+}
+
+function remove(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true })
+  } catch (error) {
+    // a part that failed may have left a mount
+    console.error(`${directory} could not be removed (${(error as NodeJS.ErrnoException).code})`)
   }
 }
 
@@ -152,10 +163,9 @@ function table(results: readonly Result[]): string {
 
 const settings = settingsOrExit()
 const scratch = mkdtempSync(join(settings.scratch, 'civic-faults-'))
-const tidy = (): void => rmSync(scratch, { recursive: true, force: true })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
-    tidy()
+    remove(scratch)
     process.exit(2)
   })
 }
@@ -167,7 +177,7 @@ for (const [index, part] of settings.chosen.entries()) {
   const until = performance.now() + left / (settings.chosen.length - index)
   results.push(await runPart(part, settings, until, join(scratch, part.name)))
 }
-tidy()
+remove(scratch)
 
 const rows = results.flatMap((result) => result.rows)
 const seconds = Math.round((performance.now() - started) / 1_000)

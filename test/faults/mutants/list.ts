@@ -46,7 +46,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/storage/durable-file.ts',
     find: '  if (!round) return startRound(directory)\n',
     replace: '  if (!round) return startRound(directory)\n  if (round) return round.running\n',
-    caughtBy: [crashStates],
+    caughtBy: [{ test: 'test/durable-file.test.ts' }],
   },
   {
     name: 'answer-before-fdatasync',
@@ -89,7 +89,7 @@ export const mutants: readonly Mutant[] = [
     replace:
       'void tmpfileCreated\n  await writeFileAtomic(path, bytes, { mode: fileMode, chown: asCreated })',
     caughtBy: [
-      { part: 'full-disk', share: 0.05 },
+      { part: 'full-disk', share: 0.02 },
       { part: 'errors', share: 0.1 },
     ],
   },
@@ -185,10 +185,10 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'no-fence',
-    breaks: 'nothing is written under a lock that was lost',
+    breaks: 'nothing is written under a lock that was lost, or into a file that its next holder has changed',
     file: 'src/storage/association-file.ts',
     find: '    if (!isHeld() || !this.isAsLeft()) return undefined\n',
-    replace: '    if (!this.isAsLeft()) return undefined\n',
+    replace: '',
     caughtBy: [{ part: 'locks', share: 0.1 }],
   },
   {
@@ -206,7 +206,7 @@ export const mutants: readonly Mutant[] = [
     find: '      else if (!(await this.#putBack(isEmpty)) || !isFull(error)) this.#forget()\n',
     replace: '      else this.#forget()\n',
     caughtBy: [
-      { part: 'full-disk', share: 0.05 },
+      { part: 'full-disk', share: 0.02 },
       { part: 'errors', share: 0.1 },
     ],
   },

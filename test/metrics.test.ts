@@ -74,12 +74,10 @@ describe('metrics', () => {
 
   test('tell how many associations are refused as damaged', async () => {
     const receiver = await startReceiver({ METRICS: '1' })
-    mkdirSync(join(receiver.dataDir, 'scn01/heron-ridge'), { recursive: true })
-    writeFileSync(
-      join(receiver.dataDir, 'scn01/heron-ridge/records.json'),
-      '[\n{"somebody":"wrote this"}\n]\n',
-    )
-    assert.equal((await receiver.post(scn01())).status, 503)
+    for (const narrative of ['one', 'two']) await receiver.post(scn01({ narrative }))
+    const records = join(receiver.dataDir, 'scn01/heron-ridge/records.json')
+    writeFileSync(records, readFileSync(records, 'utf8').replace('"one"', '"eno"'))
+    assert.equal((await receiver.post(scn01({ narrative: 'three' }))).status, 503)
     const { series } = await metricsOf(receiver)
     assert.equal(series.get('civic_refused_associations'), 1)
     assert.equal(series.get('civic_requests_total{addon="scn01",status="503",outcome="records-refused"}'), 1)

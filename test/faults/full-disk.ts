@@ -17,8 +17,8 @@ import { sample, tear } from './scenes.ts'
 import { missingHere } from './strace.ts'
 
 /** Room that is left by the ballast that stays, for the fine one to take away. btrfs keeps some for itself. */
-const headroom = { tmpfs: 3, ext4: 3, xfs: 3, btrfs: 24 } as const
-const casesPerStart = 30
+const headroom = { tmpfs: 20, ext4: 20, xfs: 20, btrfs: 40 } as const
+const casesPerStart = 15
 const mib = 1024 * 1024
 const zeros = Buffer.alloc(mib)
 /** How long the receiver goes by what statfs said. */
@@ -133,9 +133,12 @@ async function tryFull(
       : ledger.newVitalSigns(slug, participantOf(0), filler)
   }
   try {
-    if (kind === 'append' || kind === 'append to a torn file')
-      await ledger.post(receiver.url, ledger.newScenario(slug))
-    if (kind === 'overwrite') await ledger.post(receiver.url, next())
+    const isKnown = !kind.startsWith('new')
+    const before = isKnown ? await ledger.post(receiver.url, next()) : undefined
+    if (isKnown && !isStored(before)) {
+      wrongly(`before the disk is full: ${told(before)}`)
+      return
+    }
     if (kind === 'append to a torn file') tear(join(receiver.dataDir, 'scn01', slug, 'records.json'))
     scarcity.fill(level)
     let refused: Sent | undefined
@@ -198,10 +201,10 @@ type Disk = {
 }
 
 const disks: readonly Disk[] = [
-  { kind: 'tmpfs', of: 'bytes', bytes: 8 * mib },
-  { kind: 'ext4', of: 'bytes', bytes: 24 * mib },
+  { kind: 'tmpfs', of: 'bytes', bytes: 32 * mib },
+  { kind: 'ext4', of: 'bytes', bytes: 48 * mib },
   { kind: 'xfs', of: 'bytes', bytes: 300 * mib },
-  { kind: 'btrfs', of: 'bytes', bytes: 110 * mib },
+  { kind: 'btrfs', of: 'bytes', bytes: 192 * mib },
   { kind: 'tmpfs', of: 'inodes', bytes: 32 * mib, words: ['nr_inodes=300'] },
   { kind: 'ext4', of: 'inodes', bytes: 48 * mib, words: ['-N', '400'] },
 ]
@@ -239,7 +242,7 @@ function jittered(dice: Random): Case[] {
 async function belowMinimum(run: Run): Promise<Row> {
   const tally = new Tally('free space below MIN_FREE_BYTES', 'both')
   const least = 2 * mib
-  const mount = mountNew('tmpfs', join(run.scratch, 'minimum'), { bytes: 8 * mib })
+  const mount = mountNew('tmpfs', join(run.scratch, 'minimum'), { bytes: 32 * mib })
   const root = join(mount.path, 'data')
   const receiver = await startReceiver({ DATA_DIR: root, MIN_FREE_BYTES: String(least) })
   const scarcity = scarceBytes(mount.path, 'tmpfs')

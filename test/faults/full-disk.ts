@@ -313,9 +313,11 @@ export const part: Part = {
     const total = Math.ceil(1_720 * run.share)
     const onCase = (): void => run.progress(Math.min(++done, total), total)
     const rows: Row[] = new Array(disks.length)
-    await inParallel(disks, 3, async (disk, index) => {
+    const onDisks = inParallel(disks, 3, async (disk, index) => {
       rows[index] = await tryDisk(disk, run, onCase)
     })
-    return [...rows, await belowMinimum(run), await fileSizeLimit(run, onCase)]
+    const others = await Promise.all([belowMinimum(run), fileSizeLimit(run, onCase)])
+    await onDisks
+    return [...rows, ...others]
   },
 }

@@ -1,0 +1,323 @@
+/**
+ * `npm run test:deploy`: the operator's whole path on a Debian 13 with systemd, as OPERATORS.md describes it.
+ *
+ * With --long: 100,000 posts across 100 restarts and upgrades, with and without keep-alive, and across 20 rotations.
+ */
+import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { build } from 'esbuild'
+import { makePublisher, type Publisher } from '../test/deploy/host.ts'
+import { bootMachine, debianTree, type Machine, obstacle } from '../test/deploy/machine.ts'
+import { scn01 } from '../test/receiver.ts'
+
+const isLong = process.argv.includes('--long')
+const deploy = '/srv/civic-orchestrator/current/deploy'
+const url = 'http://127.0.0.1:8787'
+/** Where the senders in the machine look for the token, as Hubzilla has it in its configuration. */
+const hubzilla = '/root/hubzilla-token'
+const envFile = '/etc/civic-orchestrator/env_file'
+
+const why = obstacle()
+if (why) console.log(`test:deploy is skipped: ${why}`)
+else await whole()
+
+async function whole(): Promise<void> {
+  const publisher = makePublisher()
+  const machine = await step('boot a Debian 13', () => bootMachine(debianTree()))
+  try {
+    await prepare(machine, publisher)
+    for (const [name, run] of steps) await step(name, () => run(machine, publisher))
+    if (isLong) for (const [name, run] of longSteps) await step(name, () => run(machine, publisher))
+    console.log('all of it')
+  } catch (error) {
+    console.error(machine.run('journalctl -o cat -n 40 -u civic-orchestrator').output)
+    throw error
+  } finally {
+    await machine.end()
+    rmSync(publisher.directory, { recursive: true })
+  }
+}
+
+async function step<T>(name: string, run: () => T | Promise<T>): Promise<T> {
+  const began = performance.now()
+  const result = await run()
+  const told = typeof result === 'string' ? `: ${result}` : ''
+  console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${name}${told}`)
+  return result
+}
+
+async function prepare({ upper }: Machine, publisher: Publisher): Promise<void> {
+  const home = join(upper, 'root')
+  mkdirSync(home, { recursive: true })
+  const broken = await publisher.release('0.0.3', (directory) => {
+    const file = join(directory, 'server.cjs')
+    const [head, ...rest] = readFileSync(file, 'utf8').split('\n')
+    const trap = 'if (process.env.NODE_ENV === "production") process.exit(78);'
+    writeFileSync(file, [head, trap, ...rest].join('\n'))
+  })
+  for (const path of [await publisher.release('0.0.1'), await publisher.release('0.0.2'), broken]) {
+    for (const end of ['', '.sig']) copyFileSync(path + end, join(home, `${basename(path)}${end}`))
+  }
+  copyFileSync(publisher.signers, join(home, 'allowed_signers'))
+  writeFileSync(join(home, 'envelope.json'), JSON.stringify(scn01()))
+  const outfile = join(home, 'load.cjs')
+  await build({
+    entryPoints: ['test/deploy/load.ts'],
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    outfile,
+  })
+}
+
+type Step = readonly [name: string, run: (machine: Machine, publisher: Publisher) => unknown]
+
+const post = (token: string): string =>
+  `curl -s -o /dev/null -w '%{http_code}' ${url}/receive -H "X-Node-Token: ${token}" --data-binary @envelope.json`
+const current = `$(sed -n s/^NODE_TOKEN=//p ${envFile})`
+const tellHubzilla = `sed -n s/^NODE_TOKEN=//p ${envFile} > ${hubzilla}.new && mv ${hubzilla}.new ${hubzilla}`
+const archive = (version: string): string => `/root/civic-orchestrator-${version}.tar.gz`
+
+const steps: readonly Step[] = [
+  [
+    'install, to the first stored record',
+    ({ must }) => {
+      const began = performance.now()
+      must(`mkdir unpacked && tar -xzf ${archive('0.0.1')} -C unpacked`)
+      must(`unpacked/*/deploy/install --signers allowed_signers ${archive('0.0.1')}`)
+      assert.equal(must(post(current)), '201')
+      const seconds = (performance.now() - began) / 1000
+      assert.ok(seconds < 60, `${seconds} s`)
+      must(tellHubzilla)
+      must('unpacked/*/deploy/install --signers allowed_signers /root/civic-orchestrator-0.0.1.tar.gz')
+      return `${seconds.toFixed(1)} s; a second time changes nothing`
+    },
+  ],
+  [
+    'what is on the host: modes, groups, no token in the environment, hardening',
+    ({ must, run }) => {
+      const modes = must(
+        'stat -c "%a %U %G" /srv/civic-orchestrator/data /srv/civic-orchestrator/data/scn01/heron-ridge /srv/civic-orchestrator/data/scn01/heron-ridge/records.json',
+      )
+      assert.equal(modes.replaceAll(/civic-orchestrator civic-auditors\n/g, ''), '2750 2750 640 ')
+      assert.match(must(`stat -c "%a %U" ${envFile}`), /^640 root/)
+      const token = must(`sed -n s/^NODE_TOKEN=//p ${envFile}`).trim()
+      const pid = must('systemctl show -P MainPID civic-orchestrator').trim()
+      assert.ok(!must(`tr '\\0' '\\n' </proc/${pid}/environ`).includes(token))
+      must('useradd -G civic-auditors anna')
+      const records = '/srv/civic-orchestrator/data/scn01/heron-ridge/records.json'
+      must(`setpriv --reuid anna --regid anna --init-groups jq -e length ${records}`)
+      assert.notEqual(run(`setpriv --reuid nobody --regid nogroup --clear-groups cat ${records}`).code, 0)
+      const score = /exposure level for .*: ([\d.]+)/.exec(
+        must('systemd-analyze security civic-orchestrator'),
+      )
+      assert.ok(Number(score?.[1]) <= 0.5, score?.[0])
+      return `exposure ${score?.[1]}`
+    },
+  ],
+  [
+    'upgrade and roll back under load',
+    async (machine) => {
+      const loads = [load(machine, 16, 'keep'), load(machine, 4, 'new')]
+      machine.must(`${deploy}/pull ${archive('0.0.2')}`)
+      machine.must(`${deploy}/pull rollback`)
+      return storedBy(loads)
+    },
+  ],
+  [
+    'a release that does not get ready: back by itself, and no connection refused',
+    ({ must, run }) => {
+      const { code, output } = run(
+        `CIVIC_READY_SECONDS=5 ${deploy}/pull /root/altered-civic-orchestrator-0.0.3.tar.gz`,
+      )
+      assert.equal(code, 1, output)
+      assert.match(output, /0\.0\.1 is in service again/)
+      assert.equal(must(post(current)), '200')
+    },
+  ],
+  [
+    'rotate, retire and revoke the token under load',
+    async (machine) => {
+      const { must } = machine
+      const old = must(`cat ${hubzilla}`).trim()
+      const loads = [load(machine, 8, 'keep')]
+      must(`${deploy}/token rotate && ${tellHubzilla}`)
+      await delay(300)
+      must(`${deploy}/token retire`)
+      const told = await storedBy(loads)
+      assert.equal(must(post(old)), '401')
+      const rotated = must(`cat ${hubzilla}`).trim()
+      must(`${deploy}/token revoke`)
+      assert.equal(must(post(rotated)), '401')
+      assert.equal(must(post(current)), '200')
+      must(tellHubzilla)
+      return told
+    },
+  ],
+  [
+    'pause, and resume',
+    ({ must }) => {
+      must(`${deploy}/pause "the auditors are counting"`)
+      assert.equal(must(post(current)), '503')
+      assert.match(must(`curl -s ${url}/ready`), /the auditors are counting/)
+      must(`${deploy}/resume`)
+      assert.equal(must(post(current)), '200')
+    },
+  ],
+  [
+    'killed, and without power: back by itself',
+    async (machine) => {
+      const { must } = machine
+      must('kill -9 $(systemctl show -P MainPID civic-orchestrator)')
+      assert.equal(must(post(current)), '200')
+      await machine.reboot()
+      assert.equal(must(post(current)), '200')
+    },
+  ],
+  [
+    'METRICS=1',
+    ({ must }) => {
+      must(`sed -i s/^#METRICS=1/METRICS=1/ ${envFile} && systemctl restart civic-orchestrator`)
+      assert.match(must(`curl -s ${url}/metrics`), /^civic_free_bytes \d+$/m)
+    },
+  ],
+  ['nginx in front: only /receive, a body limit, no token in its logs', (machine) => proxied(machine, nginx)],
+  ['Caddy in front: the same', (machine) => proxied(machine, caddy)],
+  [
+    'back up under load, lose the data, restore, find every receipt',
+    async (machine) => {
+      const { must } = machine
+      const loads = [load(machine, 8, 'keep')]
+      await delay(1_000)
+      const program = 'node /srv/civic-orchestrator/current'
+      const data = '/srv/civic-orchestrator/data'
+      must(`${program}/backup.cjs /root/backup --data ${data}`)
+      const { complete_until } = JSON.parse(must(`${program}/backup.cjs /root/backup --data ${data} --json`))
+      const receipts = (await ended(loads[0] as ChildProcess)).receipts.filter(
+        ({ at }) => at < complete_until,
+      )
+      assert.ok(receipts.length > 10)
+      writeFileSync(join(machine.upper, 'root/receipts'), receipts.map(({ body }) => `${body}\n`).join(''))
+      // a file that was written beside an overlay may be seen late; so it is written from inside
+      must('systemctl stop civic-orchestrator.socket civic-orchestrator.service')
+      must(`rm -rf ${data} && install -d -m 2750 -o civic-orchestrator -g civic-auditors ${data}`)
+      const told = must(`${program}/restore.cjs /root/backup ${data}`)
+      must('systemctl start civic-orchestrator.socket civic-orchestrator.service')
+      must(`${program}/audit.cjs verify --data ${data} --receipts /root/receipts`)
+      assert.equal(must(post(current)), '200', 'the first record of all is known again')
+      return `${told.trim().split('\n').at(-1)}; ${receipts.length} receipts found`
+    },
+  ],
+]
+
+const longSteps: readonly Step[] = [
+  [
+    '100,000 posts across 100 restarts and upgrades',
+    async (machine) => {
+      const loads = [load(machine, 16, 'keep'), load(machine, 4, 'new')]
+      let restarts = 0
+      for (; restarts < 100 || (await counted(loads)) < 100_000; restarts++) {
+        if (restarts % 20 === 10) machine.must(`${deploy}/pull rollback`)
+        else machine.must('systemctl restart civic-orchestrator')
+        // in part at once, in part after a while of work
+        await delay((restarts % 5) * 300)
+      }
+      return `${await storedBy(loads)}, ${restarts} restarts`
+    },
+  ],
+  [
+    '100,000 posts across 20 rotations',
+    async (machine) => {
+      const loads = [load(machine, 16, 'keep'), load(machine, 4, 'new')]
+      let rotations = 0
+      for (; rotations < 20 || (await counted(loads)) < 100_000; rotations++) {
+        machine.must(`${deploy}/token rotate && ${tellHubzilla}`)
+        await delay(500)
+        machine.must(`${deploy}/token retire`)
+        await delay(500)
+      }
+      return `${await storedBy(loads)}, ${rotations} rotations`
+    },
+  ],
+]
+
+function load({ start }: Machine, senders: number, connections: 'keep' | 'new'): ChildProcess {
+  return start(`node load.cjs ${url} ${hubzilla} ${senders} ${connections}`)
+}
+
+async function counted(loads: readonly ChildProcess[]): Promise<number> {
+  const counts = loads.map(async (child) => {
+    child.stdin?.write('\n')
+    const [line] = await once(linesOf(child), 'line')
+    return Number(line)
+  })
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
+}
+
+const interfaces = new WeakMap<ChildProcess, ReturnType<typeof createInterface>>()
+
+function linesOf(child: ChildProcess): ReturnType<typeof createInterface> {
+  const known = interfaces.get(child) ?? createInterface({ input: child.stdout as NodeJS.ReadableStream })
+  interfaces.set(child, known)
+  return known
+}
+
+type Told = { stored: number; failed: string[]; receipts: { at: string; body: string }[] }
+
+async function ended(child: ChildProcess): Promise<Told> {
+  child.stdin?.end()
+  const [line] = await once(linesOf(child), 'line')
+  return JSON.parse(line)
+}
+
+async function storedBy(loads: readonly ChildProcess[]): Promise<string> {
+  const [keep, fresh] = await Promise.all(loads.map(ended))
+  for (const each of [keep, fresh]) assert.deepEqual(each?.failed ?? [], [])
+  assert.ok((keep?.stored ?? 0) > 20)
+  return `${keep?.stored} stored with keep-alive, ${fresh?.stored ?? 0} without; 0 failed`
+}
+
+const nginx = {
+  config: '/etc/nginx/conf.d/civic-orchestrator.conf',
+  source: 'proxy/nginx.conf',
+  start: 'nginx -t && systemctl restart nginx',
+  stop: 'systemctl stop nginx',
+  logs: 'cat /var/log/nginx/*.log',
+}
+const caddy = {
+  config: '/etc/caddy/Caddyfile',
+  source: 'proxy/Caddyfile',
+  start:
+    'sed -i "s/^receiver.example.org {/&\\n\\ttls internal/; 1i { skip_install_trust }" /etc/caddy/Caddyfile && systemctl restart caddy && sleep 2',
+  stop: 'systemctl stop caddy',
+  logs: 'journalctl -o cat -u caddy',
+}
+
+function proxied({ must, run }: Machine, { config, source, start, stop, logs }: typeof nginx): void {
+  must(
+    'mkdir -p /etc/ssl/receiver && openssl req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=receiver.example.org -keyout /etc/ssl/receiver/privkey.pem -out /etc/ssl/receiver/fullchain.pem 2>/dev/null',
+  )
+  must(`cp ${deploy}/${source} ${config} && ${start}`)
+  const ask = (path: string, more: string): string =>
+    run(
+      `curl -sk -o /dev/null -w '%{http_code}' --resolve receiver.example.org:443:127.0.0.1 https://receiver.example.org${path} ${more}`,
+    ).output
+  const token = must(`cat ${hubzilla}`).trim()
+  const envelope = `-H "X-Node-Token: ${token}" --data-binary @envelope.json`
+  assert.match(ask('/receive', envelope), /^20[01]$/)
+  assert.match(ask('/receive/', envelope), /^20[01]$/)
+  assert.equal(ask('/receive', '-H "X-Node-Token: wrong" --data-binary @envelope.json'), '401')
+  for (const path of ['/metrics', '/ready', '/health', '/receive/more'])
+    assert.equal(ask(path, ''), '404', path)
+  must('head -c 2000000 /dev/zero > large')
+  assert.equal(ask('/receive', `-H "X-Node-Token: ${token}" --data-binary @large`), '413')
+  const said = must(logs)
+  assert.ok(said.includes('/receive'), 'there is an access log')
+  assert.ok(!said.includes(token), 'and the token is not in it')
+  must(stop)
+}

@@ -54,7 +54,8 @@ export function createHttpServer(app: App, log: Log): HttpServer {
   const listener = getRequestListener(
     (request, env) => {
       const { incoming, outgoing } = env as { incoming: IncomingMessage; outgoing: ServerResponse }
-      const beforeBody = awaitsContinue.has(incoming) ? () => proceed(outgoing) : undefined
+      // a refusal in its place leaves the body unsent, and Node then ends the connection
+      const beforeBody = awaitsContinue.has(incoming) ? () => outgoing.writeContinue() : undefined
       const platform: Platform = { visit: (entering as Exchange).visit, beforeBody }
       return app.fetch(request, platform)
     },
@@ -79,12 +80,6 @@ export function createHttpServer(app: App, log: Log): HttpServer {
     entering = begin(incoming, outgoing)
     void listener(incoming, outgoing)
     entering = undefined
-  }
-
-  /** Without this the client keeps its body back, and the connection cannot be used for another request. */
-  const proceed = (outgoing: ServerResponse): void => {
-    outgoing.writeContinue()
-    outgoing.shouldKeepAlive = !draining
   }
 
   /** An answer that the app does not give, and its line in the log. */
@@ -131,7 +126,6 @@ export function createHttpServer(app: App, log: Log): HttpServer {
   })
   server.on('checkContinue', (incoming, outgoing) => {
     awaitsContinue.add(incoming)
-    outgoing.shouldKeepAlive = false
     serve(incoming, outgoing)
   })
   server.on('checkExpectation', (incoming, outgoing) => {

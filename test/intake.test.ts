@@ -149,7 +149,7 @@ test('is not brought down by a million brackets', () => {
   ]) {
     const began = performance.now()
     refused(text)
-    assert.ok(performance.now() - began < 2_000)
+    assert.ok(performance.now() - began < 5_000)
   }
 })
 

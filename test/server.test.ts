@@ -225,7 +225,7 @@ describe('time', { concurrency: true }, () => {
   ] as [string, Send][]) {
     test(`runs out after 8 s for a body that ${what}`, async () => {
       const ms = await took(send)
-      assert.ok(ms > 7_900 && ms < 9_900, `${ms} ms`)
+      assert.ok(ms > 7_900 && ms < 10_000, `${ms} ms`)
     })
   }
 
@@ -631,8 +631,8 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
   test('takes 256 requests at a time, refuses the next ones, and takes more as soon as it can', () =>
     own({}, async (busy) => {
       const lines = await Promise.all(Array.from({ length: 256 }, () => wire(busy.url)))
-      for (const line of lines) line.send(head({ 'content-length': text.length }))
-      await delay(300)
+      for (const line of lines) line.send(head({ 'content-length': text.length, expect: '100-continue' }))
+      for (const line of lines) assert.equal((await line.answer()).status, 100)
       for (const expect of [null, '100-continue']) {
         const answer = await answerTo(head({ 'content-length': text.length, expect }), { url: busy.url })
         assert.deepEqual([answer.status, problemIn(answer)], [503, 'too-many-requests-in-flight'])
@@ -642,8 +642,9 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
       lines[0]!.send(text)
       assert.equal((await lines[0]!.answer()).status, 201)
       assert.equal((await busy.post(vs01())).status, 200)
-      for (const line of lines.slice(1)) line.send(text)
-      for (const line of lines.slice(1)) assert.equal((await line.answer()).status, 200)
+      // not stored: 255 writes of one file in turn could take longer than an answer may
+      for (const line of lines.slice(1)) line.send('{}'.padEnd(text.length))
+      for (const line of lines.slice(1)) assert.equal((await line.answer()).status, 422)
       for (const line of lines) line.socket.destroy()
     }))
 
@@ -793,6 +794,7 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
           for (const path of [
             'vs01/heron-ridge/SASE1-22c-at-5sb-8hm-54v.json',
             'scn01/heron-ridge/records.json',
+            'scn01/heron-ridge/.records.head.json',
           ]) {
             assert.equal(mode(path), '640', path)
           }

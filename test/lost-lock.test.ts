@@ -1,6 +1,6 @@
 /** What the parts `errors` and `locks` of the proof under faults have found, each as a story. */
 import assert from 'node:assert/strict'
-import fs, { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import fs, { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import fsp from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
@@ -105,6 +105,53 @@ test('a receiver that was stopped while it mended a records file does not cut wh
   })
   await assert.rejects(stopped.open(() => isHeld))
   assert.equal(linesOf(path), 3)
+})
+
+test('a receiver that was stopped between closing a mended file and cutting it does not cut what another has put there', async (t) => {
+  const { directory, path } = disk()
+  const [stopped, other] = [new AssociationFile(directory, quiet), new AssociationFile(directory, quiet)]
+  await other.open(always)
+  await other.append([draftOf(record('one'))], at, always)
+  const torn = `${readFileSync(path, 'latin1').slice(0, -3)},\n{"addon":"scn01","narr`
+  await other.append([draftOf(record('two')), draftOf(record('three'))], at, always)
+  await other.close()
+  const whole = readFileSync(path)
+  writeFileSync(path, torn)
+  rmSync(join(directory, '.records.head.json'))
+  let isHeld = true
+  const { writeSync } = fs
+  replace(t, fs, 'writeSync', ((...args: Parameters<typeof writeSync>) => {
+    const written = writeSync(...args)
+    if (written === 3) {
+      isHeld = false
+      writeFileSync(path, whole)
+    }
+    return written
+  }) as typeof writeSync)
+  await assert.rejects(stopped.open(() => isHeld))
+  assert.equal(linesOf(path), 3)
+})
+
+test('a fresh lock that is in the place of a stale one by now is left to its holder', async (t) => {
+  const { path } = disk()
+  const lockPath = `${path}.lock`
+  mkdirSync(lockPath)
+  const old = new Date(Date.now() - 6_000)
+  fs.utimesSync(lockPath, old, old)
+  const { renameSync } = fs
+  let fresh: fs.BigIntStats | undefined
+  replace(t, fs, 'renameSync', ((from: string, to: string) => {
+    if (!fresh) {
+      // another process is quicker
+      fs.rmdirSync(from)
+      mkdirSync(from)
+      fresh = fs.statSync(from, { bigint: true })
+    }
+    renameSync(from, to)
+  }) as typeof renameSync)
+  assert.equal(await acquire(path, lockPath, performance.now() + 100), undefined)
+  const left = fs.statSync(lockPath, { bigint: true })
+  assert.deepEqual([left.ino, left.birthtimeNs], [fresh?.ino, fresh?.birthtimeNs])
 })
 
 test('an error of the disk right after the fdatasync does not store a retry twice', async (t) => {

@@ -162,7 +162,7 @@ export class AssociationFile {
       await this.#sync()
     } catch (error) {
       if (!isHeld()) this.#forget()
-      else if (!(await this.#putBack(isEmpty)) || !isFull(error)) this.#forget()
+      else if (!(await this.#putBack(isEmpty, isHeld)) || !isFull(error)) this.#forget()
       throw error
     }
     if (!isHeld()) return undefined
@@ -209,7 +209,7 @@ export class AssociationFile {
   }
 
   /** The old end of the file, on disk; needs no new block. False when that failed, too. */
-  async #putBack(wasEmpty: boolean): Promise<boolean> {
+  async #putBack(wasEmpty: boolean, isHeld: () => boolean): Promise<boolean> {
     const file = this.#opened()
     try {
       if (wasEmpty) {
@@ -218,6 +218,7 @@ export class AssociationFile {
         return true
       }
       writeAllSync(file.fd, Buffer.from(closing), this.#position.end)
+      requireLock(isHeld)
       truncateSync(file.fd, this.#position.end + closing.length)
       await this.#sync()
       this.#seen = stampAt(this.#stampNow(), this.#position)

@@ -66,6 +66,19 @@ function isStale(found: fs.BigIntStats): boolean {
 }
 
 /**
+ * Somebody else may have replaced the stale lock since it was looked at. So it is moved aside first, which moves one
+ * certain directory, and what turns out to be fresh is moved back: it is the same one for its holder.
+ */
+function removeStale(path: string): void {
+  const aside = `${path}.stale-${process.pid}`
+  fs.renameSync(path, aside)
+  const moved = statOf(aside)
+  if (!moved) return
+  if (isStale(moved)) fs.rmdirSync(aside)
+  else fs.renameSync(aside, path)
+}
+
+/**
  * What proper-lockfile does to the disk. It removes a lock directory in two cases: to release one, also one that it
  * lost without noticing, and to take over a stale one, also one that has been replaced since it looked.
  */
@@ -100,7 +113,7 @@ const guarded = {
       } else {
         takenOver.add(path)
         const found = statOf(path)
-        if (found && isStale(found)) fs.rmdirSync(path)
+        if (found && isStale(found)) removeStale(path)
       }
     } catch (error) {
       done(error)

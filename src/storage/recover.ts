@@ -130,6 +130,8 @@ export async function mend(
   if (!ending.startsWith(cut.toString('latin1'))) await keepTorn(path, cut)
   requireLock(isHeld)
   writeAllSync(file.fd, Buffer.from(ending), end)
+  // after a stop right here, what stands behind the closing may be another's
+  requireLock(isHeld)
   truncateSync(file.fd, end + ending.length)
   await datasync(file.fd)
   return position.count === 0 ? emptyPosition : position

@@ -70,9 +70,19 @@ function awaitRoom(path: string): void {
   }
 }
 
+function openOrFull(path: string): number | undefined {
+  try {
+    return openSync(path, 'w')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+    return undefined
+  }
+}
+
 /** Writes until only so much is free, as far as the file system lets itself be filled. */
 function fillTo(path: string, ballast: string, level: number): void {
-  const file = openSync(ballast, 'w')
+  const file = openOrFull(ballast)
+  if (file === undefined) return
   try {
     for (let chunk = mib; chunk >= 512; ) {
       const { bavail, bsize } = statfsSync(path)

@@ -9,8 +9,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 export type Ran = { readonly code: number; readonly output: string }
 
 export type Machine = {
-  /** `root` of the machine, as far as it has been written to; files put here are in the machine. */
-  readonly upper: string
+  /** A directory that is /shared in the machine. */
+  readonly shared: string
   /** Runs a line of bash in the machine, as root. */
   run(line: string): Ran
   /** The same, and throws with the output when it fails. */
@@ -54,7 +54,8 @@ export function debianTree(): string {
   })
   for (const unit of ['nginx', 'caddy'])
     execFileSync('systemctl', ['--root', unfinished, 'disable', '--quiet', unit])
-  // what a machine gets at its first start
+  // what an installer and a first start give a machine
+  writeFileSync(join(unfinished, 'etc/hosts'), '127.0.0.1 localhost\n::1 localhost\n')
   writeFileSync(join(unfinished, 'etc/machine-id'), '')
   renameSync(unfinished, tree)
   return tree
@@ -64,12 +65,13 @@ export async function bootMachine(tree: string): Promise<Machine> {
   const work = mkdtempSync(join(tmpdir(), 'civic-machine-'))
   const cgroup = join(cgroupRoot() as string, `civic-machine-${process.pid}`)
   mkdirSync(cgroup)
+  mkdirSync(join(work, 'shared'))
   let unshare: ChildProcess
   let first = 0
 
   const boot = async (): Promise<void> => {
     const enter = `echo $$ >${cgroup}/cgroup.procs && exec unshare --mount --pid --fork --kill-child --net --cgroup --ipc --uts ${resolve('test/deploy/boot')} ${tree} ${work}`
-    unshare = spawn('sh', ['-c', enter], { stdio: ['ignore', 'ignore', 'inherit'] })
+    unshare = spawn('sh', ['-c', enter], { stdio: 'ignore' })
     for (let n = 0; n < 600; n++) {
       await delay(100)
       first = Number(
@@ -86,21 +88,9 @@ export async function bootMachine(tree: string): Promise<Machine> {
     process.kill(first, 'SIGKILL')
     await ended
   }
-  const entering = [
-    '-t',
-    () => String(first),
-    '-m',
-    '-p',
-    '-n',
-    '-C',
-    '-i',
-    '-u',
-    '--root',
-    '--wd=/',
-  ] as const
   const argumentsFor = (line: string): string[] => [
-    ...entering.map((part) => (typeof part === 'string' ? part : part())),
-    ...['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root', 'bash', '-c', `cd /root && ${line}`],
+    ...['-t', String(first), '-m', '-p', '-n', '-C', '-i', '-u', '--root', `--wd=/proc/${first}/root/root`],
+    ...['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root', 'bash', '-c', line],
   ]
   const run = (line: string): Ran => {
     const { status, stdout, stderr } = spawnSync('nsenter', argumentsFor(line), { maxBuffer: 2 ** 28 })
@@ -108,7 +98,7 @@ export async function bootMachine(tree: string): Promise<Machine> {
   }
   await boot()
   return {
-    upper: join(work, 'upper'),
+    shared: join(work, 'shared'),
     run,
     must(line) {
       const { code, output } = run(line)

@@ -180,6 +180,7 @@ describe('pull', () => {
     assert.match(output, /0\.0\.3 does not get ready within 4 s: going back to 0\.0\.1/)
     assert.match(output, /0\.0\.1 is in service again/)
     assert.equal(host.current(), '0.0.1')
+    assert.match((await host.run('pull', ['list'])).output, /0\.0\.2 {2}before it\n/)
     assert.equal((await post(host.token())).status, 201)
   })
 

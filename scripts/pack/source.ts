@@ -19,7 +19,7 @@ export type Source = {
   readonly lock: Lock
 }
 
-export type LockedPackage = {
+type LockedPackage = {
   readonly version?: string
   readonly license?: string
   readonly integrity?: string

@@ -52,7 +52,7 @@ export type BackupOptions = {
   readonly onProgress: (done: number, total: number | undefined, what: string) => void
 }
 
-export type Finding = { readonly association: string; readonly what: string }
+type Finding = { readonly association: string; readonly what: string }
 
 export type BackedUp = {
   readonly manifest: Manifest

@@ -43,7 +43,10 @@ export async function makeHost(signers: string): Promise<Host> {
     CIVIC_SERVICE: resolve('test/deploy/service'),
     CIVIC_READY_SECONDS: '4',
   }
-  const supervisor = spawn('test/deploy/supervisor', { env, stdio: ['ignore', 'inherit', 'inherit', fd] })
+  const supervisor = spawn(resolve('test/deploy/supervisor'), {
+    env,
+    stdio: ['ignore', 'inherit', 'inherit', fd],
+  })
   // the supervisor has its own copy; this process must not accept from it
   listening.close()
 

@@ -39,8 +39,17 @@ export function storeOn(root: string, log: Log = silent): Store {
   return openStore({ root, minFreeBytes: 0, log })
 }
 
-export function post(store: Store, sent: Sent): Promise<Outcome> {
-  return store.put(recordOf(sent), performance.now() + 9_000)
+/**
+ * As a sender does: an append that was told `busy` is sent again, up to three times in all, since on a machine with far too
+ * much to do even a lock that nobody else wants may age before its turn. Not an overwrite: it could come after a later one.
+ */
+export async function post(store: Store, sent: Sent): Promise<Outcome> {
+  const record = recordOf(sent)
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await store.put(record, performance.now() + 9_000)
+    const isBusy = !outcome.ok && outcome.fault === 'busy'
+    if (!isBusy || attempt === 3 || sent.rule === 'overwrite-by-placekey') return outcome
+  }
 }
 
 export const sha256 = (bytes: Buffer | string): string => hash('sha256', bytes, 'hex')

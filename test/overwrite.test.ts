@@ -98,7 +98,7 @@ test('on a full disk the old content stands, the answer is `full`, and it goes o
     const before = readFileSync(file(root))
     let refused = 0
     for (let left = 200; left > 0; left -= 12) {
-      writeFileSync(filler, Buffer.alloc((256 - 24 - left) * 1024 > 0 ? (256 - 24 - left) * 1024 : 0))
+      writeFileSync(filler, Buffer.alloc(Math.max((256 - 24 - left) * 1024, 0)))
       const outcome = await put(store, vs01({ fields: { large: 'y'.repeat(120_000) } }))
       if (outcome.ok) {
         execFileSync('rm', [filler])

@@ -20,7 +20,7 @@ export type StoreOptions = {
   readonly observer?: StorageObserver | undefined
 }
 
-export type Readiness = {
+type Readiness = {
   /** Why nothing can be stored now; empty when it can. */
   readonly reasons: readonly string[]
   /** Associations whose records file was refused as damaged since the start. */

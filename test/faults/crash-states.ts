@@ -111,7 +111,7 @@ function split(scenarios: readonly Scenario[], calls: readonly Call[]): Recorded
     if (words.begin !== undefined) current = []
     else if (words.end !== undefined)
       found.push({ scenario: scenarios[words.end] as Scenario, calls: current, earlier: [] })
-    else if (call.kind === 'said' || !call.path.endsWith('.lock')) current.push(call)
+    else if (call.kind === 'said' || !/\.lock(\.stale-\d+)?$/.test(call.path)) current.push(call)
   }
   if (found.length !== scenarios.length) throw new Error('the trace is not complete')
   return found

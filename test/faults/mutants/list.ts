@@ -203,7 +203,7 @@ export const mutants: readonly Mutant[] = [
     name: 'old-end-not-put-back',
     breaks: 'after a full disk the old content stands',
     file: 'src/storage/association-file.ts',
-    find: '      else if (!(await this.#putBack(isEmpty)) || !isFull(error)) this.#forget()\n',
+    find: '      else if (!(await this.#putBack(isEmpty, isHeld)) || !isFull(error)) this.#forget()\n',
     replace: '      else this.#forget()\n',
     caughtBy: [
       { part: 'full-disk', share: 0.02 },

@@ -165,6 +165,7 @@ const settings = settingsOrExit()
 const scratch = mkdtempSync(join(settings.scratch, 'civic-faults-'))
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
+    console.error(`ended by ${signal}`)
     remove(scratch)
     process.exit(2)
   })

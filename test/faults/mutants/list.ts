@@ -189,7 +189,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/storage/association-file.ts',
     find: '    if (!isHeld() || !this.isAsLeft()) return undefined\n',
     replace: '',
-    caughtBy: [{ part: 'locks', share: 0.1 }],
+    caughtBy: [{ test: 'test/fence.test.ts' }],
   },
   {
     name: 'lost-lock-released',

@@ -195,6 +195,9 @@ const steps: readonly Step[] = [
       const data = '/srv/civic-orchestrator/data'
       must(`${program}/backup.cjs /root/backup --data ${data}`)
       const { complete_until } = JSON.parse(must(`${program}/backup.cjs /root/backup --data ${data} --json`))
+      must(
+        `systemctl start civic-orchestrator-backup && ${program}/restore.cjs /var/backups/civic-orchestrator --check`,
+      )
       const receipts = (await ended(loads[0] as ChildProcess)).receipts.filter(
         ({ at }) => at < complete_until,
       )

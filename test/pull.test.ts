@@ -1,6 +1,7 @@
 /** deploy/pull and its neighbours, the real scripts on a host without systemd: nothing unfit gets into service. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   appendFileSync,
   copyFileSync,
@@ -10,6 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:http'
 import { basename, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -69,6 +71,23 @@ describe('pull', () => {
     assert.match(again.output, /it is here already/)
     assert.equal(host.current(), '0.0.1')
     leavesNothing()
+  })
+
+  test('fetches from a URL, signature and all, and says so when it cannot', async () => {
+    const server = createServer((request, response) => {
+      const path = join(publisher.directory, basename(request.url as string))
+      if (existsSync(path)) response.end(readFileSync(path))
+      else response.writeHead(404).end()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    const there = await host.run('pull', [`http://127.0.0.1:${port}/${basename(one)}`])
+    assert.equal(there.code, 0, there.output)
+    const gone = await host.run('pull', [`http://127.0.0.1:${port}/nothing.tar.gz`])
+    assert.equal(gone.code, 1)
+    assert.match(gone.output, /could not be fetched/)
+    leavesNothing()
+    server.close()
   })
 
   test('upgrades and rolls back under load, and no post fails', async () => {

@@ -219,12 +219,11 @@ const longSteps: readonly Step[] = [
     '100,000 posts across 100 restarts and upgrades',
     async (machine) => {
       const loads = [load(machine, 16, 'keep'), load(machine, 4, 'new')]
-      let restarts = 0
-      for (; restarts < 100 || (await counted(loads)) < 100_000; restarts++) {
-        if (restarts % 20 === 10) machine.must(`${deploy}/pull rollback`)
+      const restarts = 100
+      for (let n = 1; n <= restarts; n++) {
+        await until(loads, (n * 100_000) / restarts)
+        if (n % 10 === 0) machine.must(`${deploy}/pull rollback`)
         else machine.must('systemctl restart civic-orchestrator')
-        // in part at once, in part after a while of work
-        await delay((restarts % 5) * 300)
       }
       return `${await storedBy(loads)}, ${restarts} restarts`
     },
@@ -233,12 +232,12 @@ const longSteps: readonly Step[] = [
     '100,000 posts across 20 rotations',
     async (machine) => {
       const loads = [load(machine, 16, 'keep'), load(machine, 4, 'new')]
-      let rotations = 0
-      for (; rotations < 20 || (await counted(loads)) < 100_000; rotations++) {
+      const rotations = 20
+      for (let n = 1; n <= rotations; n++) {
+        await until(loads, (n * 100_000) / rotations)
         machine.must(`${deploy}/token rotate && ${tellHubzilla}`)
         await delay(500)
         machine.must(`${deploy}/token retire`)
-        await delay(500)
       }
       return `${await storedBy(loads)}, ${rotations} rotations`
     },
@@ -247,6 +246,10 @@ const longSteps: readonly Step[] = [
 
 function load({ start }: Machine, senders: number, connections: 'keep' | 'new'): ChildProcess {
   return start(`node load.cjs ${url} ${hubzilla} ${senders} ${connections}`)
+}
+
+async function until(loads: readonly ChildProcess[], posts: number): Promise<void> {
+  while ((await counted(loads)) < posts) await delay(100)
 }
 
 async function counted(loads: readonly ChildProcess[]): Promise<number> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, rmdirSync, utimesSync } from 'node:fs'
+import { existsSync, mkdirSync, rmdirSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -68,7 +68,10 @@ test('lock (3): a taker that is replaced in that pause does not hold the lock', 
   const then = (Date.now() - staleMs - 100) / 1000
   utimesSync(`${path}.lock`, then, then)
   const taking = acquire(path, `${path}.lock`, soon(500))
-  await sleep(100)
+  // taken over once its time is new
+  while ((statSync(`${path}.lock`, { throwIfNoEntry: false })?.mtimeMs ?? 0) < Date.now() - staleMs)
+    await sleep(5)
+  await sleep(50)
   rmdirSync(`${path}.lock`)
   mkdirSync(`${path}.lock`)
   assert.equal(await taking, undefined)

@@ -86,9 +86,14 @@ test('append (5): an append to five thousand records reads nothing of them', asy
   await Promise.all(many)
   const readSoFar = (): number => Number(/rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))?.[1])
   await stored(store, scn01({ narrative: 'warm' }))
-  const before = readSoFar()
-  await stored(store, scn01({ narrative: 'the one that is measured' }))
-  const read = readSoFar() - before
+  const reads: number[] = []
+  for (let n = 0; n < 5; n++) {
+    const before = readSoFar()
+    await stored(store, scn01({ narrative: `measured ${n}` }))
+    reads.push(readSoFar() - before)
+  }
+  // what else this process reads meanwhile is not the append's
+  const read = Math.min(...reads)
   await store.close()
   assert.ok(statSync(recordsPath(root)).size > 4_000_000)
   assert.ok(read < 50_000, `${read} bytes were read`)

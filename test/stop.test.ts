@@ -231,7 +231,10 @@ test('a restart on a socket that systemd holds refuses no connection', async () 
   // a socket that was handed to another process of this environment is not taken: PORT counts, and 1 is not to be had
   const stranger = start('1')
   const started = performance.now()
-  while (!/"port":1,|"code":"E(ACCES|ADDRINUSE)"/.test(stranger.output()) && performance.now() - started < 8_000)
+  while (
+    !/"port":1,|"code":"E(ACCES|ADDRINUSE)"/.test(stranger.output()) &&
+    performance.now() - started < 8_000
+  )
     await delay(20)
   assert.match(stranger.output(), /"port":1,|"code":"E(ACCES|ADDRINUSE)"/)
   stranger.child.kill('SIGKILL')

@@ -4,7 +4,16 @@
  * again. The same for MIN_FREE_BYTES and for a limit on the size of files.
  */
 import { spawnSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fdatasyncSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Receiver, startReceiver } from '../receiver.ts'
@@ -45,6 +54,7 @@ type Scarcity = { fill(level: number): void; free(): void }
 function scarceBytes(path: string, kind: FileSystem): Scarcity {
   const ballast = join(path, 'ballast')
   fillTo(path, join(path, 'ballast-that-stays'), headroom[kind] * mib)
+  if (kind !== 'tmpfs') awaitRoom(path)
   return {
     fill: (level) => fillTo(path, ballast, level),
     free() {
@@ -56,17 +66,28 @@ function scarceBytes(path: string, kind: FileSystem): Scarcity {
 
 /** What was removed is room only later on some file systems: when somebody else can write again, so must the receiver. */
 function awaitRoom(path: string): void {
-  const probe = join(path, 'probe')
   for (let tries = 0; tries < 50; tries++) {
-    spawnSync('sync', ['-f', path])
-    try {
-      writeFileSync(probe, zeros, { flush: true })
-      return
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
-    } finally {
-      rmSync(probe, { force: true })
-    }
+    sync(path)
+    if (!canWrite(join(path, 'probe'))) continue
+    sync(path)
+    return
+  }
+  throw new Error('the disk stays full when its ballast is gone')
+}
+
+function sync(path: string): void {
+  spawnSync('sync', ['-f', path])
+}
+
+function canWrite(probe: string): boolean {
+  try {
+    writeFileSync(probe, zeros, { flush: true })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+    return false
+  } finally {
+    rmSync(probe, { force: true })
   }
 }
 
@@ -90,6 +111,8 @@ function fillTo(path: string, ballast: string, level: number): void {
       if (room <= 0) return
       try {
         writeSync(file, zeros, 0, Math.min(room, chunk))
+        // statfs of btrfs counts what has a place on the disk
+        fdatasyncSync(file)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
         chunk /= 2

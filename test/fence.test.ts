@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { appendFileSync, mkdtempSync, readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { AssociationFile } from '../src/storage/association-file.ts'
 import { draftOf } from '../src/storage/batch.ts'
 import { recordOf, silent } from './faults/stored.ts'
+import { scratchDir } from './receiver.ts'
 
 const draft = (name: string) =>
   draftOf(recordOf({ rule: 'append-only', slug: 'heron-ridge', participant: '@5sb-8hm-54v', name, size: 40 }))
@@ -14,7 +14,7 @@ const lost = (): boolean => false
 const now = '2026-06-15T14:32:00.000Z'
 
 async function oneRecord() {
-  const directory = mkdtempSync(join(tmpdir(), 'civic-'))
+  const directory = scratchDir()
   const file = new AssociationFile(directory, silent)
   await file.open(held)
   assert.equal((await file.append([draft('one')], now, held))?.length, 1)

@@ -1,7 +1,7 @@
 /** A real receiver in a child process, for tests: its port, its output, its end. And envelopes to post to it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -18,8 +18,22 @@ export type Receiver = {
   stop(signal?: NodeJS.Signals): Promise<number | string>
 }
 
+const scratch: string[] = []
+process.once('exit', () => scratch.forEach(remove))
+
+/** A new directory that goes with this process. */
 export function scratchDir(): string {
-  return mkdtempSync(join(tmpdir(), 'civic-'))
+  const directory = mkdtempSync(join(tmpdir(), 'civic-'))
+  scratch.push(directory)
+  return directory
+}
+
+function remove(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true })
+  } catch {
+    // a receiver that is being killed may still write into it
+  }
 }
 
 /** Starts it and waits until it listens. `command` replaces `node --import tsx src/main.ts`, for example to trace it. */

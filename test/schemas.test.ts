@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import * as v from 'valibot'
@@ -11,8 +10,7 @@ import { contracts } from '../contracts/index.ts'
 import { scn01 } from '../contracts/scn01.ts'
 import { vs01 } from '../contracts/vs01.ts'
 import { fileOf, schemaOf, schemas } from '../scripts/schemas.ts'
-
-const temporary = () => mkdtempSync(join(tmpdir(), 'schemas-'))
+import { scratchDir } from './receiver.ts'
 
 /** vs01 with one more rule for one more member. */
 function vs01With(member: v.GenericSchema): Contract {
@@ -27,7 +25,7 @@ test('the committed schemas are those of the contracts', () => {
 
 test('--check names a file that differs, says what to run, and writes nothing', (t) => {
   const said = t.mock.method(console, 'error', () => {})
-  const directory = temporary()
+  const directory = scratchDir()
   assert.equal(schemas([], directory), 0)
   assert.equal(schemas(['--check'], directory), 0)
   assert.equal(said.mock.callCount(), 0)
@@ -41,7 +39,7 @@ test('--check names a file that differs, says what to run, and writes nothing', 
 
 test('--check counts a schema that is not there as one that differs', (t) => {
   const said = t.mock.method(console, 'error', () => {})
-  const directory = temporary()
+  const directory = scratchDir()
   assert.equal(schemas(['--check'], directory), 1)
   assert.equal(said.mock.callCount(), 3)
   assert.deepEqual(readdirSync(directory), [])

@@ -23,8 +23,8 @@ const traced =
 export async function record(root: string, traceFile: string, args: readonly string[]): Promise<Call[]> {
   const strace = ['-f', '-qq', '-y', '-xx', '-s', '67108864', '-e', 'signal=none', '-o', traceFile]
   const command = [...strace, '-e', `trace=${traced}`, process.execPath, '--import', 'tsx', ...args]
-  const child = spawn('strace', command, { stdio: ['ignore', 'pipe', 'inherit'] })
-  child.stdout.resume()
+  // what it says is taken from the trace, and nowhere else does a write never have to wait
+  const child = spawn('strace', command, { stdio: ['ignore', 'ignore', 'inherit'] })
   const [code] = await once(child, 'close')
   if (code !== 0) throw new Error(`the traced process ended with ${code}`)
   return parse(root, readFileSync(traceFile, 'latin1'))

@@ -44,9 +44,8 @@ const maxBody = 65_536
 const answerMs = 10_000
 /** What a machine may add on which many others want the processor; the slowest answer is in the notes. */
 const ownLagMs = 5_000
-/** Refused without a look at the body; if that has not come after `unreadMs`, the receiver ends the connection. */
+/** Refused without a look at the body; if that has not come after half a second, the receiver ends the connection. */
 const beforeBody: ReadonlySet<number> = new Set([401, 404, 405, 413, 415])
-const unreadMs = 500
 const tokenSha256 = createHash('sha256').update(token).digest('hex')
 
 type Stored = Extract<Verdict, { status: 'stored' }>
@@ -254,15 +253,15 @@ class Lane {
     }
     /** What was sent and not answered may have been stored: it counts as accepted without an answer. */
     const cut = (): undefined => {
-      const isAllowed = performance.now() - refusedAt < 2 * unreadMs
-      if (!isAllowed) return failed('closed early')
+      if (!isUnread) return failed('closed early')
       tally.answered('cut after a refusal', 0)
       for (const { post } of waiting) {
         if ('verdict' in post.expected) accepted.push({ verdict: post.expected.verdict })
       }
       this.socket.destroy()
     }
-    let refusedAt = Number.NEGATIVE_INFINITY
+    /** The last answer came before a look at the body, so the receiver may not wait for the rest of it. */
+    let isUnread = false
     let sent = 0
     while (sent < count || waiting.length > 0) {
       const fresh: Buffer[] = []
@@ -278,7 +277,7 @@ class Lane {
         if (!first) return failed('an answer to nothing')
         compare(answer, first.post.bytes, first.post.expected, tally, accepted)
         tally.answered('pipelined', performance.now() - first.at)
-        if (beforeBody.has(answer.status)) refusedAt = performance.now()
+        isUnread = beforeBody.has(answer.status)
         if (!answer.closes) continue
         this.socket.destroy()
         if (sent < count || waiting.length > 0) tally.note('closed early', `after ${shown(first.post.bytes)}`)

@@ -6,10 +6,11 @@
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { StorageRule } from '../../contracts/contract.ts'
 import type { Outcome, Receipt } from '../../contracts/record.ts'
+import { recordsName } from '../../src/storage/paths.ts'
 import {
   crashStates,
   joined,
@@ -322,8 +323,13 @@ async function checkKills(
   const changes = runs.flatMap((run) =>
     run.calls.flatMap(({ kind }, at) => (kind === 'said' || kind === 'sync' ? [] : [{ run, at }])),
   )
-  const killed = Array.from({ length: Math.ceil(40 * Math.sqrt(share)) }, () => {
-    const { run, at } = the.chance.of(changes)
+  // where every record is there and the last ones are not synced, the next process has nothing to write, only to sync
+  const lastAppends = runs.flatMap((run) => {
+    const at = run.calls.findLastIndex((call) => call.kind === 'write' && basename(call.path) === recordsName)
+    return at === -1 ? [] : [{ run, at }]
+  })
+  const killed = Array.from({ length: Math.ceil(40 * Math.sqrt(share)) }, (_, number) => {
+    const { run, at } = the.chance.of(number % 2 === 0 ? lastAppends : changes)
     return { run, calls: run.calls.slice(0, at + 1) }
   })
   const scenarios = killed.map(({ run, calls }, at): Scenario => {

@@ -44,13 +44,19 @@ const maxBody = 65_536
 const answerMs = 10_000
 /** What a machine may add on which many others want the processor; the slowest answer is in the notes. */
 const ownLagMs = 5_000
-/** Refused without a look at the body; if that has not come after half a second, the receiver ends the connection. */
+/**
+ * Refused without a look at the body. If that has not come half a second later, as when either side was stalled, the receiver
+ * ends the connection, and answers that this side has not read by then are lost with it.
+ */
 const beforeBody: ReadonlySet<number> = new Set([401, 404, 405, 413, 415])
 const tokenSha256 = createHash('sha256').update(token).digest('hex')
 
 type Stored = Extract<Verdict, { status: 'stored' }>
 type Expected = { readonly status: number } | { readonly verdict: Stored }
 type Post = { readonly bytes: Buffer; readonly expected: Expected }
+const cutKind = 'cut after a refusal'
+const isRefusedBeforeBody = ({ post: { expected } }: { readonly post: Post }): boolean =>
+  'status' in expected && beforeBody.has(expected.status)
 
 export const part: Part = {
   name: 'input',
@@ -122,6 +128,7 @@ async function tryAll(run: Run, receiver: Started, data: string, tally: Tally, t
   for (const lane of connections) lane?.socket.destroy()
   await delay(1_000)
   tally.lookAtMemory(memory)
+  tally.lookAtCuts()
   const open = socketsOf(receiver.child)
   if (open > receiver.sockets) tally.note('sockets', `${receiver.sockets} at first, ${open} at the end`)
   disk.end()
@@ -253,15 +260,14 @@ class Lane {
     }
     /** What was sent and not answered may have been stored: it counts as accepted without an answer. */
     const cut = (): undefined => {
-      if (!isUnread) return failed('closed early')
-      tally.answered('cut after a refusal', 0)
+      if (!beforeBody.has(lastStatus) && !waiting.some(isRefusedBeforeBody)) return failed('closed early')
+      tally.answered(cutKind, 0)
       for (const { post } of waiting) {
         if ('verdict' in post.expected) accepted.push({ verdict: post.expected.verdict })
       }
       this.socket.destroy()
     }
-    /** The last answer came before a look at the body, so the receiver may not wait for the rest of it. */
-    let isUnread = false
+    let lastStatus = 0
     let sent = 0
     while (sent < count || waiting.length > 0) {
       const fresh: Buffer[] = []
@@ -277,7 +283,7 @@ class Lane {
         if (!first) return failed('an answer to nothing')
         compare(answer, first.post.bytes, first.post.expected, tally, accepted)
         tally.answered('pipelined', performance.now() - first.at)
-        isUnread = beforeBody.has(answer.status)
+        lastStatus = answer.status
         if (!answer.closes) continue
         this.socket.destroy()
         if (sent < count || waiting.length > 0) tally.note('closed early', `after ${shown(first.post.bytes)}`)
@@ -801,6 +807,12 @@ class Tally {
     const late = Math.max(...megabytes.slice(-Math.ceil(megabytes.length / 4)))
     this.memory = `memory ${Math.round(early)} MB at most in the first quarter, ${Math.round(late)} MB in the last`
     if (late > early * 1.25 + 24) this.note('memory', this.memory)
+  }
+
+  /** Only a machine that stalls has any, so they stay rare. */
+  lookAtCuts(): void {
+    const count = this.#kinds.get(cutKind) ?? 0
+    if (count > 2 + this.cases / 50_000) this.note('closed early', `${count} connections after a refusal`)
   }
 
   memory = ''

@@ -70,8 +70,20 @@ async function readCounted(
     const chunk = await reader?.read()
     if (!chunk || chunk.done) return joined(chunks, length)
     length += chunk.value.length
-    if (length > maxBytes) return undefined
+    if (length > maxBytes) {
+      void discard(reader)
+      return undefined
+    }
     chunks.push(chunk.value)
+  }
+}
+
+/** An unread rest would stop the connection, and with it the requests that follow. The platform bounds how long it may be. */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array> | undefined): Promise<void> {
+  try {
+    while (reader && !(await reader.read()).done);
+  } catch {
+    // the connection ended
   }
 }
 

@@ -114,7 +114,7 @@ export async function recordAt(
 /** What is told of each line, without its line feed. Answering false ends the reading. */
 type OnLine = (offset: number, text: Buffer) => boolean
 
-/** Reads the lines between two offsets; the last may lack its line feed. Memory: one chunk, or one line if longer. */
+/** Reads the lines between two offsets; the last may lack its line feed. Memory: three chunks, or one line if longer. */
 export async function readLines(
   file: FileHandle,
   from: number,
@@ -122,32 +122,61 @@ export async function readLines(
   onLine: OnLine,
   chunk: number = chunkSize,
 ): Promise<void> {
-  let buffer = Buffer.allocUnsafe(Math.min(chunk, Math.max(until - from, 1)))
-  let held = 0 // bytes at the start of `buffer` that begin an unfinished line
-  let offset = from // of the first held byte in the file
-  while (offset + held < until) {
-    if (held === buffer.length) {
-      if (held >= longestLine) break
-      buffer = Buffer.concat([buffer], Math.min(buffer.length * 2, longestLine))
-    }
-    const want = Math.min(buffer.length - held, until - offset - held)
-    const { bytesRead } = await file.read(buffer, held, want, offset + held)
-    if (bytesRead === 0) break
-    const filled = held + bytesRead
+  let begun: Buffer = noBytes // of a line whose end has not been read
+  let offset = from // where that line begins
+  for await (const bytes of chunks(file, from, until, chunk)) {
     let start = 0
-    for (
-      let feed = buffer.indexOf(10, held);
-      feed !== -1 && feed < filled;
-      feed = buffer.indexOf(10, start)
-    ) {
-      if (!onLine(offset + start, buffer.subarray(start, feed))) return
+    for (let feed = bytes.indexOf(10); feed !== -1; feed = bytes.indexOf(10, start)) {
+      const rest = bytes.subarray(start, feed)
+      const line = begun.length === 0 ? rest : Buffer.concat([begun, rest])
+      if (!onLine(offset, line)) return
+      offset += line.length + 1
       start = feed + 1
+      begun = noBytes
     }
-    buffer.copyWithin(0, start, filled)
-    held = filled - start
-    offset += start
+    begun = Buffer.concat([begun, bytes.subarray(start)])
+    if (begun.length >= longestLine) break
   }
-  if (held > 0) onLine(offset, buffer.subarray(0, held))
+  if (begun.length > 0) onLine(offset, begun)
+}
+
+const noBytes = Buffer.alloc(0)
+
+/**
+ * What stands between two offsets, a chunk at a time. From the second on, the next one is being read while this one is
+ * looked at: who wants a single line pays for one read, who wants them all does not wait. A chunk is valid until the next.
+ */
+async function* chunks(
+  file: FileHandle,
+  from: number,
+  until: number,
+  size: number,
+): AsyncGenerator<Buffer, void> {
+  if (until <= from) return
+  const length = Math.min(size, until - from)
+  let at = from
+  const read = async (into: Buffer): Promise<Buffer> => {
+    const { bytesRead } = await file.read(into, 0, Math.min(length, until - at), at)
+    at += bytesRead
+    return into.subarray(0, bytesRead)
+  }
+  let room = Buffer.allocUnsafe(length)
+  yield await read(room)
+  if (at >= until) return
+  let spare = Buffer.allocUnsafe(length)
+  let next: Promise<Buffer> | undefined = read(room)
+  try {
+    while (next) {
+      const bytes: Buffer = await next
+      if (bytes.length === 0) return
+      ;[room, spare] = [spare, room]
+      next = at < until ? read(room) : undefined
+      yield bytes
+    }
+  } finally {
+    // whoever called may close the file now
+    await next?.catch(() => {})
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 /** `npm run test:nodes`: the tests on other Node versions. The npm registry brings the binaries; nothing is installed. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -31,6 +31,8 @@ process.exit(Math.max(...codes))
 
 function testOn(version: string): number {
   const directory = mkdtempSync(join(tmpdir(), 'civic-node-'))
+  // a test runs a program as somebody else
+  chmodSync(directory, 0o755)
   try {
     const node = fetchNode(version, directory)
     if (!node) {

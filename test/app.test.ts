@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { contracts } from '../contracts/index.ts'
 import type { AcceptedRecord, Fault, Outcome, Receipt, RecordStore } from '../contracts/record.ts'
 import { type App, type AppDeps, createApp } from '../src/http/app.ts'
@@ -167,12 +168,25 @@ test('calls for the body once, after the head was found right', async () => {
   assert.equal(proceeded, 1)
 })
 
-test('stops reading a body without a declared length as soon as it is over the limit', async () => {
-  const body = countedBody(Array.from({ length: 100 }, () => 'x'.repeat(300)))
-  const response = await send(appWith(), { body: body.stream })
+test('refuses a body without a declared length as soon as it is over the limit, not at its end', async () => {
+  let chunks = 0
+  const endless = new ReadableStream({
+    pull(controller) {
+      if (++chunks > 5) return new Promise(() => {})
+      controller.enqueue(new TextEncoder().encode('x'.repeat(300)))
+      return undefined
+    },
+  })
+  const response = await send(appWith(), { body: endless })
   assert.equal(response.status, 413)
-  assert.ok(body.pulled <= 5, `${body.pulled} chunks were read`)
   assert.match(String((await problemOf(response)).detail), /1024 bytes/)
+})
+
+test('reads the rest of a body that was over the limit, so that the connection is free for the next request', async () => {
+  const body = countedBody(Array.from({ length: 100 }, () => 'x'.repeat(300)))
+  assert.equal((await send(appWith(), { body: body.stream })).status, 413)
+  for (let turns = 0; turns < 1_000 && body.pulled <= 100; turns++) await nextTurn()
+  assert.equal(body.pulled, 101, 'all of it, and its end')
 })
 
 test('takes a body of exactly the limit and refuses one byte more, declared or not', async () => {

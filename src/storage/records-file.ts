@@ -122,25 +122,26 @@ export async function readLines(
   onLine: OnLine,
   chunk: number = chunkSize,
 ): Promise<void> {
-  let begun: Buffer = noBytes // of a line whose end has not been read
-  let offset = from // where that line begins
+  let begun: Buffer[] = [] // of a line whose end has not been read
+  let length = 0 // of that
+  let offset = from // where it begins
   for await (const bytes of chunks(file, from, until, chunk)) {
     let start = 0
     for (let feed = bytes.indexOf(10); feed !== -1; feed = bytes.indexOf(10, start)) {
       const rest = bytes.subarray(start, feed)
-      const line = begun.length === 0 ? rest : Buffer.concat([begun, rest])
+      const line = length === 0 ? rest : Buffer.concat([...begun, rest])
       if (!onLine(offset, line)) return
       offset += line.length + 1
       start = feed + 1
-      begun = noBytes
+      begun = []
+      length = 0
     }
-    begun = Buffer.concat([begun, bytes.subarray(start)])
-    if (begun.length >= longestLine) break
+    begun.push(Buffer.from(bytes.subarray(start)))
+    length += bytes.length - start
+    if (length >= longestLine) break
   }
-  if (begun.length > 0) onLine(offset, begun)
+  if (length > 0) onLine(offset, Buffer.concat(begun))
 }
-
-const noBytes = Buffer.alloc(0)
 
 /**
  * What stands between two offsets, a chunk at a time. From the second on, the next one is being read while this one is

@@ -152,7 +152,7 @@ describe('the environment', () => {
   })
 
   test('has numbers written as whole numbers in their range', () => {
-    const ranges = { PORT: [0, 65_535], MAX_BODY_BYTES: [1, 67_108_864], MIN_FREE_BYTES: [0, 2 ** 53 - 1] }
+    const ranges = { PORT: [0, 65_535], MAX_BODY_BYTES: [1, 7_340_032], MIN_FREE_BYTES: [0, 2 ** 53 - 1] }
     for (const [name, [least, most]] of Object.entries(ranges) as [string, [number, number]][]) {
       for (const good of [least, most])
         assert.deepEqual(mistakesIn({ [name]: String(good) }), [], `${name}=${good}`)
@@ -205,6 +205,17 @@ describe('a receiver', { concurrency: 3 }, () => {
     for (const line of lines) assert.match(line, /^civic-orchestrator: (the file that )?[A-Z_]+ /)
     assert.doesNotMatch(err, /secret/)
     assert.equal(existsSync(dataDir), false)
+  })
+
+  test('reads back the largest record that it may be told to take', async () => {
+    const env = { MAX_BODY_BYTES: '7340032', DATA_DIR: scratchDir() }
+    const first = await startReceiver(env)
+    const rest = JSON.stringify(scn01({ extra: '' })).length
+    assert.equal((await first.post(scn01({ extra: 'x'.repeat(7_340_032 - rest) }))).status, 201)
+    await first.stop()
+    const second = await startReceiver(env)
+    assert.equal((await second.post(scn01({ narrative: 'the next one' }))).status, 201)
+    await second.stop()
   })
 
   test('does not start in production without a token', async () => {

@@ -12,10 +12,7 @@ export type LogLevel = (typeof logLevels)[number]
 /** Lines are gathered while one write is under way, so that logging never waits for its reader; `flush` ends them. */
 export function createLog(level: LogLevel): Log & { flush(): void } {
   const destination = pino.destination({ dest: 1, sync: false })
-  const logger = pino(
-    { level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
-    destination,
-  )
+  const logger = pino({ level, base: { pid: process.pid }, timestamp: isoTime }, destination)
   // whoever reads the log may go away; storing goes on
   destination.on('error', () => {})
   const end = (): void => {
@@ -26,4 +23,17 @@ export function createLog(level: LogLevel): Log & { flush(): void } {
     }
   }
   return Object.assign(logger, { flush: end }) as unknown as Log & { flush(): void }
+}
+
+let lastMs = 0
+let lastTime = ''
+
+/** As pino's own, but printed once for the lines of one millisecond. */
+function isoTime(): string {
+  const now = Date.now()
+  if (now !== lastMs) {
+    lastMs = now
+    lastTime = `,"time":"${new Date(now).toISOString()}"`
+  }
+  return lastTime
 }

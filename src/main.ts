@@ -9,7 +9,7 @@ import { createApp } from './http/app.ts'
 import type { Closed } from './http/receive.ts'
 import { createLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
-import { pauseReason } from './pause.ts'
+import { pauseCheck } from './pause.ts'
 import { createHttpServer } from './server.ts'
 import { developmentTokenFile, pausedFile } from './storage/paths.ts'
 import { openStore } from './storage/store.ts'
@@ -39,6 +39,7 @@ const { dataDir, minFreeBytes } = config
 const store = openStore({ root: dataDir, minFreeBytes, log, observer: metrics?.storage })
 const refused = async (): Promise<number> => (await store.readiness()).refused.length
 metrics?.watch({ dataDir, minFreeBytes, refused })
+const pauseReason = pauseCheck(pausedFile(dataDir))
 let isDraining = false
 const app = createApp({
   contracts,
@@ -92,7 +93,7 @@ function listenTarget(): { fd: number } | { host: string; port: number } {
 }
 
 function closed(): Closed | undefined {
-  const reason = pauseReason(pausedFile(config.dataDir))
+  const reason = pauseReason()
   if (reason !== undefined) return { kind: 'paused', reason }
   return isDraining ? { kind: 'draining' } : undefined
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -12,6 +13,8 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { acquire } from '../src/storage/lock.ts'
 import { scn01, scratchDir } from './receiver.ts'
 import { chainOf, put, quiet, recordsPath, sha256, stored, storeIn } from './records.ts'
 
@@ -75,6 +78,47 @@ test('append (4): an envelope stored before the restart is answered with its fir
   assert.equal(again.outcome, 'duplicate')
   assert.equal(again.sequence, 2)
   assert.equal(again.record_sha256, sha256(chainOf(path)[1] as string))
+})
+
+/** Three tries, since a busy machine may sleep through one. */
+async function onceInThree(story: (number: number) => Promise<boolean>): Promise<boolean> {
+  for (let number = 0; number < 3; number++) if (await story(number)) return true
+  return false
+}
+
+test('a lock that nobody wants is kept for the next envelope', async () => {
+  const root = scratchDir()
+  const store = storeIn(root)
+  const isKept = await onceInThree(async (number) => {
+    await stored(store, scn01({ narrative: `number ${number}` }))
+    await sleep(120)
+    return existsSync(`${recordsPath(root)}.lock`)
+  })
+  await store.close()
+  assert.ok(isKept)
+})
+
+test('a lock under work is given up for another process long before it would be by itself', async () => {
+  const root = scratchDir()
+  const store = storeIn(root)
+  const path = recordsPath(root)
+  let isOver = false
+  const work = async (): Promise<void> => {
+    for (let number = 0; !isOver; number++) await stored(store, scn01({ narrative: `number ${number}` }))
+  }
+  await stored(store, scn01({ narrative: 'the first' }))
+  const working = work()
+  const isSoon = await onceInThree(async () => {
+    const asked = performance.now()
+    const lock = await acquire(path, `${path}.lock`, asked + 5_000)
+    const waited = performance.now() - asked
+    await lock?.release()
+    return lock !== undefined && waited < 500
+  })
+  isOver = true
+  await working
+  await store.close()
+  assert.ok(isSoon)
 })
 
 test('append (5): an append to five thousand records reads nothing of them', async () => {

@@ -87,6 +87,18 @@ test('a lock that was given up because it aged becomes stale, since its heartbea
   await (await locked(path, staleMs + 1_000)).release()
 })
 
+test('a holder sees that somebody waits for its lock, until it is released', async () => {
+  const path = join(scratchDir(), 'records.json')
+  const lock = await locked(path)
+  assert.ok(!lock.wanted())
+  assert.equal(await acquire(path, `${path}.lock`, soon(0)), undefined)
+  assert.ok(lock.wanted() && lock.held())
+  await lock.release()
+  const next = await locked(path)
+  assert.ok(!next.wanted())
+  await next.release()
+})
+
 test('a lock that somebody holds is not had before the deadline', async () => {
   const path = join(scratchDir(), 'records.json')
   mkdirSync(`${path}.lock`)

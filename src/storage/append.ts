@@ -36,11 +36,13 @@ import { lockName, recordsName } from './paths.ts'
 
 const mostRecords = 64
 const mostBytes = 1024 * 1024
-/** A lock without work is kept this long for the next request. */
+/** After this a lock is given up as soon as another process wants it: without work at once, busy for `pauseMs`. */
 const idleMs = 50
-/** A busy lock is given up after this, for `pauseMs`, so that another process has its turn. */
 const holdMs = 100
 const pauseMs = 5
+/** What nobody is seen to want is kept for longer: making and removing a lock costs more than an append. */
+const longestIdleMs = 250
+const longestHoldMs = 1_000
 
 type Waiting = Draft & { readonly deadline: number; readonly answer: (outcome: Outcome) => void }
 
@@ -89,7 +91,7 @@ export class AppendLog {
   put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
     const draft = draftOf(record)
     return new Promise((answer) => {
-      this.#queue.push({ ...draft, deadline, answer })
+      this.#queue.push({ id: draft.id, opening: draft.opening, deadline, answer })
       if (!this.#working) this.#run(() => this.#work())
     })
   }
@@ -123,9 +125,16 @@ export class AppendLog {
     this.#working = job().finally(() => {
       this.#working = undefined
       if (this.#queue.length > 0) this.#run(() => this.#work())
-      else if (this.#holding) this.#idle = setTimeout(() => this.#run(() => this.#release()), idleMs)
+      else if (this.#holding) this.#idleFor(this.#holding.lock, 0)
     })
     return this.#working
+  }
+
+  #idleFor(lock: Lock, ms: number): void {
+    this.#idle = setTimeout(() => {
+      if (ms + idleMs < longestIdleMs && !lock.wanted()) this.#idleFor(lock, ms + idleMs)
+      else this.#run(() => this.#release())
+    }, idleMs)
   }
 
   async #work(): Promise<void> {
@@ -134,8 +143,12 @@ export class AppendLog {
         const { lock, since } = await this.#hold((this.#queue[0] as Waiting).deadline)
         // one turn of the event loop: what has arrived with the same packets joins this batch
         await nextTurn()
-        await this.#store(this.#take(), lock)
-        if (performance.now() - since < holdMs) continue
+        if (!(await this.#store(this.#take(), lock))) {
+          await this.#release()
+          continue
+        }
+        const heldMs = performance.now() - since
+        if (heldMs < holdMs || (heldMs < longestHoldMs && !lock.wanted())) continue
         await this.#release()
         await sleep(pauseMs)
       } catch (error) {
@@ -144,10 +157,9 @@ export class AppendLog {
     }
   }
 
-  /** The lock and the open, verified file: those that are held, or new ones. */
+  /** The lock and the open, verified file: those that were had last, or new ones. `#store` sees whether they are still good. */
   async #hold(deadline: number): Promise<Holding> {
-    if (this.#holding?.lock.held() && this.#file.isAsLeft()) return this.#holding
-    await this.#release()
+    if (this.#holding) return this.#holding
     await makeDirectories(this.#directories)
     if (!this.#file.isKnown) await this.#file.preload()
     const asked = performance.now()
@@ -199,7 +211,8 @@ export class AppendLog {
     return batch
   }
 
-  async #store(batch: readonly Waiting[], lock: Lock): Promise<void> {
+  /** False when the lock was lost or the file is not as it was left: nothing was answered, and all of it waits again. */
+  async #store(batch: readonly Waiting[], lock: Lock): Promise<boolean> {
     try {
       const stored = new Map<string, Written>()
       const fresh = new Map<string, Waiting>()
@@ -210,9 +223,8 @@ export class AppendLog {
       }
       const written = await this.#write([...fresh.values()], lock)
       if (!written) {
-        // the lock was lost: nothing was answered, and the next opening shows what is on disk
         this.#queue.unshift(...batch)
-        return
+        return false
       }
       for (const record of written) stored.set(record.id, record)
       for (const waiting of batch) {
@@ -222,6 +234,7 @@ export class AppendLog {
           receipt: receiptOf(stored.get(waiting.id) as Written, isFirst ? 'appended' : 'duplicate'),
         })
       }
+      return true
     } catch (error) {
       this.#queue.unshift(...batch)
       throw error
@@ -230,6 +243,7 @@ export class AppendLog {
 
   async #write(fresh: readonly Draft[], lock: Lock): Promise<readonly Written[] | undefined> {
     if (fresh.length > 0) return this.#file.append(fresh, new Date().toISOString(), lock.held)
+    if (!lock.held() || !this.#file.isAsLeft()) return undefined
     await this.#file.settle()
     return []
   }

@@ -24,6 +24,8 @@ const settleMs = 250
 export type Lock = {
   /** Asked right before every write, without a turn of the event loop in between. */
   held(): boolean
+  /** Whether somebody has asked for it since it was made (a process that waits in `acquire`). */
+  wanted(): boolean
   /** Removes the lock if it is still ours; otherwise leaves it to whoever has it. */
   release(): Promise<void>
 }
@@ -59,6 +61,17 @@ function isOurs(path: string): fs.BigIntStats | undefined {
 
 function beatOf(found: fs.BigIntStats): number {
   return Math.round(Number(found.mtimeNs) / 1e6)
+}
+
+/** Set on the lock directory by whoever waits for it: the holder sees it, and it is gone with the directory. */
+const wantedBit = 0o1000
+
+function askFor(path: string): void {
+  try {
+    fs.chmodSync(path, 0o750 | wantedBit)
+  } catch {
+    // released a moment ago, or another user's: asked for by waiting alone
+  }
 }
 
 function isStale(found: fs.BigIntStats): boolean {
@@ -154,6 +167,7 @@ async function tryOnce(file: string, path: string): Promise<Lock | undefined> {
       const now = !lost && isOurs(path)
       return now ? Date.now() - Number(now.mtimeMs) < staleMs / 2 : false
     },
+    wanted: () => (Number(statOf(path)?.mode ?? 0n) & wantedBit) !== 0,
     async release() {
       if (!lock.held()) made.set(path, lostOne)
       // also ends the heartbeat, which would keep a lock that we gave up from ever becoming stale; one that cannot be
@@ -173,6 +187,7 @@ export async function acquire(file: string, path: string, deadline: number): Pro
   for (let wait = 1; ; wait = Math.min(wait * 2, 8)) {
     const lock = await tryOnce(file, path)
     if (lock) return lock
+    askFor(path)
     if (performance.now() + wait > deadline) return undefined
     await sleep(wait + Math.random() * wait)
   }

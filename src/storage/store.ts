@@ -52,11 +52,11 @@ export function openStore({ root, minFreeBytes, log, observer }: StoreOptions): 
   let free: { at: number; enough: Promise<boolean> } | undefined
 
   const logOf = (of: RecordPath): AppendLog => {
-    const directories = associationDirectories(root, of)
-    const key = directories[1]
-    const known = logs.get(key) ?? new AppendLog(directories, namedLog(log, of), observer)
-    logs.delete(key)
-    logs.set(key, known)
+    const name = nameOf(of)
+    const known =
+      logs.get(name) ?? new AppendLog(associationDirectories(root, of), namedLog(log, of), observer)
+    logs.delete(name)
+    logs.set(name, known)
     return known
   }
 
@@ -69,9 +69,8 @@ export function openStore({ root, minFreeBytes, log, observer }: StoreOptions): 
   }
 
   const noteDamage = (of: RecordPath, log: AppendLog): void => {
-    const name = `${of.addon}/${of.association_slug}`
-    if (log.isDamaged) refused.add(name)
-    else refused.delete(name)
+    if (log.isDamaged) refused.add(nameOf(of))
+    else refused.delete(nameOf(of))
   }
 
   const tidy = (): void => {
@@ -84,13 +83,13 @@ export function openStore({ root, minFreeBytes, log, observer }: StoreOptions): 
       records += log.count
       if (log.isOpen) open++
     }
-    for (const [key, log] of logs) {
+    for (const [name, log] of logs) {
       if (open <= mostOpen && records <= mostRecords && logs.size <= mostLogs) return
       if (!log.isIdle) continue
       if (log.isOpen) open--
       log.close().catch(() => {})
       if (records <= mostRecords && logs.size <= mostLogs) continue
-      logs.delete(key)
+      logs.delete(name)
       records -= log.count
     }
   }
@@ -142,6 +141,10 @@ export function openStore({ root, minFreeBytes, log, observer }: StoreOptions): 
       await Promise.all([overwrite.letGo(), ...[...logs.values()].map((log) => log.close())])
     },
   }
+}
+
+function nameOf({ addon, association_slug }: RecordPath): string {
+  return `${addon}/${association_slug}`
 }
 
 async function isRoomLeft(root: string, minFreeBytes: number): Promise<boolean> {

@@ -106,9 +106,10 @@ test('a lock under work is given up for another process long before it would be 
   const work = async (): Promise<void> => {
     for (let number = 0; !isOver; number++) await stored(store, scn01({ narrative: `number ${number}` }))
   }
-  await stored(store, scn01({ narrative: 'the first' }))
   const working = work()
-  const isSoon = await onceInThree(async () => {
+  const isSoon = await onceInThree(async (number) => {
+    // now the store has the lock
+    await stored(store, scn01({ narrative: `try ${number}` }))
     const asked = performance.now()
     const lock = await acquire(path, `${path}.lock`, asked + 5_000)
     const waited = performance.now() - asked

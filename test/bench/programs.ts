@@ -64,7 +64,7 @@ export async function bundlePrograms(into: string, peer: string): Promise<Progra
   const bundled = (name: keyof typeof sources): string[] => [join(into, `${name}.cjs`)]
   const commands: Readonly<Record<Server, readonly string[]>> = {
     source: ['--import', 'tsx', sources.receiver],
-    bundled: bundled('receiver'),
+    bundled: [...unitOptions(), ...bundled('receiver')],
     answer: bundled('answer'),
     sqlite: bundled('peer'),
   }
@@ -86,6 +86,15 @@ export async function bundlePrograms(into: string, peer: string): Promise<Progra
       return JSON.parse(output) as Measured
     },
   }
+}
+
+/** What the service unit gives to Node besides the bundle. */
+function unitOptions(): string[] {
+  const unit = readFileSync(join(project, 'deploy/systemd/civic-orchestrator.service'), 'utf8')
+  const options = /^ExecStart=\/usr\/bin\/node (.*) \S+server\.cjs$/m.exec(unit)?.[1]
+  if (options === undefined)
+    throw new Error('the service unit does not start server.cjs as the bench expects')
+  return options.split(' ')
 }
 
 const alive = new Set<ChildProcess>()

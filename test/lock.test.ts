@@ -90,12 +90,12 @@ test('a lock that was given up because it aged becomes stale, since its heartbea
 test('a holder sees that somebody waits for its lock, until it is released', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
-  assert.ok(!lock.wanted())
+  assert.ok(lock.held() && !lock.wanted())
   assert.equal(await acquire(path, `${path}.lock`, soon(0)), undefined)
-  assert.ok(lock.wanted() && lock.held())
+  assert.ok(lock.held() && lock.wanted())
   await lock.release()
   const next = await locked(path)
-  assert.ok(!next.wanted())
+  assert.ok(next.held() && !next.wanted())
   await next.release()
 })
 

@@ -132,7 +132,7 @@ export class AppendLog {
 
   #idleFor(lock: Lock, ms: number): void {
     this.#idle = setTimeout(() => {
-      if (ms + idleMs < longestIdleMs && !lock.wanted()) this.#idleFor(lock, ms + idleMs)
+      if (ms + idleMs < longestIdleMs && lock.held() && !lock.wanted()) this.#idleFor(lock, ms + idleMs)
       else this.#run(() => this.#release())
     }, idleMs)
   }

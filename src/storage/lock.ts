@@ -24,7 +24,7 @@ const settleMs = 250
 export type Lock = {
   /** Asked right before every write, without a turn of the event loop in between. */
   held(): boolean
-  /** Whether somebody has asked for it since it was made (a process that waits in `acquire`). */
+  /** Whether the last `held()` saw that another process waits for it (in `acquire`). */
   wanted(): boolean
   /** Removes the lock if it is still ours; otherwise leaves it to whoever has it. */
   release(): Promise<void>
@@ -141,6 +141,7 @@ const guarded = {
 
 async function tryOnce(file: string, path: string): Promise<Lock | undefined> {
   let lost = false
+  let isWanted = false
   takenOver.delete(path)
   let release: () => Promise<void>
   try {
@@ -165,9 +166,11 @@ async function tryOnce(file: string, path: string): Promise<Lock | undefined> {
   const lock: Lock = {
     held() {
       const now = !lost && isOurs(path)
-      return now ? Date.now() - Number(now.mtimeMs) < staleMs / 2 : false
+      if (!now) return false
+      isWanted = (Number(now.mode) & wantedBit) !== 0
+      return Date.now() - Number(now.mtimeMs) < staleMs / 2
     },
-    wanted: () => (Number(statOf(path)?.mode ?? 0n) & wantedBit) !== 0,
+    wanted: () => isWanted,
     async release() {
       if (!lock.held()) made.set(path, lostOne)
       // also ends the heartbeat, which would keep a lock that we gave up from ever becoming stale; one that cannot be

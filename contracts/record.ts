@@ -34,8 +34,9 @@ export type Receipt = {
  *   busy     the lock was not had, or the disk did not answer, before the deadline
  *   io       the disk reported an error
  *   damaged  the association's records file is damaged and was left alone
+ *   long     as stored, with its numbers written out, the record would be longer than can be read back after a crash
  */
-export type Fault = 'full' | 'busy' | 'io' | 'damaged'
+export type Fault = 'full' | 'busy' | 'io' | 'damaged' | 'long'
 
 export type Outcome =
   | { readonly ok: true; readonly receipt: Receipt }

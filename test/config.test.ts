@@ -218,6 +218,17 @@ describe('a receiver', { concurrency: 3 }, () => {
     await second.stop()
   })
 
+  test('refuses what would be too long to be read back once its numbers are written out', async () => {
+    const receiver = await startReceiver({ MAX_BODY_BYTES: '7340032' })
+    const numbers = Array.from({ length: 700_000 }, () => '1e20').join()
+    const body = JSON.stringify(scn01({ extra: '?' })).replace('"?"', `[${numbers}]`)
+    const response = await receiver.post(body)
+    assert.equal(response.status, 413)
+    assert.match(((await response.json()) as { detail: string }).detail, /as stored/)
+    assert.equal((await receiver.post(scn01())).status, 201)
+    await receiver.stop()
+  })
+
   test('does not start in production without a token', async () => {
     const { code, err } = await endOf({ NODE_ENV: 'production', DATA_DIR: scratchDir() })
     assert.equal(code, 78)

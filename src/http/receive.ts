@@ -119,6 +119,10 @@ const faults: Readonly<Record<Fault, Problem>> = {
     'It is not known to be stored. Send the same envelope again: it is stored once.',
     retryAfter(10),
   ),
+  long: problem(
+    'body-too-large',
+    'Nothing was stored: as stored, with its numbers written out, the record would be longer than 7.5 MiB. Send less of them, or as strings.',
+  ),
   damaged: problem(
     'records-refused',
     'Nothing was stored. The records of this association have been altered or damaged and are left alone until the operator has looked at them.',

@@ -36,6 +36,8 @@ import { lockName, recordsName } from './paths.ts'
 
 const mostRecords = 64
 const mostBytes = 1024 * 1024
+/** Below what recovery takes for a torn write; only a raised MAX_BODY_BYTES comes near. */
+const longestRecord = 7.5 * 1024 * 1024
 /** After this a lock is given up as soon as another process wants it: without work at once, busy for `pauseMs`. */
 const idleMs = 50
 const holdMs = 100
@@ -90,6 +92,7 @@ export class AppendLog {
 
   put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
     const draft = draftOf(record)
+    if (draft.opening.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
     return new Promise((answer) => {
       this.#queue.push({ id: draft.id, opening: draft.opening, deadline, answer })
       if (!this.#working) this.#run(() => this.#work())

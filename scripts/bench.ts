@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { processIo } from '../src/audit/io.ts'
 import { progressOn } from '../src/audit/progress.ts'
+import { costs } from '../test/bench/costs.ts'
 import { isInMemory, machine } from '../test/bench/machine.ts'
 import { type Mode, plan, selected, timings } from '../test/bench/plan.ts'
 import { bundlePrograms, killAll, peerFolder } from '../test/bench/programs.ts'
-import { reportOf, textOf } from '../test/bench/report.ts'
+import { costsText, reportOf, textOf } from '../test/bench/report.ts'
 import { makeScratch, run } from '../test/bench/run.ts'
 
-const help = `npm run bench -- [--quick | --full] [--only WORDS]... [--json FILE] [--dir DIR] [--no-peer]
+const help = `npm run bench -- [--quick | --full | --costs] [--only WORDS]... [--json FILE] [--dir DIR] [--no-peer]
 
 Measures the receiver over real HTTP on a real disk, beside its floors: the same HTTP server without storage, the system
 calls alone in a loop, and one row per request in SQLite (WAL, synchronous=FULL). Each point has fresh processes; at its
@@ -19,6 +20,7 @@ end the receiver is killed (SIGKILL) under load, and every acknowledged record i
   --quick       under a minute: one round, short points, 0 and 100,000 records stored
   --full        five rounds, and 1,000,000 records stored (needs 7 GB; about half an hour)
                 without either: three rounds, 0 to 100,000 records stored (about ten minutes)
+  --costs       instead: what grows with associations (10,000) and records (250,000), and a cold first touch of 1 GB
   --only WORDS  only points whose name holds the words, and what they are compared with; may be given more than once
   --list        the names of the points, and nothing else
   --json FILE   everything that was measured, with the machine
@@ -36,6 +38,7 @@ function options() {
     options: {
       quick: { type: 'boolean', default: false },
       full: { type: 'boolean', default: false },
+      costs: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
       list: { type: 'boolean', default: false },
       json: { type: 'string' },
@@ -47,12 +50,23 @@ function options() {
 }
 
 async function main(): Promise<number> {
-  const { quick, full, only, list, json, dir, help: wantsHelp, 'no-peer': noPeer } = options()
+  const {
+    quick,
+    full,
+    only,
+    list,
+    json,
+    dir,
+    help: wantsHelp,
+    costs: wantsCosts,
+    'no-peer': noPeer,
+  } = options()
   if (wantsHelp) {
     await io.out(help)
     return 0
   }
-  if (quick && full) throw new Error('--quick and --full exclude each other')
+  if (Number(quick) + Number(full) + Number(wantsCosts) > 1)
+    throw new Error('--quick, --full and --costs exclude each other')
   const mode: Mode = quick ? 'quick' : full ? 'full' : 'standard'
   const all = selected(plan(mode), only)
   if (all.length === 0) throw new Error('no point has these words in its name; --list shows the names')
@@ -74,6 +88,13 @@ async function main(): Promise<number> {
   try {
     if (isInMemory(scratch)) throw new Error('that directory is in memory; name one on a disk with --dir')
     const about = { at: new Date().toISOString(), mode, machine: machine(scratch), timing: timings[mode] }
+    if (wantsCosts) {
+      const found = await costs(await bundlePrograms(scratch, ''), scratch, show)
+      clear()
+      await io.out(`${costsText(about, found)}\n`)
+      if (json !== undefined) writeFileSync(json, `${JSON.stringify({ ...about, costs: found }, null, 2)}\n`)
+      return 0
+    }
     const peer = noPeer
       ? { folder: '', missing: 'left out by --no-peer' }
       : await peerFolder((text) => show(0, undefined, text))

@@ -89,3 +89,11 @@ test('a record posted to a receiver whose open file was replaced by an equal one
   await store.close()
   assert.equal(linesOf(path).length, 4)
 })
+
+test('a duplicate is not answered from an open file that was removed', async () => {
+  const { store, path } = await threeRecords()
+  rmSync(path)
+
+  assert.deepEqual(await post(store, sent('two')), damaged)
+  await store.close()
+})

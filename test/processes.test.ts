@@ -75,7 +75,7 @@ test('a flipped byte in one association is refused with 503 and a reason, and an
   const bytes = readFileSync(path)
   bytes[bytes.indexOf('"one"') + 1] = 0x4f
   writeFileSync(path, bytes)
-  // the lock and the open file are kept for 50 ms; a change is seen at the next opening
+  // longer than a tick of the clock that files get their times from
   await new Promise((resolve) => setTimeout(resolve, 150))
   const refused = await receiver.post(scn01({ narrative: 'three' }))
   assert.equal(refused.status, 503)

@@ -1,4 +1,5 @@
 /** The tables of a run, as plain text that is also Markdown. */
+import type { Cost } from './costs.ts'
 import type { Machine } from './machine.ts'
 import { type Comparison, comparisons, type Goal, goals, type Timing } from './plan.ts'
 import type { Result, Round } from './run.ts'
@@ -127,15 +128,27 @@ export function textOf(report: Report): string {
   ].join('\n\n')
 }
 
-function machineText({ machine, timing, mode, at }: Report): string {
-  const { cores, processor, memoryGb, system, node, fileSystem, load } = machine
+/** One run each, so no medians. */
+export function costsText({ at, machine }: Pick<Report, 'at' | 'machine'>, costs: readonly Cost[]): string {
+  const rows = costs.map(({ what, found, unit }) => [what, figure(found, found < 100 ? 1 : 0), unit])
+  return [
+    `${at.slice(0, 10)}, costs that grow\n${hostText(machine)}`,
+    table(['what', 'found', ''], rows),
+  ].join('\n\n')
+}
+
+function hostText({ cores, processor, memoryGb, system, node, fileSystem, load }: Machine): string {
   const busy =
     load > 0.5
       ? `\nThe machine was busy (load ${load.toFixed(1)}) before this began: do not trust the figures.`
       : ''
+  return `${cores} cores of ${processor}, ${memoryGb} GB, ${system}, Node ${node}, ${fileSystem}${busy}`
+}
+
+function machineText({ machine, timing, mode, at }: Report): string {
   const rounds = timing.rounds === 1 ? '1 round: no medians' : `medians of ${timing.rounds} rounds`
   return `${at.slice(0, 10)}, ${mode}: ${rounds}, ${timing.measureMs / 1000} s a point after ${timing.warmMs / 1000} s of warming up
-${cores} cores of ${processor}, ${memoryGb} GB, ${system}, Node ${node}, ${fileSystem}${busy}`
+${hostText(machine)}`
 }
 
 function pointRow({ name, median: of }: PointReport, ratios: readonly RatioReport[]): string[] {

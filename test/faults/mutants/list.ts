@@ -57,6 +57,14 @@ export const mutants: readonly Mutant[] = [
     caughtBy: [crashStates],
   },
   {
+    name: 'duplicate-without-a-look',
+    breaks: 'a duplicate is answered from the file that is at its path, under the lock',
+    file: 'src/storage/append.ts',
+    find: '    if (!lock.held() || !this.#file.isAsLeft()) return undefined\n',
+    replace: '',
+    caughtBy: [{ test: 'test/altered.test.ts' }],
+  },
+  {
     name: 'head-before-fdatasync',
     breaks: 'the head file never leads the records file',
     file: 'src/storage/association-file.ts',

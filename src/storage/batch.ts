@@ -1,7 +1,15 @@
 /** Turns waiting envelopes into the bytes of one write, chained. Pure: no disk, no clock. */
 import type { AcceptedRecord } from '../../contracts/record.ts'
 import { memberText } from './canonical.ts'
-import { closing, type LineReceipt, type Position, receiptText, sha256Hex } from './records-file.ts'
+import {
+  brace,
+  closing,
+  comma,
+  type LineReceipt,
+  type Position,
+  receiptText,
+  sha256Hex,
+} from './records-file.ts'
 
 /** An envelope as far as it can be written before its place in the chain is known. */
 export type Draft = {
@@ -37,6 +45,7 @@ export function draftOf(record: AcceptedRecord): Draft {
 /** Room for most records; used anew by each, since drafting one is not interrupted. */
 const lineRoom = Buffer.allocUnsafe(256 * 1024)
 const idRoom = Buffer.allocUnsafe(256 * 1024)
+const openBrace = 123
 /** UTF-8 bytes a UTF-16 code unit can take. */
 const widest = 3
 
@@ -48,11 +57,12 @@ function roomFor(most: number, room: Buffer): Buffer {
 function encoded(texts: readonly string[]): { bytes: Buffer; starts: readonly number[] } {
   const most = texts.reduce((sum, { length }) => sum + length * widest + 1, 1)
   const bytes = roomFor(most, lineRoom)
-  let at = bytes.write('{', 0, 'latin1')
+  bytes[0] = openBrace
+  let at = 1
   const starts = [at]
   for (const text of texts) {
     at += bytes.write(text, at)
-    at += bytes.write(',', at, 'latin1')
+    bytes[at++] = comma
     starts.push(at)
   }
   return { bytes: bytes.subarray(0, at), starts }
@@ -64,9 +74,10 @@ function idOf(members: readonly Buffer[]): string {
     members.reduce((sum, { length }) => sum + length, 1),
     idRoom,
   )
-  let at = bytes.write('{', 0, 'latin1')
+  bytes[0] = openBrace
+  let at = 1
   for (const member of members) at += member.copy(bytes, at)
-  bytes.write('}', at - 1, 'latin1')
+  bytes[at - 1] = brace
   return sha256Hex(bytes.subarray(0, at))
 }
 

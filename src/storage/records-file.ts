@@ -16,8 +16,8 @@ import type { Json, JsonObject } from '../../contracts/contract.ts'
 import { canonicalJson } from './canonical.ts'
 
 export const noHash = '0'.repeat(64)
-const comma = 44
-const brace = 125
+export const comma = 44
+export const brace = 125
 /** What a file at rest ends in. The next record is written over it. */
 export const closing = '\n]\n'
 

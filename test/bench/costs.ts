@@ -11,6 +11,8 @@ import { percentile } from './statistics.ts'
 const associations = 10_000
 /** A records file of a little more than 1 GB. */
 const records = 250_000
+/** Of a record that the receiver does not know from the run before. */
+const secondNumber = 2_000_000_000
 const senders = 64
 const bystanders = 4
 
@@ -42,7 +44,7 @@ async function costsOfAssociations(programs: Programs, root: string, progress: P
     return { rate, bytes: (rssBytes(server) - before) / associations, open: openFiles(server) }
   })
   const again = await running(programs, root, async (server) => {
-    const startMs = await firstRecordMs(server)
+    const startMs = await firstRecordMs(server, secondNumber)
     const before = rssBytes(server)
     const rate = await postToEach(server, 2, 'known associations, after a restart')
     return { startMs, rate, bytes: (rssBytes(server) - before) / associations }
@@ -73,7 +75,7 @@ async function costsOfRecords(programs: Programs, root: string, progress: Progre
     progress(0, undefined, `the first touch of ${n} records, with others at work`)
     const before = await bystandersUntil(server.port, sleep(2_000))
     const began = performance.now()
-    const touch = firstRecordMs(server).then(() => performance.now() - began)
+    const touch = firstRecordMs(server, secondNumber).then(() => performance.now() - began)
     const during = await bystandersUntil(server.port, touch)
     return { touchMs: await touch, before, during }
   })

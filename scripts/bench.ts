@@ -21,6 +21,7 @@ end the receiver is killed (SIGKILL) under load, and every acknowledged record i
   --full        five rounds, and 1,000,000 records stored (needs 7 GB; about half an hour)
                 without either: three rounds, 0 to 100,000 records stored (about ten minutes)
   --costs       instead: what grows with associations (10,000) and records (250,000), and a cold first touch of 1 GB
+                (as root it empties the page cache of this machine for that)
   --only WORDS  only points whose name holds the words, and what they are compared with; may be given more than once
   --list        the names of the points, and nothing else
   --json FILE   everything that was measured, with the machine
@@ -87,14 +88,15 @@ async function main(): Promise<number> {
   }
   try {
     if (isInMemory(scratch)) throw new Error('that directory is in memory; name one on a disk with --dir')
-    const about = { at: new Date().toISOString(), mode, machine: machine(scratch), timing: timings[mode] }
+    const here = { at: new Date().toISOString(), machine: machine(scratch) }
     if (wantsCosts) {
       const found = await costs(await bundlePrograms(scratch, ''), scratch, show)
       clear()
-      await io.out(`${costsText(about, found)}\n`)
-      if (json !== undefined) writeFileSync(json, `${JSON.stringify({ ...about, costs: found }, null, 2)}\n`)
+      await io.out(`${costsText(here, found)}\n`)
+      if (json !== undefined) writeFileSync(json, `${JSON.stringify({ ...here, costs: found }, null, 2)}\n`)
       return 0
     }
+    const about = { ...here, mode, timing: timings[mode] }
     const peer = noPeer
       ? { folder: '', missing: 'left out by --no-peer' }
       : await peerFolder((text) => show(0, undefined, text))

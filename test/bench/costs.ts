@@ -1,6 +1,7 @@
 /** `npm run bench -- --costs`: what grows with associations and with records, and whether a long file keeps others waiting. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, openConnection } from './connection.ts'
 import { directoryOf, fill } from './fill.ts'
 import { firstRecordMs, type Programs, type Running } from './programs.ts'
@@ -20,7 +21,7 @@ export type Cost = { readonly what: string; readonly found: number; readonly uni
 
 type Progress = (done: number, total: number | undefined, what: string) => void
 
-/** Everything below `scratch`, one after the other; about two minutes and 2 GB. */
+/** Everything below `scratch`, one after the other; about a minute and 2 GB. */
 export async function costs(programs: Programs, scratch: string, progress: Progress): Promise<Cost[]> {
   return [
     ...(await costsOfAssociations(programs, mkdtempSync(join(scratch, 'associations-')), progress)),
@@ -116,9 +117,10 @@ async function running<T>(
 /** Posts to associations beside the first, one request at a time each, until `end`; how long each took. */
 async function bystandersUntil(port: number, end: Promise<unknown>): Promise<number[]> {
   let isOver = false
-  end.finally(() => {
+  const over = (): void => {
     isOver = true
-  })
+  }
+  end.then(over, over)
   const taken: number[] = []
   let next = Math.floor(performance.now() * 1000)
   const turn = (_done: number, sender: number): Place | undefined =>
@@ -182,8 +184,4 @@ function dropCaches(): boolean {
   } catch {
     return false
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -4,7 +4,7 @@
  * A file's bytes last after fsync or fdatasync on the file. A file's *name* lasts after fsync on its directory, and a
  * directory's name after fsync on its parent. rename is atomic, but only the fsync of the directory makes it last.
  */
-import { closeSync, fdatasync, fsync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { closeSync, fdatasync, fsync, ftruncateSync, open, openSync, rename, writeSync } from 'node:fs'
 import { chmod, mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -26,13 +26,17 @@ export const truncateSync: (fd: number, size: number) => void = ftruncateSync
 
 /** Data and size on disk; times may follow later. Asynchronous, since one slow flush must not stop every association. */
 export const datasync = promisify(fdatasync)
-const sync = promisify(fsync)
+/** The same with all times, for a file or a directory that was opened. */
+export const syncFile = promisify(fsync)
+/** These change a directory, and may have to wait for a journal that is being written. */
+export const openFile = promisify(open)
+export const renameFile = promisify(rename)
 
 /** Opening and closing a directory that is in use costs less than a turn of the thread pool; its fsync does not. */
 async function fsyncOnce(directory: string): Promise<void> {
   const fd = openSync(directory, 'r')
   try {
-    await sync(fd)
+    await syncFile(fd)
   } finally {
     closeSync(fd)
   }

@@ -10,22 +10,30 @@
  * System calls: open temporary · write · fsync · close · rename · fsync of the directory. Killed before the rename, the
  * old file stands and a temporary is left, which `sweep` removes.
  *
- * write-file-atomic makes one write and ignores its byte count: on a full disk it renames a truncated file over a good
- * one and resolves. So every byte is written here, in its `tmpfileCreated` hook, and the library is given nothing to
- * write. It also never fsyncs the directory.
+ * Four of them may wait for the disk and go to the thread pool; several renames share the fsync of their directory.
+ * (write-file-atomic takes thirteen turns of the pool for the same, and has to be guarded against short writes.)
  */
-import { closeSync, fstatSync, openSync, statSync } from 'node:fs'
+import { randomInt } from 'node:crypto'
+import { closeSync, fchmodSync, statSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
-import writeFileAtomic from 'write-file-atomic'
 import type { AcceptedRecord, Outcome } from '../../contracts/record.ts'
 import type { Log } from '../log.ts'
-import { fileMode, forgetDirectories, fsyncDirectory, makeDirectories, writeAllSync } from './durable-file.ts'
+import {
+  fileMode,
+  forgetDirectories,
+  fsyncDirectory,
+  makeDirectories,
+  openFile,
+  renameFile,
+  syncFile,
+  writeAllSync,
+} from './durable-file.ts'
 import { codeOf, faultOf, hasCode, StorageFault } from './fault.ts'
 import type { StorageObserver } from './observer.ts'
 import { associationDirectories, placekeyFile } from './paths.ts'
 
-/** Owner and group stay those of the new file: the service's user, and by the set-group-id bit the auditors' group. */
-const asCreated = { uid: -1, gid: -1 }
+/** Temporaries have at most ten digits (`temporaryPattern`). One that is there already fails the write; it is sent again. */
+const mostTemporaries = 10 ** 10
 
 export class OverwriteRule {
   readonly #root: string
@@ -79,19 +87,31 @@ export class OverwriteRule {
   }
 }
 
+/** Whatever fails before the rename leaves the old file as it was, and no temporary. */
 async function replace(path: string, bytes: Buffer): Promise<void> {
-  const tmpfileCreated = async (temporary: string): Promise<void> => {
-    const fd = openSync(temporary, 'r+')
+  const temporary = `${path}.${randomInt(mostTemporaries)}`
+  const fd = await openFile(temporary, 'wx', fileMode)
+  try {
     try {
+      // a process may have been started with a umask of its own
+      fchmodSync(fd, fileMode)
       writeAllSync(fd, bytes, 0)
-      const { size } = fstatSync(fd)
-      if (size !== bytes.length)
-        throw new StorageFault('io', 'the temporary file has another size than what was written')
+      await syncFile(fd)
     } finally {
       closeSync(fd)
     }
+    await renameFile(temporary, path)
+  } catch (error) {
+    removeIfThere(temporary)
+    throw error
   }
-  await writeFileAtomic(path, '', { mode: fileMode, chown: asCreated, tmpfileCreated })
+}
+
+/** What cannot be removed now is when the receiver starts. */
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {}
 }
 
 /** The envelope as indented JSON, `receipt` last, and a final line feed. */

@@ -85,17 +85,16 @@ export const mutants: readonly Mutant[] = [
     name: 'rename-before-fsync',
     breaks: 'overwrite (1): at any instant the file is one whole envelope',
     file: 'src/storage/overwrite.ts',
-    find: '{ mode: fileMode, chown: asCreated, tmpfileCreated }',
-    replace: '{ mode: fileMode, chown: asCreated, tmpfileCreated, fsync: false }',
+    find: '      await syncFile(fd)\n',
+    replace: '',
     caughtBy: [crashStates],
   },
   {
-    name: 'no-guard-around-write-file-atomic',
+    name: 'short-write-renamed-over-a-good-file',
     breaks: 'a file that was cut short by a full disk never replaces a good one',
     file: 'src/storage/overwrite.ts',
-    find: "await writeFileAtomic(path, '', { mode: fileMode, chown: asCreated, tmpfileCreated })",
-    replace:
-      'void tmpfileCreated\n  await writeFileAtomic(path, bytes, { mode: fileMode, chown: asCreated })',
+    find: 'writeAllSync(fd, bytes, 0)',
+    replace: "(await import('node:fs')).writeSync(fd, bytes, 0, bytes.length, 0)",
     caughtBy: [
       { part: 'full-disk', share: 0.02 },
       { part: 'errors', share: 0.1 },

@@ -117,9 +117,14 @@ export class AppendLog {
   async close(): Promise<void> {
     while (this.#working) await this.#working
     await this.#run(async () => {
-      await this.#release()
+      await this.#rest()
       await this.#file.close()
     })
+  }
+
+  async #rest(): Promise<void> {
+    await this.#release()
+    await this.#file.keepIndex()
   }
 
   /** One job at a time has the file. When it ends, work that has come goes on; else the lock is kept for a while. */
@@ -136,7 +141,7 @@ export class AppendLog {
   #idleFor(lock: Lock, ms: number): void {
     this.#idle = setTimeout(() => {
       if (ms + idleMs < longestIdleMs && lock.held() && !lock.wanted()) this.#idleFor(lock, ms + idleMs)
-      else this.#run(() => this.#release())
+      else this.#run(() => this.#rest())
     }, idleMs)
   }
 

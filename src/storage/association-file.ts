@@ -2,7 +2,8 @@
  * The records file of one association as this process knows it: where it ends, and which ids are in it.
  *
  * What is known is kept between openings. An opening under the lock first compares the file with how it was last seen:
- * unchanged, nothing is read; grown, the growth is read and verified; anything else is verified from the start.
+ * unchanged, nothing is read; grown, the growth is read and verified; anything else is verified from the start. A long file
+ * is known again by the next process from its index, if the head file says that nobody has changed it since.
  *
  * Invariants
  *   1. What is known changes only after it is on disk (fdatasync), or was read and verified.
@@ -11,6 +12,10 @@
  *      forgotten and the next opening verifies from the start: a later fdatasync that succeeds proves nothing.
  *   4. Nothing is answered from bytes that another writer left until they have been fdatasynced here: it may have died
  *      between its write and its fdatasync.
+ *   5. An index is used only for a file whose size and time of change are those that the head file has, so that nothing
+ *      was done to it after its last receipt; whose end is closed; and whose chain goes on from the index to the head.
+ *      After a crash between a write and its head, a power cut that took the head, a restored backup, an editor, or
+ *      anything else, every record is read.
  */
 import { type BigIntStats, constants, fstatSync, statSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
@@ -18,13 +23,14 @@ import { join } from 'node:path'
 import type { Log } from '../log.ts'
 import { assemble, type Draft, type Written } from './batch.ts'
 import { datasync, fileMode, fsyncDirectory, truncateSync, writeAllSync } from './durable-file.ts'
-import { hasCode, isFull, requireLock, StorageFault } from './fault.ts'
+import { codeOf, hasCode, isFull, requireLock, StorageFault } from './fault.ts'
 import { type Head, headOf, readHead, writeHeadSync } from './head-file.ts'
 import { IdTable } from './id-table.ts'
+import { readIndex, writeIndex } from './index-file.ts'
 import type { StorageObserver } from './observer.ts'
-import { headName, recordsName } from './paths.ts'
+import { headName, indexName, recordsName } from './paths.ts'
 import { closing, emptyPosition, type Position, recordAt } from './records-file.ts'
-import { isClosed, mend, verify } from './recover.ts'
+import { isAt, isClosed, mend, verify } from './recover.ts'
 
 /** What tells whether somebody else has written: the inode, its size, and the time of its last change of any kind. */
 type Stamp = { readonly ino: bigint; readonly size: bigint; readonly ctime: bigint }
@@ -37,6 +43,11 @@ const stampAt = (stamp: Stamp, { end }: Position): Stamp => ({ ...stamp, size: B
 /** In place of a time of change: seen without the lock, so its last records may yet be taken back. */
 const unlocked = 0n
 
+/** Shorter files are read in the time that an index takes, about 20 ms. */
+const leastIndexed = 4_096
+/** A new index is due when the records after the last one are more than this part of it. */
+const indexedAnew = 1 / 16
+
 const openOrMake = constants.O_RDWR | constants.O_CREAT
 
 export class AssociationFile {
@@ -46,6 +57,8 @@ export class AssociationFile {
   readonly #log: Log
   readonly #observer: StorageObserver | undefined
   #ids = new IdTable()
+  /** How many of the records are in the index file. */
+  #indexed = 0
   #position: Position = emptyPosition
   /** The file when everything up to `#position` had been verified or written; undefined: nothing is known. */
   #seen: Stamp | undefined
@@ -81,6 +94,7 @@ export class AssociationFile {
     if (!file) return
     try {
       const stat = await file.stat({ bigint: true })
+      if (await this.#recall(file, stat, head)) return
       if (!(await this.#readFromStart(file, Number(stat.size) - closing.length, head))) this.#forget()
       else this.#seen = { ino: stat.ino, size: BigInt(this.#position.end), ctime: unlocked }
     } finally {
@@ -125,6 +139,19 @@ export class AssociationFile {
     this.#file = undefined
     this.#head = undefined
     await Promise.all([file?.close(), head?.close()])
+  }
+
+  /** Writes the index of a long file if it is due. For a moment without work, with or without the lock. */
+  async keepIndex(): Promise<void> {
+    const { count } = this.#position
+    const isDue = count >= leastIndexed && count - this.#indexed > this.#indexed * indexedAnew
+    if (!isDue || count !== this.#ids.count) return
+    this.#indexed = count
+    try {
+      await writeIndex(join(this.#directory, indexName), { position: this.#position, ids: this.#ids })
+    } catch (error) {
+      this.#log.warn({ code: codeOf(error) }, 'an index could not be written; the next start takes longer')
+    }
   }
 
   /** The stored record with this id, read from the file. */
@@ -187,6 +214,7 @@ export class AssociationFile {
 
   #forget(): void {
     this.#ids = new IdTable()
+    this.#indexed = 0
     this.#position = emptyPosition
     this.#seen = undefined
     this.#unsynced = true
@@ -201,7 +229,7 @@ export class AssociationFile {
 
   #writeHead(): void {
     try {
-      if (this.#head) writeHeadSync(this.#head.fd, headOf(this.#position))
+      if (this.#head) writeHeadSync(this.#head.fd, headOf(this.#position, this.#seen?.ctime))
     } catch (error) {
       // the head may lag, and the records are on disk
       this.#log.warn({ code: (error as NodeJS.ErrnoException).code }, 'a head file could not be written')
@@ -294,6 +322,20 @@ export class AssociationFile {
   #witness(head: Head | undefined): Head | undefined {
     if (!this.#seen || this.#seen.ctime === unlocked) return head
     return head && head.count > this.#position.count ? head : headOf(this.#position)
+  }
+
+  /** Invariant 5. False: nothing is known yet. */
+  async #recall(file: FileHandle, stat: BigIntStats, head: Head | undefined): Promise<boolean> {
+    const isUntouched = head?.ctime === stat.ctimeNs && BigInt(head.size) === stat.size
+    const index = isUntouched ? await readIndex(join(this.#directory, indexName)) : undefined
+    if (!index || !head) return false
+    this.#ids = index.ids
+    const { position } = await verify(file, index.position, head.size - closing.length, head, this.#remember)
+    if (!isAt(head, position) || !(await isClosed(file, position, head.size))) return false
+    this.#indexed = index.position.count
+    this.#position = position
+    this.#seen = stampOf(stat)
+    return true
   }
 
   async #readFromStart(file: FileHandle, until: number, head: Head | undefined): Promise<boolean> {

@@ -6,6 +6,7 @@
  * 38 to 75 % full: 21 to 43 bytes a record, where a Set of hex strings takes 102.
  */
 const SLOT = 4 // 32-bit words a slot: id 0-3, id 4-7, id 8-9 with the upper 16 offset bits, lower 32 offset bits
+const BYTES = SLOT * Uint32Array.BYTES_PER_ELEMENT
 const FULLEST = 0.75
 
 export class IdTable {
@@ -15,6 +16,27 @@ export class IdTable {
 
   get count(): number {
     return this.#count
+  }
+
+  /** The table as it is in memory: a view, valid until the next `add`. */
+  get bytes(): Uint8Array {
+    return new Uint8Array(this.#words.buffer)
+  }
+
+  /** Where the `bytes` of a table may be put together again. Throws when no table has this length. */
+  static room(length: number): Uint8Array<ArrayBuffer> {
+    const slots = length / BYTES
+    if (!Number.isInteger(Math.log2(slots))) throw new RangeError('no table has this length')
+    return new Uint8Array(length)
+  }
+
+  /** The table with these `bytes`, which it keeps, and that many ids in them. */
+  static of(bytes: Uint8Array<ArrayBuffer>, count: number): IdTable {
+    const table = new IdTable()
+    table.#words = new Uint32Array(bytes.buffer)
+    table.#slots = bytes.length / BYTES
+    table.#count = count
+    return table
   }
 
   /** `id` is 64 lower-case hex digits, `offset` below 2^48 and above 0. */

@@ -23,6 +23,8 @@ export function placekeyFile(root: string, of: RecordPath & { readonly participa
 
 export const recordsName = 'records.json'
 export const headName = '.records.head.json'
+/** See `index-file.ts`. */
+export const indexName = '.records.index'
 export const lockName = `${recordsName}.lock`
 
 /** `records.json.torn-20261120T184502123Z`: the bytes that recovery cut off, kept for whoever asks. */
@@ -31,8 +33,8 @@ export function tornName(now: Date): string {
 }
 
 export const tornPattern = /^records\.json\.torn-\d{8}T\d{9}Z$/
-/** What write-file-atomic leaves behind when it is killed: `<file>.<digits>`. */
-export const temporaryPattern = /^.+\.json\.\d{1,10}$/
+/** What a write that was killed leaves behind: `<file>.<digits>`. */
+export const temporaryPattern = /^(.+\.json|\.records\.index)\.\d{1,10}$/
 
 /** In the data directory itself. Its first line is the reason (SPEC 2, step 3). */
 export const pausedFile = (root: string): string => join(root, '.paused')

@@ -38,7 +38,7 @@ export type Verified = { readonly position: Position; readonly agreesWithHead: b
 
 type OnRecord = (id: string, offset: number) => void
 
-function isAt(head: Head, position: Position): boolean {
+export function isAt(head: Head, position: Position): boolean {
   const here = headOf(position)
   return head.count === here.count && head.size === here.size && head.sha256 === here.sha256
 }

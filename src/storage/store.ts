@@ -126,8 +126,8 @@ export function openStore({ root, minFreeBytes, log, observer }: StoreOptions): 
 
     async sweep(addons) {
       for (const [addon, rule] of addons) {
-        if (rule === 'overwrite-by-placekey') await removeTemporaries(root, addon)
-        else {
+        await removeTemporaries(root, addon)
+        if (rule === 'append-only') {
           for await (const association_slug of unclosed(root, addon)) {
             const log = logOf({ addon, association_slug })
             await log.look(performance.now() + 10_000)

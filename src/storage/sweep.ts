@@ -17,7 +17,7 @@ async function names(directory: string): Promise<string[]> {
   }
 }
 
-/** Removes what write-file-atomic leaves beside a record when it is killed. */
+/** Removes what a write that was killed leaves beside a record. */
 export async function removeTemporaries(root: string, addon: string): Promise<void> {
   for (const slug of await names(join(root, addon))) {
     const directory = join(root, addon, slug)

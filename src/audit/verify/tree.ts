@@ -5,7 +5,14 @@
 import { type Dirent, lstatSync, readdirSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
 import { contracts } from '../../../contracts/index.ts'
-import { headName, lockName, recordsName, temporaryPattern, tornPattern } from '../../storage/paths.ts'
+import {
+  headName,
+  indexName,
+  lockName,
+  recordsName,
+  temporaryPattern,
+  tornPattern,
+} from '../../storage/paths.ts'
 import { isSlug } from '../options.ts'
 import type { Finding, Report } from './finding.ts'
 
@@ -91,7 +98,9 @@ class Walk {
       if (entry.isFile() && entry.name === recordsName) {
         this.#bytes += this.#mode(path, fileMode)?.size ?? 0
         this.#associations.push(slug)
-      } else if (entry.isFile() && entry.name === headName) this.#mode(path, fileMode)
+      } else if (entry.isFile() && (entry.name === headName || entry.name === indexName))
+        this.#mode(path, fileMode)
+      else if (entry.isFile() && temporaryPattern.test(entry.name)) this.#temporary(path)
       else if (entry.isFile() && tornPattern.test(entry.name)) this.#torn(path)
       else if (!entry.isDirectory() || entry.name !== lockName) this.#foreign(path, entry)
     }

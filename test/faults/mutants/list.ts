@@ -82,6 +82,31 @@ export const mutants: readonly Mutant[] = [
     caughtBy: [crashStates],
   },
   {
+    name: 'index-of-a-file-that-was-changed',
+    breaks:
+      'association (5): an index is used only for a file that nobody has changed since its last receipt',
+    file: 'src/storage/association-file.ts',
+    find: 'head?.ctime === stat.ctimeNs && BigInt(head.size) === stat.size',
+    replace: 'BigInt(head?.size ?? 0) === stat.size',
+    caughtBy: [{ test: 'test/index-file.test.ts' }],
+  },
+  {
+    name: 'index-of-a-file-that-is-not-closed',
+    breaks: 'association (5): an index is used only for a file whose end is closed',
+    file: 'src/storage/association-file.ts',
+    find: '!isAt(head, position) || !(await isClosed(file, position, head.size))',
+    replace: '!isAt(head, position)',
+    caughtBy: [{ test: 'test/index-file.test.ts' }],
+  },
+  {
+    name: 'index-that-is-not-checked',
+    breaks: 'an index that was damaged is not used',
+    file: 'src/storage/index-file.ts',
+    find: 'check === checkOf(position, table)',
+    replace: 'check',
+    caughtBy: [{ test: 'test/index-file.test.ts' }],
+  },
+  {
     name: 'rename-before-fsync',
     breaks: 'overwrite (1): at any instant the file is one whole envelope',
     file: 'src/storage/overwrite.ts',

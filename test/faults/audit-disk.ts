@@ -29,9 +29,9 @@ export type Disk = {
 export type Verdict = Pick<Row, 'lost' | 'duplicated' | 'unreadable' | 'wrong' | 'notes'>
 
 const zeros = '0'.repeat(64)
-/** Files that may stand beside the records: the head, a torn tail, what a killed overwrite leaves until the sweep. */
+/** Files that may stand beside the records: the head, the index, a torn tail, what a killed overwrite leaves until the sweep. */
 const beside =
-  /^(\.records\.head\.json|records\.json\.torn-\d{8}T\d{9}Z|.+\.json\.\d{1,10}|records\.json\.lock(\.stale-\d+)?)$/
+  /^(\.records\.head\.json|\.records\.index(\.\d{1,10})?|records\.json\.torn-\d{8}T\d{9}Z|.+\.json\.\d{1,10}|records\.json\.lock(\.stale-\d+)?)$/
 
 function sha256(bytes: string | Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')

@@ -26,10 +26,10 @@ const cutter = `
   my $how = pack('L', 2); ioctl($fh, 0x8004587D, $how) or die "ioctl: $!"; print "cut\\n";
 `
 
-/** The times right before and after the cut. */
+/** `cut` gives the times right before and after the cut. */
 type Cutter = { cut(): Promise<readonly [number, number]> }
 
-async function readyToCut(path: string): Promise<Cutter> {
+export async function readyToCut(path: string): Promise<Cutter> {
   const child = spawn('perl', ['-e', cutter, path], { stdio: ['pipe', 'pipe', 'pipe'] })
   let complaint = ''
   child.stderr.on('data', (chunk: Buffer) => {

@@ -23,6 +23,8 @@ export type StartPoint = {
   readonly name: string
   readonly server: Server
   readonly stored: number
+  /** Whether a receiver has stopped in good order before, or the file is new to this one, as from a backup. */
+  readonly isKnown: boolean
 }
 export type Point = LoadPoint | LoopPoint | StartPoint
 
@@ -64,8 +66,8 @@ const newConnections = 'append, 16 at once, new connections'
 const manyAssociations = 'append, 64 at once, 100 associations'
 const overwrites = 'overwrite, 64 at once, 1,000 Placekeys'
 const renames = 'write, fsync, rename, directory fsync, 64 at once'
-const startName = (server: Server, stored: number): string =>
-  `${names[server]}: start to first record${stored > 0 ? `, ${count(stored)} stored` : ''}`
+const startName = (server: Server, stored: number, isKnown = true): string =>
+  `${names[server]}: start to first record${stored > 0 ? `, ${count(stored)} stored` : ''}${isKnown ? '' : ', all of them read'}`
 
 /** In an order that puts each point near those that it is compared with. */
 export function plan(mode: Mode): readonly Point[] {
@@ -100,9 +102,15 @@ export function plan(mode: Mode): readonly Point[] {
   points.push(load('bundled', 'refusal with 422, 64 at once', { kind: 'bad-envelope' }))
   for (const server of ['source', 'bundled'] as const) {
     for (const records of stored) {
-      if (records === 0 || records >= 100_000) {
-        points.push({ type: 'start', name: startName(server, records), server, stored: records })
-      }
+      if (records !== 0 && records < 100_000) continue
+      for (const isKnown of records === 0 ? [true] : [true, false])
+        points.push({
+          type: 'start',
+          name: startName(server, records, isKnown),
+          server,
+          stored: records,
+          isKnown,
+        })
     }
   }
   return points

@@ -39,6 +39,8 @@ export type Running = {
   /** Peak resident memory so far (VmHWM), in MB of 1,000,000 bytes. */
   peakRssMb(): number
   kill(): Promise<void>
+  /** In good order, as the service manager does it. */
+  stop(): Promise<void>
 }
 
 export type Load = {
@@ -136,18 +138,20 @@ async function startServer(args: readonly string[], env: Record<string, string>)
   await Promise.race([accepts(port), ended])
   ended.catch(() => {})
   const pid = child.pid as number
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exit = once(child, 'exit')
+    child.kill(signal)
+    await exit
+  }
   return {
     pid,
     port,
     startedAt,
     peakRssMb: () =>
       (Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) * 1024) / 1e6,
-    async kill() {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      const exit = once(child, 'exit')
-      child.kill('SIGKILL')
-      await exit
-    },
+    kill: () => end('SIGKILL'),
+    stop: () => end('SIGTERM'),
   }
 }
 
@@ -179,7 +183,7 @@ async function accepts(port: number): Promise<void> {
 }
 
 /** Milliseconds from the start of the process to the receipt of its first record, which must be a new one. */
-export async function firstRecordMs({ port, startedAt }: Running, number = 1_000_000_000): Promise<number> {
+export async function firstRecordMs({ port, startedAt }: Running, number: number): Promise<number> {
   const request = requestFor('append', false)
   request.set(number, 0, 0)
   for (;;) {

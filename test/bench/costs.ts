@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, openConnection } from './connection.ts'
-import { directoryOf, fill, restore } from './fill.ts'
+import { directoryOf, fill, makeStrange, restore } from './fill.ts'
 import { firstRecordMs, type Programs, type Running } from './programs.ts'
 import { requestFor } from './request.ts'
 import { percentile } from './statistics.ts'
@@ -70,13 +70,14 @@ async function costsOfRecords(programs: Programs, root: string, progress: Progre
     progress(done, records, `making a file of ${n} records`),
   )
   const size = statSync(join(directoryOf(root), 'records.json')).size
+  makeStrange(root, position)
   const known = await running(programs, root, async (server) => {
     const before = rssBytes(server)
     const startMs = await firstRecordMs(server, firstNumber)
     return { startMs, bytes: (rssBytes(server) - before) / records }
   })
-  // without what the receiver keeps beside the records, as from a backup
   await restore(root, position)
+  makeStrange(root, position)
   const isCold = dropCaches()
   const cold = await running(programs, root, async (server) => {
     progress(0, undefined, `the first touch of ${n} records, with others at work`)

@@ -1,9 +1,19 @@
 /**
- * Records files of any length, made by the functions that the receiver writes with: valid chain, ids and head file.
+ * Records files of any length, made by the functions that the receiver writes with: valid chain, ids, head file and index, as
+ * after a stop in good order.
  *
  * One file serves many points: after each it is cut back to what it was, which costs nothing, where a copy of 400 MB does.
  */
-import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  copyFileSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+} from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { JsonObject } from '../../contracts/contract.ts'
@@ -13,7 +23,9 @@ import { assemble, type Draft, draftOf } from '../../src/storage/batch.ts'
 import { canonicalJson } from '../../src/storage/canonical.ts'
 import { fileMode, writeAllSync } from '../../src/storage/durable-file.ts'
 import { headOf, writeHeadSync } from '../../src/storage/head-file.ts'
-import { associationDirectories, headName, recordsName } from '../../src/storage/paths.ts'
+import { IdTable } from '../../src/storage/id-table.ts'
+import { writeIndex } from '../../src/storage/index-file.ts'
+import { associationDirectories, headName, indexName, recordsName } from '../../src/storage/paths.ts'
 import { closing, emptyPosition, type Position, sha256Hex } from '../../src/storage/records-file.ts'
 import { benchTokenSha256, numberIn, scn01Envelope, slugOf } from './request.ts'
 
@@ -37,6 +49,7 @@ export async function fill(
   const draft = drafts()
   const receivedAt = new Date().toISOString()
   const file = openSync(join(directory, recordsName), 'wx', fileMode)
+  const ids = new IdTable()
   let position = emptyPosition
   try {
     while (position.count < count) {
@@ -50,17 +63,22 @@ export async function fill(
       )
       writeAllSync(file, batch.bytes, first === 0 ? 0 : position.end)
       position = batch.next
+      for (const { id, offset } of batch.records) ids.add(id, offset)
       onProgress(position.count)
       // so that a signal is heard and the progress seen
       if (position.count % (recordsAtOnce * 64) === 0) await new Promise(setImmediate)
     }
     fsyncSync(file)
+    writeHead(directory, position, file)
   } finally {
     closeSync(file)
   }
-  writeHead(directory, position)
+  await writeIndex(keptIndex(root), { position, ids })
+  copyFileSync(keptIndex(root), join(directory, indexName))
   return position
 }
+
+const keptIndex = (root: string): string => `${root}.index`
 
 /** Puts a file back to where `fill` left it, whatever a receiver that was killed left behind. */
 export async function restore(root: string, position: Position): Promise<void> {
@@ -73,16 +91,25 @@ export async function restore(root: string, position: Position): Promise<void> {
     ftruncateSync(file, position.end)
     writeAllSync(file, Buffer.from(closing), position.end)
     fsyncSync(file)
+    writeHead(directory, position, file)
   } finally {
     closeSync(file)
   }
+  copyFileSync(keptIndex(root), join(directory, indexName))
+}
+
+/** Makes a file that `fill` or `restore` left one that comes from elsewhere, as from a backup: all of it has to be read. */
+export function makeStrange(root: string, position: Position): void {
+  const directory = directoryOf(root)
+  rmSync(join(directory, indexName))
   writeHead(directory, position)
 }
 
-function writeHead(directory: string, position: Position): void {
+function writeHead(directory: string, position: Position, file?: number): void {
+  const ctime = file === undefined ? undefined : fstatSync(file, { bigint: true }).ctimeNs
   const head = openSync(join(directory, headName), 'w', fileMode)
   try {
-    writeHeadSync(head, headOf(position))
+    writeHeadSync(head, headOf(position, ctime))
     fsyncSync(head)
   } finally {
     closeSync(head)

@@ -65,8 +65,8 @@ export async function bundlePrograms(into: string, peer: string): Promise<Progra
   })
   const bundled = (name: keyof typeof sources): string[] => [join(into, `${name}.cjs`)]
   const commands: Readonly<Record<Server, readonly string[]>> = {
-    source: ['--import', 'tsx', sources.receiver],
-    bundled: [...unitOptions(), ...bundled('receiver')],
+    source: [...optionsIn('from-git.conf', 'src/main.ts'), sources.receiver],
+    bundled: [...optionsIn('systemd/civic-orchestrator.service', '\\S+server.cjs'), ...bundled('receiver')],
     answer: bundled('answer'),
     sqlite: bundled('peer'),
   }
@@ -90,12 +90,11 @@ export async function bundlePrograms(into: string, peer: string): Promise<Progra
   }
 }
 
-/** What the service unit gives to Node besides the bundle. */
-function unitOptions(): string[] {
-  const unit = readFileSync(join(project, 'deploy/systemd/civic-orchestrator.service'), 'utf8')
-  const options = /^ExecStart=\/usr\/bin\/node (.*) \S+server\.cjs$/m.exec(unit)?.[1]
-  if (options === undefined)
-    throw new Error('the service unit does not start server.cjs as the bench expects')
+/** What a unit gives to Node besides the program. */
+function optionsIn(unit: string, program: string): string[] {
+  const text = readFileSync(join(project, 'deploy', unit), 'utf8')
+  const options = new RegExp(`^ExecStart=/usr/bin/node (.*) ${program}$`, 'm').exec(text)?.[1]
+  if (options === undefined) throw new Error(`${unit} does not start the receiver as the bench expects`)
   return options.split(' ')
 }
 

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { emptyPosition, type Position } from '../../src/storage/records-file.ts'
-import { fill, restore } from './fill.ts'
+import { fill, makeStrange, restore } from './fill.ts'
 import type { Measured } from './job.ts'
 import {
   type LoadPoint,
@@ -98,7 +98,7 @@ function requireRoom(scratch: string, counts: readonly number[]): void {
 function measure(bench: Bench, point: Point): Promise<Round> {
   if (point.type === 'loop') return measureLoop(bench, point)
   return withRecords(bench, point.stored, (root, from) =>
-    point.type === 'start' ? measureStart(bench, point, root) : measureLoad(bench, point, root, from),
+    point.type === 'start' ? measureStart(bench, point, root, from) : measureLoad(bench, point, root, from),
   )
 }
 
@@ -161,12 +161,13 @@ async function measureLoop({ scratch, programs, timing }: Bench, point: LoopPoin
   }
 }
 
-async function measureStart({ programs }: Bench, point: StartPoint, root: string): Promise<Round> {
-  if (point.stored > 0 && point.isKnown) {
-    const before = await programs.start(point.server, root)
-    await firstRecordMs(before, firstNumber + 1)
-    await before.stop()
-  }
+async function measureStart(
+  { programs }: Bench,
+  point: StartPoint,
+  root: string,
+  from: Position,
+): Promise<Round> {
+  if (!point.isKnown) makeStrange(root, from)
   const server = await programs.start(point.server, root)
   try {
     const startMs = await firstRecordMs(server, firstNumber)

@@ -9,11 +9,11 @@ import { developmentToken, exampleCommand } from './development-token.ts'
 import { createApp } from './http/app.ts'
 import type { Closed } from './http/receive.ts'
 import { createLog } from './log.ts'
-import { createMetrics } from './metrics.ts'
+import type { createMetrics } from './metrics.ts'
 import { pauseCheck } from './pause.ts'
 import { createHttpServer } from './server.ts'
 import { developmentTokenFile, pausedFile } from './storage/paths.ts'
-import { openStore } from './storage/store.ts'
+import { openStore, type Store } from './storage/store.ts'
 import { tokenCheck } from './tokens.ts'
 
 /** sysexits.h: EX_CONFIG. */
@@ -39,36 +39,55 @@ process.on('SIGXFSZ', () => {})
 
 const token = prepareDataDir(config)
 const tokens = tokenCheck(config.tokens ?? { current: token?.token as string })
-const metrics = config.metrics ? createMetrics() : undefined
-const { dataDir, minFreeBytes } = config
-const store = openStore({ root: dataDir, minFreeBytes, log, observer: metrics?.storage })
-const refused = async (): Promise<number> => (await store.readiness()).refused.length
-metrics?.watch({ dataDir, minFreeBytes, refused })
-const pauseReason = pauseCheck(pausedFile(dataDir))
-let isDraining = false
-const app = createApp({
-  contracts,
-  store,
-  tokens,
-  closed,
-  readiness: store.readiness,
-  metrics: metrics?.http,
-  log,
-  maxBodyBytes: config.maxBodyBytes,
-  maxInFlight,
-})
-const { server, drain } = createHttpServer(app, log)
-server.on('error', (error) => fail('cannot listen', error))
-server.listen(listenTarget(), () => {
-  const { address, port } = server.address() as AddressInfo
-  log.info({ address, port }, 'listening')
-  greet(`http://${address.includes(':') ? `[${address}]` : address}:${port}`)
-  sweep()
-  setTimeout(sweep, secondSweepMs).unref()
-})
-process.on('SIGTERM', stop)
-process.on('SIGINT', stop)
 process.on('SIGHUP', reloadTokens)
+// prom-client takes 2 MB and is off as a rule
+if (config.metrics) void import('./metrics.ts').then(({ createMetrics }) => start(createMetrics()))
+else start()
+
+function start(metrics?: ReturnType<typeof createMetrics>): void {
+  const { dataDir, minFreeBytes, maxBodyBytes } = config
+  const store = openStore({ root: dataDir, minFreeBytes, log, observer: metrics?.storage })
+  metrics?.watch({
+    dataDir,
+    minFreeBytes,
+    refused: async () => (await store.readiness()).refused.length,
+  })
+  const pauseReason = pauseCheck(pausedFile(dataDir))
+  let isDraining = false
+  const closed = (): Closed | undefined => {
+    const reason = pauseReason()
+    if (reason !== undefined) return { kind: 'paused', reason }
+    return isDraining ? { kind: 'draining' } : undefined
+  }
+  const app = createApp({
+    contracts,
+    store,
+    tokens,
+    closed,
+    readiness: store.readiness,
+    metrics: metrics?.http,
+    log,
+    maxBodyBytes,
+    maxInFlight,
+  })
+  const { server, drain } = createHttpServer(app, log)
+  const finish = async (): Promise<void> => {
+    await drain(() => {
+      isDraining = true
+    })
+    await store.close()
+  }
+  server.on('error', (error) => fail('cannot listen', error))
+  server.listen(listenTarget(), () => {
+    const { address, port } = server.address() as AddressInfo
+    log.info({ address, port }, 'listening')
+    greet(`http://${address.includes(':') ? `[${address}]` : address}:${port}`)
+    sweep(store)
+    setTimeout(sweep, secondSweepMs, store).unref()
+  })
+  process.on('SIGTERM', (signal) => stop(signal, finish))
+  process.on('SIGINT', (signal) => stop(signal, finish))
+}
 
 function configOrExit(): Config {
   try {
@@ -97,12 +116,6 @@ function listenTarget(): { fd: number } | { host: string; port: number } {
   return isHanded ? { fd: 3 } : { host: config.host, port: config.port }
 }
 
-function closed(): Closed | undefined {
-  const reason = pauseReason()
-  if (reason !== undefined) return { kind: 'paused', reason }
-  return isDraining ? { kind: 'draining' } : undefined
-}
-
 /** On standard error, so that standard output stays one JSON line per event and never shows a token. */
 function greet(url: string): void {
   if (!token) return
@@ -120,14 +133,15 @@ function greet(url: string): void {
   )
 }
 
-function sweep(): void {
+function sweep(store: Store): void {
   const rules = new Map([...contracts.values()].flat().map(({ addon, storage }) => [addon, storage]))
   store.sweep(rules).catch((error) => log.error({ code: error.code }, 'leftovers could not be put in order'))
 }
 
 let stopping = 0
 
-function stop(signal: NodeJS.Signals): void {
+/** `finish` answers what is in flight and ends what is being written. */
+function stop(signal: NodeJS.Signals, finish: () => Promise<void>): void {
   const now = performance.now()
   if (stopping > 0) {
     if (now - stopping >= impatienceMs) end(1, 'stopped at once, on a second signal')
@@ -136,14 +150,10 @@ function stop(signal: NodeJS.Signals): void {
   stopping = now
   log.info({ signal }, 'stopping')
   setTimeout(end, longestDrainMs, 1, 'stopped with requests unanswered').unref()
-  drain(() => {
-    isDraining = true
-  })
-    .then(() => store.close())
-    .then(
-      () => end(0, 'stopped'),
-      (error) => fail('stopping failed', error),
-    )
+  finish().then(
+    () => end(0, 'stopped'),
+    (error) => fail('stopping failed', error),
+  )
 }
 
 function reloadTokens(): void {

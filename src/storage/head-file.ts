@@ -2,11 +2,13 @@
  * `.records.head.json`: how far `records.json` was known to be on disk. Written after the fdatasync of a batch and before its
  * receipts, and not synced: it may lag behind the file, it never leads it.
  *
- * What it is for: a tail that is cut before the head is a file that lost records, not a torn write; an auditor
- * has something to compare with; and `ctime` tells whether anybody has changed `records.json` since, the disk's own
- * mistakes aside: every write, truncation, rename or change of mode sets it, and nothing short of the system's clock sets it
- * back. It is rewritten in place, one write of fixed length. A write torn by a power cut fails
- * `check` and is read as no head at all, as are an empty file and one of zeros.
+ * What it is for: a tail that is cut before the head is a file that lost records, not a torn write; an auditor has something
+ * to compare with; and `ctime` tells whether anybody has changed `records.json` since, the disk's own mistakes aside. Every
+ * write, truncation, rename or change of mode sets it, as fine as the file system keeps time (4 ms as a rule), and nothing
+ * short of the system's clock sets it back.
+ *
+ * It is rewritten in place, one write of fixed length. A write torn by a power cut fails `check` and is read as no head at
+ * all, as are an empty file and one of zeros.
  */
 import { readFile } from 'node:fs/promises'
 import { writeAllSync } from './durable-file.ts'

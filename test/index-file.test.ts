@@ -15,7 +15,6 @@ import { dirname, join } from 'node:path'
 import { before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { JsonObject } from '../contracts/contract.ts'
-import type { Log } from '../src/log.ts'
 import type { Store } from '../src/storage/store.ts'
 import { association, audit, build, numbered, slug } from './audit-build.ts'
 import { type Receiver, scratchDir, startReceiver } from './receiver.ts'
@@ -33,10 +32,10 @@ before(() => {
   build(original, count)
 })
 
-/** A copy of the long file; what was there is a new file to the receiver. */
-function copy(from = original): string {
+/** A copy of the long file: a new one to the receiver. */
+function copy(): string {
   const root = scratchDir()
-  execFileSync('cp', ['-rp', `${from}/.`, root])
+  execFileSync('cp', ['-rp', `${original}/.`, root])
   return root
 }
 
@@ -45,9 +44,9 @@ const head = (root: string): string => association(root).head
 const index = (root: string): string => join(dirname(records(root)), '.records.index')
 
 /** A long file whose receiver has taken one more envelope and has stopped. */
-async function indexed(log: Log = quiet): Promise<string> {
+async function indexed(): Promise<string> {
   const root = copy()
-  const store = storeIn(root, log)
+  const store = storeIn(root)
   await stored(store, further(0))
   await store.close()
   return root

@@ -145,6 +145,7 @@ export class AssociationFile {
   async keepIndex(): Promise<void> {
     const { count } = this.#position
     const isDue = count >= leastIndexed && count - this.#indexed > this.#indexed * indexedAnew
+    // an error in the midst of reading leaves ids beyond the position
     if (!isDue || count !== this.#ids.count) return
     this.#indexed = count
     try {

@@ -24,14 +24,7 @@ export class IdTable {
     return new Uint8Array(this.#words.buffer)
   }
 
-  /** Where the `bytes` of a table may be put together again. Throws when no table has this length. */
-  static room(length: number): Uint8Array<ArrayBuffer> {
-    const slots = length / BYTES
-    if (slots < 1 || !Number.isInteger(slots)) throw new RangeError('no table has this length')
-    return new Uint8Array(length)
-  }
-
-  /** The table with these `bytes`, which it keeps, and that many ids in them. */
+  /** The table with these `bytes`, which are a whole buffer and are kept, and that many ids in them. */
   static of(bytes: Uint8Array<ArrayBuffer>, count: number): IdTable {
     const table = new IdTable()
     table.#words = new Uint32Array(bytes.buffer)

@@ -14,7 +14,7 @@ import { endianness } from 'node:os'
 import writeFileAtomic from 'write-file-atomic'
 import { fileMode } from './durable-file.ts'
 import { IdTable } from './id-table.ts'
-import { type Position, sha256Hex } from './records-file.ts'
+import { type Position, readRange, sha256Hex } from './records-file.ts'
 
 /** `position`: the last record that is in it. */
 export type Index = { readonly position: Position; readonly ids: IdTable }
@@ -60,19 +60,9 @@ export async function readIndex(path: string): Promise<Index | undefined> {
 
 async function read(file: FileHandle): Promise<Index | undefined> {
   const { size } = await file.stat()
-  const header = await fill(file, Buffer.alloc(headerLength), 0)
+  const header = await readRange(file, 0, headerLength)
   const { count, end, sha256, check } = JSON.parse(header.toString('latin1')) as Position & { check: unknown }
   const position = { count, end, sha256 }
-  const table = await fill(file, IdTable.room(size - headerLength), headerLength)
+  const table = await readRange(file, headerLength, size)
   return check === checkOf(position, table) ? { position, ids: IdTable.of(table, count) } : undefined
-}
-
-async function fill<T extends Uint8Array>(file: FileHandle, into: T, from: number): Promise<T> {
-  let filled = 0
-  while (filled < into.length) {
-    const { bytesRead } = await file.read(into, filled, into.length - filled, from + filled)
-    if (bytesRead === 0) throw new Error('the index ends early')
-    filled += bytesRead
-  }
-  return into
 }

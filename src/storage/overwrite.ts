@@ -14,7 +14,7 @@
  * (write-file-atomic takes thirteen turns of the pool for the same, and has to be guarded against short writes.)
  */
 import { randomInt } from 'node:crypto'
-import { closeSync, fchmodSync, statSync, unlinkSync } from 'node:fs'
+import { closeSync, statSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { AcceptedRecord, Outcome } from '../../contracts/record.ts'
 import type { Log } from '../log.ts'
@@ -93,8 +93,6 @@ async function replace(path: string, bytes: Buffer): Promise<void> {
   const fd = await openFile(temporary, 'wx', fileMode)
   try {
     try {
-      // a process may have been started with a umask of its own
-      fchmodSync(fd, fileMode)
       writeAllSync(fd, bytes, 0)
       await syncFile(fd)
     } finally {

@@ -111,6 +111,18 @@ export async function recordAt(
   return found
 }
 
+/** The bytes between two offsets; fewer when the file ends before. Not a part of a shared buffer. */
+export async function readRange(file: FileHandle, from: number, until: number): Promise<Buffer<ArrayBuffer>> {
+  const bytes = Buffer.alloc(Math.max(until - from, 0))
+  let filled = 0
+  while (filled < bytes.length) {
+    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, from + filled)
+    if (bytesRead === 0) break
+    filled += bytesRead
+  }
+  return bytes.subarray(0, filled)
+}
+
 /** What is told of each line, without its line feed. Answering false ends the reading. */
 type OnLine = (offset: number, text: Buffer) => boolean
 

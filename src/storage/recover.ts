@@ -27,6 +27,7 @@ import {
   type Position,
   parseReceipt,
   readLines,
+  readRange,
   sha256Hex,
 } from './records-file.ts'
 
@@ -52,7 +53,7 @@ export async function verify(
   onRecord: OnRecord,
 ): Promise<Verified> {
   let agreesWithHead = head === undefined || head.count < from.count || head.count === 0 || isAt(head, from)
-  if (from.count === 0 && (await read(file, 0, 1)).toString('latin1') !== '[')
+  if (from.count === 0 && (await readRange(file, 0, 1)).toString('latin1') !== '[')
     return { position: from, agreesWithHead }
   let last: { before: Position; here: Position; id: string; offset: number } | undefined
   const keep = (): void => {
@@ -73,19 +74,8 @@ export async function verify(
   return { position: last.here, agreesWithHead }
 }
 
-async function read(file: FileHandle, from: number, until: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(Math.max(until - from, 0))
-  let filled = 0
-  while (filled < bytes.length) {
-    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, from + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return bytes.subarray(0, filled)
-}
-
 async function isWholeAt(file: FileHandle, from: number, until: number): Promise<boolean> {
-  const line = await read(file, from, until)
+  const line = await readRange(file, from, until)
   const receipt = parseReceipt(line)
   return receipt !== undefined && isWhole(line, receipt)
 }
@@ -95,7 +85,7 @@ export async function isClosed(file: FileHandle, position: Position, size: numbe
   if (size !== position.end + closing.length) return false
   const start = position.count === 0 ? 0 : position.end
   const expected = position.count === 0 ? `[${closing}` : closing
-  return (await read(file, start, size)).toString('latin1') === expected
+  return (await readRange(file, start, size)).toString('latin1') === expected
 }
 
 /**
@@ -119,7 +109,7 @@ export async function mend(
   const end = position.count === 0 ? 0 : position.end
   if (size - end > longestTear)
     throw new StorageFault('damaged', 'the part that does not verify is too long for a torn write')
-  const cut = await read(file, end, size)
+  const cut = await readRange(file, end, size)
   if (!head && (await hasWholeRecord(file, end, size))) {
     throw new StorageFault(
       'damaged',
@@ -146,7 +136,7 @@ async function salvage(
 ): Promise<Position> {
   const separator = from.count === 0 ? '[\n' : ',\n'
   const start = from.count === 0 ? 0 : from.end
-  const rest = await read(file, start, Math.min(size, start + longestLine))
+  const rest = await readRange(file, start, Math.min(size, start + longestLine))
   if (!rest.toString('latin1', 0, separator.length).startsWith(separator)) return from
   const feed = rest.indexOf(10, separator.length)
   const text = rest.subarray(separator.length, feed === -1 ? rest.length : feed)

@@ -5,7 +5,7 @@ import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
-import { canonicalJson } from '../src/storage/canonical.ts'
+import { canonicalBytes } from '../src/storage/canonical.ts'
 import {
   audit,
   build,
@@ -18,7 +18,7 @@ import {
   writeRecords,
 } from './audit-build.ts'
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
+const sha256 = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex')
 
 type Change = (records: string[], file: string) => string[]
 
@@ -310,7 +310,7 @@ test('a whole record that breaks the contract, or stands under another slug, is 
 /** One record with its receipt made anew by hand, as another program might write it. */
 function handwritten(members: Record<string, unknown>): string {
   const { node_token_hash, ...sent } = members
-  const id = sha256(canonicalJson(sent as JsonObject))
+  const id = sha256(canonicalBytes(sent as JsonObject))
   const receipt = {
     id,
     sequence: 1,

@@ -1,6 +1,6 @@
 /** Turns waiting envelopes into the bytes of one write, chained. Pure: no disk, no clock. */
-import type { AcceptedRecord } from '../../contracts/record.ts'
-import { memberText } from './canonical.ts'
+import type { AcceptedRecord, Member } from '../../contracts/record.ts'
+import { CanonicalWriter } from './canonical.ts'
 import {
   brace,
   closing,
@@ -29,56 +29,33 @@ export type Batch = {
 
 /**
  * The values are written in canonical form, so each is printed and encoded once: for the line in the order of the contract,
- * for the id in the order of the names.
+ * and behind it again, for the id, in the order of the names.
  */
 export function draftOf(record: AcceptedRecord): Draft {
-  const members = record.members.map(memberText)
-  const texts = [...members, ...record.unhashed.map(memberText)].map(({ text }) => text)
-  const { bytes, starts } = encoded(texts)
-  const byName = members
-    .map(({ name }, index) => ({ name, index }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-  const canonical = byName.map(({ index }) => bytes.subarray(starts[index], starts[index + 1]))
-  return { id: idOf(canonical), opening: Buffer.from(bytes) }
+  writer.clear()
+  writer.byte(openBrace)
+  const members = record.members.map(written)
+  record.unhashed.forEach(written)
+  const end = writer.length
+  members.sort((a, b) => (a.name < b.name ? -1 : 1))
+  writer.byte(openBrace)
+  for (const { start, end } of members) writer.again(start, end)
+  const canonical = writer.from(end)
+  // in place of the last member's comma
+  canonical[canonical.length - 1] = brace
+  return { id: sha256Hex(canonical), opening: Buffer.from(writer.from(0).subarray(0, end)) }
 }
 
 /** Room for most records; used anew by each, since drafting one is not interrupted. */
-const lineRoom = Buffer.allocUnsafe(256 * 1024)
-const idRoom = Buffer.allocUnsafe(256 * 1024)
+const writer = new CanonicalWriter(256 * 1024)
 const openBrace = 123
-/** UTF-8 bytes a UTF-16 code unit can take. */
-const widest = 3
 
-function roomFor(most: number, room: Buffer): Buffer {
-  return most <= room.length ? room : Buffer.allocUnsafe(most)
-}
-
-/** `{`, and each text with a comma behind it; `starts` has one entry more than there are texts. */
-function encoded(texts: readonly string[]): { bytes: Buffer; starts: readonly number[] } {
-  const most = texts.reduce((sum, { length }) => sum + length * widest + 1, 1)
-  const bytes = roomFor(most, lineRoom)
-  bytes[0] = openBrace
-  let at = 1
-  const starts = [at]
-  for (const text of texts) {
-    at += bytes.write(text, at)
-    bytes[at++] = comma
-    starts.push(at)
-  }
-  return { bytes: bytes.subarray(0, at), starts }
-}
-
-/** SHA-256 of the canonical object; each of its members comes with a comma behind it, the last of which is the brace. */
-function idOf(members: readonly Buffer[]): string {
-  const bytes = roomFor(
-    members.reduce((sum, { length }) => sum + length, 1),
-    idRoom,
-  )
-  bytes[0] = openBrace
-  let at = 1
-  for (const member of members) at += member.copy(bytes, at)
-  bytes[at - 1] = brace
-  return sha256Hex(bytes.subarray(0, at))
+/** Writes one with a comma behind it, and tells where it is. */
+function written([name, value]: Member): { name: string; start: number; end: number } {
+  const start = writer.length
+  writer.member(name, value)
+  writer.byte(comma)
+  return { name, start, end: writer.length }
 }
 
 /** The end of a line is at most this long: five names, two hashes, a time and a sequence. */

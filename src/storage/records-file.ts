@@ -13,7 +13,7 @@
 import { hash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import type { Json, JsonObject } from '../../contracts/contract.ts'
-import { canonicalJson } from './canonical.ts'
+import { canonicalBytes } from './canonical.ts'
 
 export const noHash = '0'.repeat(64)
 export const comma = 44
@@ -73,7 +73,7 @@ export function parseReceipt(line: Buffer): LineReceipt | undefined {
 /** The id of a stored record, computed anew from its content (SPEC 4: without `node_token_hash` and `receipt`). */
 export function recordId(record: JsonObject): string {
   const { node_token_hash: _token, receipt: _receipt, ...envelope } = record
-  return sha256Hex(canonicalJson(envelope))
+  return sha256Hex(canonicalBytes(envelope))
 }
 
 /** Whether a line is JSON whose content has the id that its receipt names. What a torn write leaves is not. */

@@ -20,7 +20,7 @@ import type { JsonObject } from '../../contracts/contract.ts'
 import { contracts } from '../../contracts/index.ts'
 import { accept } from '../../src/http/accept.ts'
 import { assemble, type Draft, draftOf } from '../../src/storage/batch.ts'
-import { canonicalJson } from '../../src/storage/canonical.ts'
+import { canonicalBytes } from '../../src/storage/canonical.ts'
 import { fileMode, writeAllSync } from '../../src/storage/durable-file.ts'
 import { headOf, writeHeadSync } from '../../src/storage/head-file.ts'
 import { IdTable } from '../../src/storage/id-table.ts'
@@ -121,7 +121,7 @@ export function drafts(): (number: number) => Draft {
   const sent = scn01Envelope() as JsonObject
   const accepted = accept(sent, [], { tokenSha256: benchTokenSha256, now: new Date() }, contracts)
   if (!accepted.ok) throw new Error(`the envelope is refused: ${JSON.stringify(accepted.errors)}`)
-  const canonical = Buffer.from(canonicalJson(Object.fromEntries(accepted.record.members)))
+  const canonical = canonicalBytes(Object.fromEntries(accepted.record.members))
   const { opening } = draftOf(accepted.record)
   const setCanonical = numberIn(canonical)
   const setOpening = numberIn(opening)

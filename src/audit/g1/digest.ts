@@ -4,7 +4,7 @@
  * the receiver adds, so that a wallet can compute it before it pays.
  */
 import type { JsonObject } from '../../../contracts/contract.ts'
-import { canonicalJson } from '../../storage/canonical.ts'
+import { canonicalBytes } from '../../storage/canonical.ts'
 import { blake2b256 } from './hash.ts'
 
 export function contentDigest(record: JsonObject): string {
@@ -16,5 +16,5 @@ export function contentDigest(record: JsonObject): string {
     receipt: _receipt,
     ...content
   } = record
-  return blake2b256(new TextEncoder().encode(canonicalJson(content)))
+  return blake2b256(canonicalBytes(content))
 }

@@ -8,7 +8,7 @@ import { contracts } from '../../../contracts/index.ts'
 import type { AcceptedRecord, Member } from '../../../contracts/record.ts'
 import { accept } from '../../http/accept.ts'
 import { intake } from '../../http/intake.ts'
-import { canonicalJson } from '../../storage/canonical.ts'
+import { canonicalBytes } from '../../storage/canonical.ts'
 import { parseReceipt, recordId } from '../../storage/records-file.ts'
 
 export type Place = { readonly addon: string; readonly slug: string }
@@ -38,7 +38,8 @@ export function judgeLine(line: Buffer, place: Place): string[] {
 /** What is stored is what would be stored if it were sent again, in that order; below the top level the order is free. */
 function normalForm(members: readonly Member[], stored: JsonObject): string[] {
   const changed = members.filter(
-    ([name, value]) => value !== stored[name] && canonicalJson(value) !== canonicalJson(stored[name] ?? null),
+    ([name, value]) =>
+      value !== stored[name] && !canonicalBytes(value).equals(canonicalBytes(stored[name] ?? null)),
   )
   const expected = members.flatMap(([name]) =>
     name === 'g1_tx_hash' && Object.hasOwn(stored, rawMember) ? [name, rawMember] : [name],

@@ -1,5 +1,6 @@
 /** Reads a body within a size and a time, and not one byte of it before everything about its head is right. */
 import { type Problem, problem } from './problem.ts'
+import { within } from './within.ts'
 
 export type BodyLimits = {
   readonly maxBytes: number
@@ -28,26 +29,22 @@ function tooLarge(maxBytes: number): Problem {
 }
 
 export async function readBody(request: Request, limits: BodyLimits): Promise<Body> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<Body>((resolve) => {
-    const refusal = problem('body-too-slow', 'Send the whole body within 8 seconds of the request head.', {
-      headers: { connection: 'close' },
-    })
-    timer = setTimeout(resolve, limits.withinMs, { ok: false, refusal })
-  })
   try {
-    return await Promise.race([readAll(request, limits.maxBytes), late])
+    return await within(limits.withinMs, tooSlow, readAll(request, limits.maxBytes))
   } catch {
-    return {
-      ok: false,
-      refusal: problem(
-        'body-aborted',
-        'The connection ended before the whole body had arrived. Send it again.',
-      ),
-    }
-  } finally {
-    clearTimeout(timer)
+    return aborted
   }
+}
+
+const tooSlow: Body = {
+  ok: false,
+  refusal: problem('body-too-slow', 'Send the whole body within 8 seconds of the request head.', {
+    headers: { connection: 'close' },
+  }),
+}
+const aborted: Body = {
+  ok: false,
+  refusal: problem('body-aborted', 'The connection ended before the whole body had arrived. Send it again.'),
 }
 
 /** A declared length is kept to by the HTTP parser; without one the bytes are counted as they come. */

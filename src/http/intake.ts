@@ -25,7 +25,7 @@ export function intake(bytes: Uint8Array): Intake {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return refuse('The body is JSON, but not an object. Send one envelope, as a JSON object.')
   }
-  const { malformed, changed } = inspect(text)
+  const { malformed, changed } = inspect(text, value)
   if (malformed.length === 0) return { ok: true, value: value as JsonObject, found: changed }
   return {
     ok: false,

@@ -5,7 +5,7 @@
  * Runs over text that `JSON.parse` has taken, so the syntax is known to be right, and hops over strings without looking
  * into them. One pass, no recursion.
  */
-import type { FieldError } from '../../contracts/contract.ts'
+import type { FieldError, Json } from '../../contracts/contract.ts'
 import { pointer } from './violations.ts'
 
 export const deepest = 32
@@ -19,18 +19,61 @@ export type Inspection = {
 
 type Frame = { readonly keys: Set<string> | undefined; step: string | number }
 
+const surrogateEscape = /\\u[dD][89a-fA-F]/
+const protoKey = '__proto__'
 const quote = 34
 const backslash = 92
 /** More places than this are counted without being named; the answer lists no more. */
 const mostNamed = 1000
 
-export function inspect(text: string): Inspection {
+/** `value` is what `JSON.parse` made of the text. */
+export function inspect(text: string, value: Json): Inspection {
+  return isPlain(text, value) ? { malformed: [], changed: [] } : search(text)
+}
+
+/**
+ * Nearly every text has nothing of all this, and that is seen without naming a place: a key that is there twice is in the
+ * value once, so then fewer keys are in the value than in the text.
+ */
+function isPlain(text: string, value: Json): boolean {
+  if (surrogateEscape.test(text)) return false
+  let keys = 0
+  let depth = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === quote) at = endOfString(text, at)
+    else if (code === 58 /* : */) keys++
+    else if (code === 123 /* { */ || code === 91 /* [ */) {
+      if (++depth > deepest) return false
+    } else if (code === 125 /* } */ || code === 93 /* ] */) depth--
+    else if (startsNumber(code)) {
+      const end = endOfNumber(text, at)
+      if (changeOf(text.slice(at, end))) return false
+      at = end - 1
+    }
+  }
+  return keys === keysIn(value)
+}
+
+/** Of all objects in it; not a number when one of them is `__proto__`. */
+function keysIn(value: Json): number {
+  if (typeof value !== 'object' || value === null) return 0
+  if (Array.isArray(value)) return value.reduce((sum, item) => sum + keysIn(item), 0)
+  const object = value as { readonly [key: string]: Json }
+  const keys = Object.keys(object)
+  let sum = keys.length
+  for (const key of keys) sum += key === protoKey ? Number.NaN : keysIn(object[key] as Json)
+  return sum
+}
+
+/** All that there is, with its places. */
+function search(text: string): Inspection {
   const malformed: FieldError[] = []
   const changed: FieldError[] = []
   const frames: Frame[] = []
   let frame: Frame | undefined
   let expectsKey = false
-  const escapesSurrogate = /\\u[dD][89a-fA-F]/.test(text)
+  const escapesSurrogate = surrogateEscape.test(text)
   const note = (list: FieldError[], detail: string): void => {
     list.push({ pointer: list.length < mostNamed ? pointer(frames.map(({ step }) => step)) : '', detail })
   }
@@ -41,7 +84,7 @@ export function inspect(text: string): Inspection {
     object.step = key
     if (object.keys.has(key)) note(malformed, 'is there twice in one object; send each key once')
     else object.keys.add(key)
-    if (key === '__proto__') note(changed, 'is a name that is not stored; send the value under another one')
+    if (key === protoKey) note(changed, 'is a name that is not stored; send the value under another one')
   }
 
   for (let at = 0; at < text.length; at++) {
@@ -67,7 +110,7 @@ export function inspect(text: string): Inspection {
       frames.pop()
       frame = frames[frames.length - 1]
       expectsKey = false
-    } else if (code === 45 /* - */ || (code >= 48 && code <= 57)) {
+    } else if (startsNumber(code)) {
       const end = endOfNumber(text, at)
       const detail = changeOf(text.slice(at, end))
       if (detail) note(changed, detail)
@@ -89,6 +132,10 @@ function endOfString(text: string, start: number): number {
 
 function isWellFormed(raw: string): boolean {
   return !raw.includes('\\u') || (JSON.parse(`"${raw}"`) as string).isWellFormed()
+}
+
+function startsNumber(code: number): boolean {
+  return code === 45 /* - */ || (code >= 48 && code <= 57)
 }
 
 function endOfNumber(text: string, start: number): number {

@@ -7,6 +7,7 @@ import { intake } from './intake.ts'
 import { type Problem, problem, retryAfter } from './problem.ts'
 import { presentedToken, type TokenCheck, wrongToken } from './token.ts'
 import type { Visit } from './visit.ts'
+import { within } from './within.ts'
 
 /** Every request is answered within 10 s of its arrival (SPEC 2): the body has 8, storage what is left. */
 const bodyMs = 8_000
@@ -70,23 +71,14 @@ async function take(deps: ReceiveDeps, request: Request, visit: Visit, tokenSha2
   const { record, warnings } = accepted
   visit.addon = record.addon
   visit.association = record.association_slug
-  const outcome = await inTime(deps.store.put(record, visit.arrived + storeMs), visit.arrived + answerMs)
+  const left = Math.max(visit.arrived + answerMs - performance.now(), 0)
+  // storage keeps to its deadline by itself, except where the disk itself does not answer
+  const outcome = await within(left, late, deps.store.put(record, visit.arrived + storeMs))
   if (!outcome.ok) return { refusal: faults[outcome.fault] }
   return { stored: { record, receipt: outcome.receipt, warnings } }
 }
 
-/** Storage keeps to its deadline by itself, except where the disk itself does not answer. */
-async function inTime(outcome: Promise<Outcome>, until: number): Promise<Outcome> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<Outcome>((resolve) => {
-    timer = setTimeout(resolve, Math.max(until - performance.now(), 0), { ok: false, fault: 'busy' })
-  })
-  try {
-    return await Promise.race([outcome, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+const late: Outcome = { ok: false, fault: 'busy' }
 
 function closedProblem(closed: Closed | undefined): Problem | undefined {
   if (closed?.kind === 'paused') {

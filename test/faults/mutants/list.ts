@@ -258,4 +258,12 @@ export const mutants: readonly Mutant[] = [
     replace: '',
     caughtBy: [{ part: 'input', share: 0.01 }, { test: 'test/intake.test.ts' }],
   },
+  {
+    name: 'keys-not-counted',
+    breaks: 'no envelope that two readers would read differently is stored',
+    file: 'src/http/json.ts',
+    find: '  return keys === keysIn(value)\n',
+    replace: '  return keys >= keysIn(value)\n',
+    caughtBy: [{ test: 'test/intake.test.ts' }],
+  },
 ]

@@ -9,6 +9,7 @@ import {
   statSync,
   truncateSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -326,6 +327,21 @@ test('the start-up mends a torn file that nobody posts to', async () => {
   await store.sweep(new Map([['scn01', 'append-only']]))
   await store.close()
   assert.equal(chainOf(path).length, 3)
+})
+
+test('the start-up removes a stale lock that was moved aside by a process that was then killed', async () => {
+  const { root, path } = await threeRecords()
+  const longAgo = Date.now() / 1000 - 21
+  for (const pid of [1, 2]) mkdirSync(`${path}.lock.stale-${pid}`)
+  utimesSync(`${path}.lock.stale-1`, longAgo, longAgo)
+  const store = storeIn(root)
+  await store.sweep(new Map([['scn01', 'append-only']]))
+  await store.close()
+  assert.deepEqual(readdirSync(dirname(path)).sort(), [
+    '.records.head.json',
+    'records.json',
+    'records.json.lock.stale-2',
+  ])
 })
 
 test('a directory where the records file should be is a fault, not a crash', async () => {

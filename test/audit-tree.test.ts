@@ -123,6 +123,14 @@ const cases: Record<string, { change: (root: string, file: string) => void; told
     change: (root) => mkdirSync(join(root, 'scn01', slug, 'records.json.lock')),
     told: [],
   },
+  'a stale lock that a process was killed over': {
+    change: (root) => {
+      const aside = join(root, 'scn01', slug, 'records.json.lock.stale-4711')
+      mkdirSync(aside)
+      utimesSync(aside, old, old)
+    },
+    told: [`temporary scn01/${slug}/records.json.lock.stale-4711?`],
+  },
   'bytes that a recovery kept': {
     change: (root) =>
       writeFileSync(join(root, 'scn01', slug, 'records.json.torn-20260702T063001000Z'), '{', { mode: 0o640 }),

@@ -270,7 +270,7 @@ test('the auditor takes an index for what it is, and the start removes one that 
   utimesSync(half, longAgo, longAgo)
   const { exit, out } = await audit('verify', '--data', root)
   assert.equal(exit, 0, out)
-  assert.match(out, /a temporary file of a write that was killed/)
+  assert.match(out, /what a write, or the take-over of a lock, left when it was killed/)
   const store = storeIn(root)
   await store.sweep(new Map([['scn01', 'append-only']]))
   await store.close()

@@ -15,6 +15,7 @@ import fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import lockfile from 'proper-lockfile'
 import { hasCode } from './fault.ts'
+import { asideName } from './paths.ts'
 
 /** A lock left by a kill is free after this; well below the 10 s in which every request is answered. */
 export const staleMs = 5_000
@@ -83,7 +84,7 @@ function isStale(found: fs.BigIntStats): boolean {
  * certain directory, and what turns out to be fresh is moved back: it is the same one for its holder.
  */
 function removeStale(path: string): void {
-  const aside = `${path}.stale-${process.pid}`
+  const aside = asideName(path)
   fs.renameSync(path, aside)
   const moved = statOf(aside)
   if (!moved) return

@@ -36,6 +36,10 @@ export const tornPattern = /^records\.json\.torn-\d{8}T\d{9}Z$/
 /** What a write that was killed leaves behind: `<file>.<digits>`. */
 export const temporaryPattern = /^(.+\.json|\.records\.index)\.\d{1,10}$/
 
+/** A stale lock on its way out: moved aside, so that it cannot be taken for the one that replaces it (`lock.ts`). */
+export const asideName = (lock: string): string => `${lock}.stale-${process.pid}`
+export const asidePattern = /^records\.json\.lock\.stale-\d+$/
+
 /** In the data directory itself. Its first line is the reason (SPEC 2, step 3). */
 export const pausedFile = (root: string): string => join(root, '.paused')
 export const developmentTokenFile = (root: string): string => join(root, '.node_token')

@@ -1,8 +1,8 @@
 /** What is put in order when the receiver starts, and nothing else ever tidies: leftovers of processes that were killed. */
-import { open, readdir, stat, unlink } from 'node:fs/promises'
+import { open, readdir, rmdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCode } from './fault.ts'
-import { recordsName, temporaryPattern } from './paths.ts'
+import { asidePattern, recordsName, temporaryPattern } from './paths.ts'
 import { closing } from './records-file.ts'
 
 /** A younger temporary may belong to another process that is alive: every request ends within 10 s. */
@@ -17,19 +17,22 @@ async function names(directory: string): Promise<string[]> {
   }
 }
 
-/** Removes what a write that was killed leaves beside a record. */
+/** Removes what a write or the take-over of a lock leaves beside a record when it is killed. */
 export async function removeTemporaries(root: string, addon: string): Promise<void> {
   for (const slug of await names(join(root, addon))) {
     const directory = join(root, addon, slug)
     for (const name of await names(directory)) {
-      if (temporaryPattern.test(name)) await removeIfAbandoned(join(directory, name))
+      if (temporaryPattern.test(name) || asidePattern.test(name))
+        await removeIfAbandoned(join(directory, name))
     }
   }
 }
 
 async function removeIfAbandoned(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined)
-  if (found?.isFile() && found.mtimeMs < Date.now() - abandonedMs) await unlink(path).catch(() => {})
+  if (!found || found.mtimeMs > Date.now() - abandonedMs) return
+  const remove = found.isDirectory() ? rmdir : unlink
+  await remove(path).catch(() => {})
 }
 
 /** Associations whose records file does not end as it does at rest: torn, or being written at this moment. */

@@ -6,6 +6,7 @@ import { type Dirent, lstatSync, readdirSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
 import { contracts } from '../../../contracts/index.ts'
 import {
+  asidePattern,
   headName,
   indexName,
   lockName,
@@ -101,6 +102,7 @@ class Walk {
       } else if (entry.isFile() && (entry.name === headName || entry.name === indexName))
         this.#mode(path, fileMode)
       else if (entry.isFile() && temporaryPattern.test(entry.name)) this.#temporary(path)
+      else if (entry.isDirectory() && asidePattern.test(entry.name)) this.#temporary(path)
       else if (entry.isFile() && tornPattern.test(entry.name)) this.#torn(path)
       else if (!entry.isDirectory() || entry.name !== lockName) this.#foreign(path, entry)
     }
@@ -147,7 +149,7 @@ class Walk {
       'note',
       'temporary',
       path,
-      'a temporary file of a write that was killed',
+      'what a write, or the take-over of a lock, left when it was killed',
       'It was not acknowledged. The receiver removes it when it starts.',
     )
   }

@@ -115,13 +115,7 @@ function removeIfThere(path: string): void {
 /** The envelope as indented JSON, `receipt` last, and a final line feed. */
 function textOf(record: AcceptedRecord, receivedAt: string): string {
   const members = [...record.members, ...record.unhashed, ['receipt', { received_at: receivedAt }] as const]
-  const lines = members.map(
-    ([name, value]) => `  ${JSON.stringify(name)}: ${indented(JSON.stringify(value, null, 2))}`,
-  )
+  // one object each, without its braces: in one for all, names that are integers would come first
+  const lines = members.map(([name, value]) => JSON.stringify({ [name]: value }, null, 2).slice(2, -2))
   return `{\n${lines.join(',\n')}\n}\n`
-}
-
-/** In JSON text every line feed is white space: those in strings are escaped. */
-function indented(text: string): string {
-  return text.replaceAll('\n', '\n  ')
 }

@@ -3,7 +3,7 @@
  * that would not be stored as they were written.
  *
  * Runs over text that `JSON.parse` has taken, so the syntax is known to be right, and hops over strings without looking
- * into them. One pass, no recursion.
+ * into them: one pass, and only where that finds something a second one, which names the places.
  */
 import type { FieldError, Json } from '../../contracts/contract.ts'
 import { pointer } from './violations.ts'

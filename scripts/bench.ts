@@ -18,7 +18,7 @@ calls alone in a loop, and one row per request in SQLite (WAL, synchronous=FULL)
 end the receiver is killed (SIGKILL) under load, and every acknowledged record is looked for on disk.
 
   --quick       under a minute: one round, short points, 0 and 100,000 records stored
-  --full        five rounds, and 1,000,000 records stored (needs 7 GB; three quarters of an hour)
+  --full        five rounds, and 1,000,000 records stored (needs 7 GB; perhaps three quarters of an hour)
                 without either: three rounds, 0 to 100,000 records stored (about fifteen minutes)
   --costs       instead: what grows with associations (10,000) and records (250,000), and a cold first touch of 1 GB
                 (as root it empties the page cache of this machine for that)

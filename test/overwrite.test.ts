@@ -37,6 +37,16 @@ test('overwrite (1): the file is the last envelope, whole, as indented JSON with
   assert.ok(text.includes('\n    "second": [\n'))
 })
 
+test('members are written in the order of the contract and unknown ones after them, also those whose names are numbers', async () => {
+  const root = scratchDir()
+  const store = storeIn(root)
+  await stored(store, vs01({ 10: 'a', b: 'c', 9: { d: 1 } }))
+  await store.close()
+  const names = [...readFileSync(file(root), 'utf8').matchAll(/^ {2}"(.+?)":/gm)].map(([, name]) => name)
+  assert.equal(names[0], 'addon')
+  assert.deepEqual(names.slice(-4), ['9', '10', 'b', 'receipt'])
+})
+
 test('overwrite (3): of a hundred envelopes that arrive together the last one stays', async () => {
   const root = scratchDir()
   const store = storeIn(root)

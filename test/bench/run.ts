@@ -179,8 +179,8 @@ async function measureStart(
 }
 
 /**
- * For what is done once, before the rounds. ext4 looks for a new inode past all that were freed in the last minutes in the
- * same part of the disk, so a point would pay for the files that the points before it have replaced. With this attribute
+ * For what is done once, before the rounds. ext4 without a journal looks for a new inode past all that were freed lately in
+ * the same part of the disk, so a point would pay for the files that the points before it have replaced. With this attribute
  * each directory below gets a part of its own; other file systems, and a machine without chattr, do without.
  */
 export function makeScratch(below: string): string {

@@ -150,7 +150,7 @@ class Walk {
       'temporary',
       path,
       'what a write, or the take-over of a lock, left when it was killed',
-      'It was not acknowledged. The receiver removes it when it starts.',
+      'Nothing that was acknowledged is in it. The receiver removes it when it starts.',
     )
   }
 

@@ -9,10 +9,33 @@ export type Log = Readonly<
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-/** Lines are gathered while one write is under way, so that logging never waits for its reader; `flush` ends them. */
+/** Until then, or until there are so many bytes, lines are gathered: a write costs more than a line. */
+const gatherMs = 20
+const mostGathered = 8 * 1024
+
+/**
+ * Lines are written by another thread, and gathered while a write is under way, so that logging never waits for its reader.
+ * `flush` ends them; what a kill finds gathered is lost.
+ */
 export function createLog(level: LogLevel): Log & { flush(): void } {
-  const destination = pino.destination({ dest: 1, sync: false })
-  const logger = pino({ level, base: { pid: process.pid }, timestamp: isoTime }, destination)
+  const destination = pino.destination({
+    dest: 1,
+    sync: false,
+    minLength: mostGathered,
+    contentMode: 'buffer',
+  })
+  let isDue = false
+  const gather = (line: string): void => {
+    // as bytes (its type knows only text): text that grows would be counted and encoded anew with each line
+    destination.write(Buffer.from(line) as unknown as string)
+    if (isDue) return
+    isDue = true
+    setTimeout(() => {
+      isDue = false
+      destination.flush()
+    }, gatherMs)
+  }
+  const logger = pino({ level, base: { pid: process.pid }, timestamp: isoTime }, { write: gather })
   // whoever reads the log may go away; storing goes on
   destination.on('error', () => {})
   const end = (): void => {

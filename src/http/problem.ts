@@ -31,19 +31,24 @@ export type ProblemName = keyof typeof kinds
 
 export type Problem = {
   readonly name: ProblemName
-  /** What to change, in plain words. Never a value that was sent. */
-  readonly detail: string
+  /** The problem document (RFC 9457) around its `instance`: printed once for all that are refused alike. */
+  readonly around: readonly [before: string, after: string]
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+type More = {
   readonly errors?: readonly FieldError[]
   readonly reasons?: readonly string[]
   readonly headers?: Readonly<Record<string, string>>
 }
 
-export function problem(
-  name: ProblemName,
-  detail: string,
-  more: Pick<Problem, 'errors' | 'reasons' | 'headers'> = {},
-): Problem {
-  return { name, detail, ...more }
+/** `detail` says what to change, in plain words. Never a value that was sent. */
+export function problem(name: ProblemName, detail: string, { errors, reasons, headers }: More = {}): Problem {
+  const [status, title] = kinds[name]
+  const type = `urn:civic-orchestrator:problem:${name}`
+  const before = JSON.stringify({ type, title, status, detail, instance: '' }).slice(0, -2)
+  const rest = JSON.stringify({ errors, reasons }).slice(1)
+  return { name, around: [before, rest === '}' ? '"}' : `",${rest}`], headers }
 }
 
 /** Seconds after which it is worth trying again (RFC 9110, 10.2.3). */
@@ -55,18 +60,9 @@ export function statusOf(name: ProblemName): number {
   return kinds[name][0]
 }
 
-/** The problem document's text; `instance` is the request id that the log line has, too. */
-export function problemText({ name, detail, errors, reasons }: Problem, instance: string): string {
-  const [status, title] = kinds[name]
-  return JSON.stringify({
-    type: `urn:civic-orchestrator:problem:${name}`,
-    title,
-    status,
-    detail,
-    instance,
-    errors,
-    reasons,
-  })
+/** The problem document's text; `instance` is the request id that the log line has, too: of such letters as `visit.ts` lets in. */
+export function problemText({ around: [before, after] }: Problem, instance: string): string {
+  return before + instance + after
 }
 
 export function problemResponse(refusal: Problem, instance: string): Response {

@@ -59,8 +59,7 @@ async function take(deps: ReceiveDeps, request: Request, visit: Visit, tokenSha2
   if (!body.ok) return { refusal: body.refusal }
   visit.bytes = body.bytes.length
   const taken = intake(body.bytes)
-  if (!taken.ok)
-    return { refusal: problem('bad-json', taken.detail, taken.errors ? { errors: taken.errors } : {}) }
+  if (!taken.ok) return { refusal: problem('bad-json', taken.detail, taken) }
   const accepted = accept(taken.value, taken.found, { tokenSha256, now: new Date() }, deps.contracts)
   if (!accepted.ok) {
     visit.violations = accepted.errors.length

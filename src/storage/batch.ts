@@ -43,7 +43,7 @@ export function draftOf(record: AcceptedRecord): Draft {
   const canonical = writer.from(end)
   // in place of the last member's comma
   canonical[canonical.length - 1] = brace
-  return { id: sha256Hex(canonical), opening: Buffer.from(writer.from(0).subarray(0, end)) }
+  return { id: sha256Hex(canonical), opening: writer.copy(0, end) }
 }
 
 /** Room for most records; used anew by each, since drafting one is not interrupted. */

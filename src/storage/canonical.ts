@@ -17,7 +17,7 @@ const leastRoom = 4 * 1024
 /** UTF-8 bytes a UTF-16 code unit can take. */
 const widest = 3
 /** Up to this many characters a loop here is faster than a call that encodes them. */
-const shortString = 40
+const shortString = 80
 
 const quote = 34
 const backslash = 92
@@ -47,6 +47,13 @@ export class CanonicalWriter {
   /** A view, good until something else is written. */
   from(start: number): Buffer {
     return this.#bytes.subarray(start, this.#length)
+  }
+
+  /** Bytes of their own. */
+  copy(start: number, end: number): Buffer {
+    const bytes = Buffer.allocUnsafe(end - start)
+    this.#bytes.copy(bytes, 0, start, end)
+    return bytes
   }
 
   byte(code: number): void {
@@ -105,15 +112,16 @@ export class CanonicalWriter {
     this.byte(quote)
   }
 
-  /** False when there is a character in it that is escaped or takes more than one byte; then nothing was written. */
+  /** False when there is a control character in it, or one that takes more than one byte; then nothing was written. */
   #asciiString(text: string): boolean {
-    this.#reserve(text.length + 2)
+    this.#reserve(text.length * 2 + 2)
     const bytes = this.#bytes
     let end = this.#length
     bytes[end++] = quote
     for (let at = 0; at < text.length; at++) {
       const code = text.charCodeAt(at)
-      if (code < 32 || code > 126 || code === quote || code === backslash) return false
+      if (code < 32 || code > 126) return false
+      if (code === quote || code === backslash) bytes[end++] = backslash
       bytes[end++] = code
     }
     bytes[end++] = quote

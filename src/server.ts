@@ -40,11 +40,8 @@ type Exchange = {
 }
 
 export function createHttpServer(app: App, log: Log): HttpServer {
-  /** By connection, in order of arrival: pipelined requests wait for each other's answers. */
-  const exchanges = new Map<Socket, Exchange[]>()
-  /** Also when it has been answered: its body may still be on its way. */
-  const latest = new WeakMap<Socket, Exchange>()
-  const sockets = new Set<Socket>()
+  /** In order of arrival, since pipelined requests wait for each other's answers; what has ended goes when the next one comes. */
+  const connections = new Map<Socket, Exchange[]>()
   const refused = new WeakSet<Socket>()
   const awaitsContinue = new WeakSet<IncomingMessage>()
   let draining = false
@@ -63,15 +60,10 @@ export function createHttpServer(app: App, log: Log): HttpServer {
   )
 
   const begin = (incoming: IncomingMessage, outgoing: ServerResponse): Exchange => {
-    const { socket } = incoming
     const exchange = { incoming, outgoing, visit: visitFor(incoming) }
-    latest.set(socket, exchange)
-    const pending = exchanges.get(socket) ?? []
-    if (pending.push(exchange) === 1) exchanges.set(socket, pending)
-    outgoing.once('close', () => {
-      pending.splice(pending.indexOf(exchange), 1)
-      if (pending.length === 0) exchanges.delete(socket)
-    })
+    const exchanges = connections.get(incoming.socket) ?? []
+    while (exchanges[0]?.outgoing.closed) exchanges.shift()
+    exchanges.push(exchange)
     if (draining) outgoing.shouldKeepAlive = false
     return exchange
   }
@@ -101,10 +93,11 @@ export function createHttpServer(app: App, log: Log): HttpServer {
       return
     }
     refused.add(socket)
-    const pending = exchanges.get(socket) ?? []
-    const last = latest.get(socket)
+    const exchanges = connections.get(socket) ?? []
+    const last = exchanges.at(-1)
+    // also of a request that has been answered
     const isInBody = last !== undefined && !last.incoming.complete
-    const before = isInBody ? pending[pending.indexOf(last) - 1] : pending.at(-1)
+    const before = exchanges.at(isInBody ? -2 : -1)?.outgoing
     const end = (): void => {
       if (!socket.writable || (isInBody && last.outgoing.headersSent)) socket.destroySoon()
       // the app's own line tells of a body that ended early
@@ -114,15 +107,15 @@ export function createHttpServer(app: App, log: Log): HttpServer {
         socket.end(messageOf(text, what, visit.id))
       }
     }
-    if (before) before.outgoing.once('close', end)
+    if (before && !before.closed) before.once('close', end)
     else end()
   }
 
   const server = createServer(limits, serve)
   server.maxConnections = maxConnections
   server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
+    connections.set(socket, [])
+    socket.once('close', () => connections.delete(socket))
   })
   server.on('checkContinue', (incoming, outgoing) => {
     awaitsContinue.add(incoming)
@@ -142,13 +135,15 @@ export function createHttpServer(app: App, log: Log): HttpServer {
     server,
     async drain(onLingered) {
       draining = true
-      for (const { outgoing } of [...exchanges.values()].flat()) outgoing.shouldKeepAlive = false
+      for (const exchanges of connections.values()) {
+        for (const { outgoing } of exchanges) outgoing.shouldKeepAlive = false
+      }
       // http's own close() would end idle connections at once, and with them a request that is on its way
       const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()))
       const lingered = setTimeout(() => {
         onLingered()
         server.closeIdleConnections()
-        for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+        for (const socket of connections.keys()) if (socket.bytesRead === 0) socket.destroy()
       }, lingerMs)
       await closed
       clearTimeout(lingered)

@@ -25,7 +25,7 @@ const maxInFlight = 256
 /** Temporaries of a receiver that was killed right before this start are old enough by then. */
 const secondSweepMs = 30_000
 
-// bodies and records of some kilobytes share their memory: one allocation for each costs more than its bytes
+// records of some kilobytes share their memory: an allocation for each costs more than its bytes
 Buffer.poolSize = 64 * 1024
 // what hundreds of requests in flight leave behind is collected before it has grown to as much again; a version of V8 that
 // does not know this goes on as it is used to

@@ -57,6 +57,7 @@ const names: Readonly<Record<Server, string>> = {
   bundled: 'receiver',
   source: 'receiver from source',
   answer: 'no storage',
+  unchecked: 'no checks',
   sqlite: 'SQLite',
 }
 
@@ -80,6 +81,8 @@ export function plan(mode: Mode): readonly Point[] {
     if (!isQuick || concurrency !== 256) points.push(load('answer', name, { concurrency }))
     if (!isQuick || concurrency === 1 || concurrency === 64)
       points.push(load('sqlite', name, { concurrency }))
+    if (!isQuick && (concurrency === 1 || concurrency === 64))
+      points.push(load('unchecked', name, { concurrency }))
     for (const records of stored) {
       if (isQuick && records > 0 && concurrency !== 1 && concurrency !== 64) continue
       points.push(load('bundled', appendName(concurrency, records), { concurrency, stored: records }))
@@ -93,7 +96,8 @@ export function plan(mode: Mode): readonly Point[] {
   for (const server of ['answer', 'bundled'] as const) {
     points.push(load(server, newConnections, { concurrency: 16, keepAlive: false }))
   }
-  for (const server of ['sqlite', 'bundled'] as const) {
+  for (const server of ['sqlite', 'unchecked', 'bundled'] as const) {
+    if (isQuick && server === 'unchecked') continue
     points.push(load(server, manyAssociations, { associations: 100 }))
   }
   points.push({ type: 'loop', name: renames, loop: 'rename', concurrency: 64, files: placekeys })
@@ -117,11 +121,11 @@ export function plan(mode: Mode): readonly Point[] {
   return points
 }
 
-/** What stands beside each point of the receiver. */
+/** What stands beside each point of the receiver, and of what could be had without its checks. */
 export type Comparison = {
   readonly of: string
   readonly to: string
-  readonly as: 'no storage' | 'loop' | 'SQLite' | 'empty'
+  readonly as: 'no storage' | 'no checks' | 'loop' | 'SQLite' | 'empty'
 }
 
 export function comparisons(points: readonly Point[]): readonly Comparison[] {
@@ -131,12 +135,13 @@ export function comparisons(points: readonly Point[]): readonly Comparison[] {
     if (known.has(to)) found.push({ of, to, as })
   }
   for (const point of points) {
-    if (point.type !== 'load' || (point.server !== 'bundled' && point.server !== 'source')) continue
+    if (point.type !== 'load' || point.server === 'answer' || point.server === 'sqlite') continue
     const same = point.name.slice(point.name.indexOf(': ') + 2)
     const empty = appendName(point.concurrency)
     const isPlain = point.kind === 'append' && point.keepAlive && point.associations === 1
     const bare = `no storage: ${isPlain || !point.keepAlive ? (point.keepAlive ? empty : same) : appendName(64)}`
     compare(point.name, 'no storage', bare)
+    if (point.server !== 'unchecked') compare(point.name, 'no checks', `no checks: ${isPlain ? empty : same}`)
     compare(point.name, 'SQLite', `SQLite: ${isPlain ? empty : same}`)
     if (isPlain) compare(point.name, 'loop', syncName(Math.min(point.concurrency, 64)))
     if (point.kind === 'overwrite') compare(point.name, 'loop', renames)

@@ -17,13 +17,14 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 const sources = {
   receiver: join(project, 'src/main.ts'),
   answer: here('./floors/answer.ts'),
+  unchecked: here('./floors/unchecked.ts'),
   loops: here('./floors/loops.ts'),
   peer: here('./floors/sqlite.ts'),
   load: here('./load.ts'),
 }
 
-/** What is measured. `source` and `bundled` are the receiver; `answer` is it without storage, `sqlite` is the peer. */
-export type Server = 'source' | 'bundled' | 'answer' | 'sqlite'
+/** What is measured. `source` and `bundled` are the receiver; `answer` is it without storage, `unchecked` with nothing else. */
+export type Server = 'source' | 'bundled' | 'answer' | 'unchecked' | 'sqlite'
 
 export type Programs = {
   start(server: Server, dataDir: string): Promise<Running>
@@ -68,6 +69,7 @@ export async function bundlePrograms(into: string, peer: string): Promise<Progra
     source: [...optionsIn('from-git.conf', 'src/main.ts'), sources.receiver],
     bundled: [...optionsIn('systemd/civic-orchestrator.service', '\\S+server.cjs'), ...bundled('receiver')],
     answer: bundled('answer'),
+    unchecked: bundled('unchecked'),
     sqlite: bundled('peer'),
   }
   return {

@@ -1,0 +1,63 @@
+/**
+ * How far HTTP and the disk alone would go in one process: the same Hono server; the body parsed as JSON and appended as
+ * it came to its association's file; one write and one fdatasync for all that waits, then 201.
+ * No token, no validation beyond JSON, no canonical form, no chain, no duplicates, no lock, no log line.
+ */
+import { fdatasync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { serve } from '@hono/node-server'
+import { Hono } from 'hono'
+
+type Waiting = { readonly bytes: Buffer; readonly answer: (error: Error | null) => void }
+
+class Appended {
+  readonly #file: number
+  #end = 0
+  #queue: Waiting[] = []
+  #isBusy = false
+
+  constructor(path: string) {
+    this.#file = openSync(path, 'w')
+  }
+
+  put(text: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const answer = (error: Error | null): void => (error ? reject(error) : resolve())
+      this.#queue.push({ bytes: Buffer.from(text), answer })
+      if (this.#isBusy) return
+      this.#isBusy = true
+      // what has arrived with the same packets joins this batch
+      setImmediate(() => this.#write())
+    })
+  }
+
+  #write(): void {
+    const batch = this.#queue
+    this.#queue = []
+    const bytes = Buffer.concat(batch.map((waiting) => waiting.bytes))
+    this.#end += writeSync(this.#file, bytes, 0, bytes.length, this.#end)
+    fdatasync(this.#file, (error) => {
+      for (const { answer } of batch) answer(error)
+      if (this.#queue.length > 0) this.#write()
+      else this.#isBusy = false
+    })
+  }
+}
+
+const files = new Map<string, Appended>()
+
+function fileOf(association: string): Appended {
+  const file = files.get(association) ?? new Appended(join(process.env.DATA_DIR as string, association))
+  files.set(association, file)
+  return file
+}
+
+const app = new Hono()
+app.post('/receive', async (c) => {
+  const text = await c.req.text()
+  const { association_slug } = JSON.parse(text) as Record<string, unknown>
+  await fileOf(String(association_slug)).put(text)
+  return c.json({ status: 'stored' }, 201)
+})
+
+serve({ fetch: app.fetch, hostname: '127.0.0.1', port: Number(process.env.PORT) })

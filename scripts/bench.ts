@@ -13,9 +13,10 @@ import { makeScratch, run } from '../test/bench/run.ts'
 
 const help = `npm run bench -- [--quick | --full | --costs] [--only WORDS]... [--json FILE] [--dir DIR] [--no-peer]
 
-Measures the receiver over real HTTP on a real disk, beside its floors: the same HTTP server without storage, the system
-calls alone in a loop, and one row per request in SQLite (WAL, synchronous=FULL). Each point has fresh processes; at its
-end the receiver is killed (SIGKILL) under load, and every acknowledged record is looked for on disk.
+Measures the receiver over real HTTP on a real disk, beside its floors: the same HTTP server without storage, and with
+storage but without any check; the system calls alone in a loop; one row per request in SQLite (WAL, synchronous=FULL).
+Each point has fresh processes; at its end the receiver is killed (SIGKILL) under load, and every acknowledged record is
+looked for on disk.
 
   --quick       under a minute: one round, short points, 0 and 100,000 records stored
   --full        five rounds, and 1,000,000 records stored (needs 7 GB; perhaps three quarters of an hour)

@@ -897,7 +897,7 @@ function residentMb({ pid }: ChildProcess): number {
 
 const slug = '[a-z0-9](?:[a-z0-9_-]{0,126}[a-z0-9])?'
 const permitted = new RegExp(
-  `^data(/(vs01|dsc01)(/${slug}(/[A-Za-z0-9@-]{1,64}\\.json)?)?|/scn01(/${slug}(/(records\\.json|\\.records\\.head\\.json))?)?)?$`,
+  `^data(/(vs01|dsc01)(/${slug}(/[A-Za-z0-9@-]{1,64}\\.json)?)?|/scn01(/${slug}(/(records\\.json|\\.records\\.(head\\.json|index)))?)?)?$`,
 )
 
 /** Every path below the scratch directory that is of neither of the two permitted shapes. */

@@ -3,10 +3,11 @@
  * it came to its association's file; one write and one fdatasync for all that waits, then 201.
  * No token, no validation beyond JSON, no canonical form, no chain, no duplicates, no lock, no log line.
  */
-import { fdatasync, openSync, writeSync } from 'node:fs'
+import { fdatasync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
+import { writeAllSync } from '../../../src/storage/durable-file.ts'
 
 type Waiting = { readonly bytes: Buffer; readonly answer: (error: Error | null) => void }
 
@@ -35,7 +36,8 @@ class Appended {
     const batch = this.#queue
     this.#queue = []
     const bytes = Buffer.concat(batch.map((waiting) => waiting.bytes))
-    this.#end += writeSync(this.#file, bytes, 0, bytes.length, this.#end)
+    writeAllSync(this.#file, bytes, this.#end)
+    this.#end += bytes.length
     fdatasync(this.#file, (error) => {
       for (const { answer } of batch) answer(error)
       if (this.#queue.length > 0) this.#write()

@@ -9,37 +9,30 @@ export type Log = Readonly<
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-/** Until then, or until there are so many bytes, lines are gathered: a write costs more than a line. */
+/** Lines are gathered for so long: each write is a turn of the thread pool, and costs more than a line. */
 const gatherMs = 20
-const mostGathered = 8 * 1024
 
 /**
  * Lines are written by another thread, and gathered while a write is under way, so that logging never waits for its reader.
  * `flush` ends them; what a kill finds gathered is lost.
  */
 export function createLog(level: LogLevel): Log & { flush(): void } {
-  const destination = pino.destination({
-    dest: 1,
-    sync: false,
-    minLength: mostGathered,
-    contentMode: 'buffer',
-  })
-  let isDue = false
+  const destination = pino.destination({ dest: 1, sync: false })
+  let gathered = ''
+  const write = (): void => {
+    destination.write(gathered)
+    gathered = ''
+  }
   const gather = (line: string): void => {
-    // as bytes (its type knows only text): text that grows would be counted and encoded anew with each line
-    destination.write(Buffer.from(line) as unknown as string)
-    if (isDue) return
-    isDue = true
-    setTimeout(() => {
-      isDue = false
-      destination.flush()
-    }, gatherMs)
+    if (gathered === '') setTimeout(write, gatherMs)
+    gathered += line
   }
   const logger = pino({ level, base: { pid: process.pid }, timestamp: isoTime }, { write: gather })
   // whoever reads the log may go away; storing goes on
   destination.on('error', () => {})
   const end = (): void => {
     try {
+      write()
       destination.flushSync()
     } catch {
       // not yet open, or gone: nothing that could still be written

@@ -51,3 +51,17 @@ test('every character that JSON escapes is escaped as ECMAScript does it, and no
     }
   }
 })
+
+test('short strings full of escapes are whole wherever the room for the bytes ends', () => {
+  for (let before = 0; before < 80; before++) {
+    const value = ['x'.repeat(before), ...Array.from({ length: 60 }, () => '"\\'.repeat(40))]
+    assert.equal(canonicalJson(value), JSON.stringify(value))
+  }
+})
+
+test('a draft stays as it is when the next one is made', () => {
+  const first = draftOf(accepted(scn01({ narrative: 'one' })))
+  const before = Buffer.from(first.opening)
+  draftOf(accepted(scn01({ narrative: 'two' })))
+  assert.deepEqual(first.opening, before)
+})

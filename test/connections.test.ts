@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Hono } from 'hono'
@@ -58,6 +59,27 @@ test('what is no request is answered at once where an earlier request has been',
     assert.match(String(answer), /^HTTP\/1\.1 400 /)
   } finally {
     socket.destroy()
+    server.close()
+  }
+})
+
+test('a connection that has ended is forgotten', async () => {
+  const server = await listening()
+  const seen: WeakRef<Socket>[] = []
+  server.prependListener('connection', (socket) => seen.push(new WeakRef(socket)))
+  try {
+    for (let made = 0; made < 20; made++) {
+      const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+      socket.write(request)
+      await once(socket, 'data')
+      socket.destroy()
+    }
+    await sleep(200)
+    collectGarbage()
+    const kept = seen.filter((socket) => socket.deref() !== undefined)
+    assert.equal(seen.length, 20)
+    assert.ok(kept.length <= 3, `${kept.length} of 20 are still there`)
+  } finally {
     server.close()
   }
 })

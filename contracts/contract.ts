@@ -38,3 +38,28 @@ export type Normalised = {
 
 /** All contracts by addon, the newest version last. A `Map`, so that "__proto__" finds nothing. */
 export type Contracts = ReadonlyMap<string, readonly Contract[]>
+
+/** Where the SHA-256 of the presented token stands in a record whose contract attests it. */
+export const attestation = 'node_token_hash'
+
+/** The contract with this name and version; undefined when there is none. What is asked for may be any sent value. */
+export function contractNamed(contracts: Contracts, addon: unknown, version: unknown): Contract | undefined {
+  return versionsOf(contracts, addon)?.find((contract) => contract.version === version)
+}
+
+export function versionsOf(contracts: Contracts, addon: unknown): readonly Contract[] | undefined {
+  return typeof addon === 'string' ? contracts.get(addon) : undefined
+}
+
+/**
+ * The members of a record that are not part of its id (SPEC 4), besides `receipt`. Whoever writes or checks an id asks here:
+ * two copies of this rule once cut off an acknowledged record.
+ */
+export function unhashedNames({ attestsToken }: Contract): readonly string[] {
+  return attestsToken ? [attestation] : []
+}
+
+/** `scn01-1.0`: what the files of a contract are named by, its schema and its vectors. */
+export function fileNameOf({ addon, version }: Contract): string {
+  return `${addon}-${version}`
+}

@@ -32,13 +32,13 @@ export function mustBe(values: readonly string[]): string {
 }
 
 /** Reports what to change, at the member itself or at one key below it. */
-type Report = (detail: string, key?: string) => void
+type Complain = (detail: string, key?: string) => void
 
 /**
  * A rule that valibot has no word for, with the JSON Schema that says the same. What that schema cannot say goes
  * into its `x-not-expressed`, as sentences, so that nothing is left out of the generated file unseen.
  */
-export function rule(judge: (value: unknown, report: Report) => void, jsonSchema: JsonObject) {
+export function rule(judge: (value: unknown, report: Complain) => void, jsonSchema: JsonObject) {
   const check = v.rawCheck<unknown>(({ dataset, addIssue }) => {
     const input = dataset.value
     judge(input, (message, key) => {
@@ -85,13 +85,21 @@ const month30 = '(0[469]|11)-(0[1-9]|[12][0-9]|30)'
 const february = '02-(0[1-9]|1[0-9]|2[0-8])'
 const leapYear = '([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)'
 const day = `([0-9]{4}-(${month31}|${month30}|${february})|${leapYear}-02-29)`
-const time = '([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?'
+const time = '([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,9})?)?'
 const zone = '(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])'
 const dateTime = new RegExp(`^${day}T${time}${zone}$`)
 
-/** The instant a valid `submitted_at` names, in milliseconds; the fraction does not matter to who asks. */
+/** The instant that a valid `submitted_at` names, in milliseconds; its fraction is left out. */
 export function instant(submittedAt: string): number {
   return Date.parse(submittedAt.replace(/\.[0-9]+/, '').replace(/([+-][0-9]{2})([0-9]{2})$/, '$1:$2'))
+}
+
+const slugPattern = /^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$/
+const longestSlug = 128
+
+/** Whether a text could be an `association_slug`. */
+export function isSlug(text: string): boolean {
+  return text.length <= longestSlug && slugPattern.test(text)
 }
 
 /** The members that every envelope begins with. */
@@ -99,8 +107,8 @@ export const common = <const A extends string, const V extends string>(addon: A,
   addon: oneOf(addon),
   contract_version: oneOf(version),
   association_slug: line(
-    /^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$/,
-    128,
+    slugPattern,
+    longestSlug,
     'must be 1 to 128 lower-case letters, digits, "-" and "_", with a letter or digit at both ends',
   ),
   association_channel_id: line(

@@ -1,4 +1,4 @@
-/** What http hands to storage and gets back. The only thing the two know of each other. */
+/** The types that http and storage share: the record that http hands over, and the outcome that storage returns. */
 import type { Json, StorageRule } from './contract.ts'
 
 export type Member = readonly [name: string, value: Json]
@@ -34,9 +34,10 @@ export type Receipt = {
  *   busy     the lock was not had, or the disk did not answer, before the deadline
  *   io       the disk reported an error
  *   damaged  the association's records file is damaged and was left alone
- *   long     as stored, with its numbers written out, the record would be longer than can be read back after a crash
+ *   paused   whoever owns the storage has closed it for a while; nothing was stored
+ *   long     as stored, with its numbers and blanks written out, the record would be longer than can be read back after a crash
  */
-export type Fault = 'full' | 'busy' | 'io' | 'damaged' | 'long'
+export type Fault = 'full' | 'busy' | 'io' | 'damaged' | 'paused' | 'long'
 
 export type Outcome =
   | { readonly ok: true; readonly receipt: Receipt }

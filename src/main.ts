@@ -1,20 +1,26 @@
 /** The composition root, and the only file that knows the process: environment, signals, exit codes. */
-import { chmodSync, mkdirSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { contracts } from '../contracts/index.ts'
-import { type Config, ConfigError, readConfig, readTokens } from './config.ts'
-import { developmentToken, exampleCommand } from './development-token.ts'
 import { createApp } from './http/app.ts'
 import type { Closed } from './http/receive.ts'
-import { createLog } from './log.ts'
-import type { createMetrics } from './metrics.ts'
-import { pauseCheck } from './pause.ts'
-import { createHttpServer } from './server.ts'
-import { developmentTokenFile, pausedFile } from './storage/paths.ts'
-import { openStore, type Store } from './storage/store.ts'
-import { tokenCheck } from './tokens.ts'
+import { teller } from './http/tell.ts'
+import { type Config, ConfigError, dataDirIn, readConfig, readTokens } from './server/config.ts'
+import { type DevelopmentToken, developmentToken, exampleCommand } from './server/development-token.ts'
+import { createHttpServer } from './server/http-server.ts'
+import { listen, type Place, SocketRefusal, targetsOf } from './server/listen.ts'
+import { createLog } from './server/log.ts'
+import type { createMetrics } from './server/metrics.ts'
+import { pauseCheck } from './server/pause.ts'
+import { tokenCheck } from './server/tokens.ts'
+import { hasCode } from './storage/files/fault.ts'
+import { holdsRecords, makeDataDirectory, markDirectory, readMark } from './storage/files/mark.ts'
+import { developmentTokenFile, pausedFile, timelineFile } from './storage/files/paths.ts'
+import { openFileStore } from './storage/files/store.ts'
+import type { Store } from './storage/store.ts'
+
+type Metrics = ReturnType<typeof createMetrics>
+type TokenCheck = ReturnType<typeof tokenCheck>
 
 /** sysexits.h: EX_CONFIG. */
 const configurationMistake = 78
@@ -22,8 +28,6 @@ const configurationMistake = 78
 const impatienceMs = 1_000
 const longestDrainMs = 20_000
 const maxInFlight = 256
-/** Temporaries of a receiver that was killed right before this start are old enough by then. */
-const secondSweepMs = 30_000
 
 // records of some kilobytes share their memory: an allocation for each costs more than its bytes
 Buffer.poolSize = 64 * 1024
@@ -31,28 +35,57 @@ Buffer.poolSize = 64 * 1024
 // does not know this goes on as it is used to
 setFlagsFromString('--heap-growing-percent=10')
 
-const config = configOrExit()
 // records are for the owner and the auditors' group, whatever umask this was started with
 process.umask(0o027)
-const log = createLog(config.logLevel)
-process.on('uncaughtException', (error) => fail('a mistake in this program', error))
-// without a listener, a file size limit would end the process; with one, the write fails and is answered with 507
-process.on('SIGXFSZ', () => {})
 
-const token = prepareDataDir(config)
-const tokens = tokenCheck(config.tokens ?? { current: token?.token as string })
-process.on('SIGHUP', reloadTokens)
-// prom-client takes 2 MB and is off as a rule
-if (config.metrics) void import('./metrics.ts').then(({ createMetrics }) => start(createMetrics()))
-else start()
+/** Makes and marks the data directory, and ends: for an installation. */
+const markOption = '--mark-data-dir'
+let log: ReturnType<typeof createLog>
 
-function start(metrics?: ReturnType<typeof createMetrics>): void {
+void (process.argv[2] === markOption ? markDataDir() : run())
+
+async function run(): Promise<void> {
+  const config = configOrExit()
+  log = createLog(config.logLevel)
+  process.on('uncaughtException', (error) => fail('a mistake in this program', error))
+  // without a listener, a file size limit would end the process; with one, the write fails and is answered with 507
+  process.on('SIGXFSZ', () => {})
+  const token = await prepareDataDir(config)
+  const tokens = tokenCheck(config.tokens ?? { current: token?.token as string })
+  process.on('SIGHUP', () => reloadTokens(tokens))
+  // prom-client takes 2 MB and is off as a rule
+  const metrics = config.metrics ? (await import('./server/metrics.ts')).createMetrics() : undefined
+  await start(config, tokens, metrics, token, await openStore(config, metrics?.storage))
+}
+
+/** Files, unless DATABASE_URL says otherwise: without it, nothing of the other store is loaded. */
+async function openStore(config: Config, observer: Metrics['storage'] | undefined): Promise<Store> {
+  const { dataDir, minFreeBytes, databaseUrl, requireStandby } = config
+  if (databaseUrl === undefined) return openFileStore({ root: dataDir, minFreeBytes, log, observer })
+  const { readUrl, UrlMistakes } = await import('./storage/postgres/url.ts')
+  const { openPostgresStore } = await import('./storage/postgres/store.ts')
+  try {
+    const target = readUrl('DATABASE_URL', databaseUrl)
+    return openPostgresStore({ target, timelineFile: timelineFile(dataDir), requireStandby, log, observer })
+  } catch (error) {
+    if (!(error instanceof UrlMistakes)) throw error
+    for (const mistake of error.mistakes) console.error(`civic-orchestrator: ${mistake}`)
+    process.exit(configurationMistake)
+  }
+}
+
+async function start(
+  config: Config,
+  tokens: TokenCheck,
+  metrics: Metrics | undefined,
+  token: DevelopmentToken | undefined,
+  store: Store,
+): Promise<void> {
   const { dataDir, minFreeBytes, maxBodyBytes } = config
-  const store = openStore({ root: dataDir, minFreeBytes, log, observer: metrics?.storage })
   metrics?.watch({
     dataDir,
     minFreeBytes,
-    refused: async () => (await store.readiness()).refused.length,
+    readiness: store.readiness,
   })
   const pauseReason = pauseCheck(pausedFile(dataDir))
   let isDraining = false
@@ -61,6 +94,7 @@ function start(metrics?: ReturnType<typeof createMetrics>): void {
     if (reason !== undefined) return { kind: 'paused', reason }
     return isDraining ? { kind: 'draining' } : undefined
   }
+  const tell = teller(log, metrics?.http)
   const app = createApp({
     contracts,
     store,
@@ -69,24 +103,24 @@ function start(metrics?: ReturnType<typeof createMetrics>): void {
     readiness: store.readiness,
     metrics: metrics?.http,
     log,
+    tell,
     maxBodyBytes,
     maxInFlight,
   })
-  const { server, drain } = createHttpServer(app, log)
+  const http = createHttpServer(app, tell)
+  http.server.on('error', cannotListen)
+  const listening = await listen(http.server, targetsOf(config, process.env, process.pid)).catch(cannotListen)
+  for (const place of listening.places) log.info(place, 'listening')
+  if (token) greet(listening.places[0] as Place, token, dataDir)
+  store.start().catch((error) => log.error({ code: error.code }, 'leftovers could not be put in order'))
   const finish = async (): Promise<void> => {
-    await drain(() => {
+    const closed = listening.close()
+    await http.drain(() => {
       isDraining = true
     })
+    await closed
     await store.close()
   }
-  server.on('error', (error) => fail('cannot listen', error))
-  server.listen(listenTarget(), () => {
-    const { address, port } = server.address() as AddressInfo
-    log.info({ address, port }, 'listening')
-    greet(`http://${address.includes(':') ? `[${address}]` : address}:${port}`)
-    sweep(store)
-    setTimeout(sweep, secondSweepMs, store).unref()
-  })
   process.on('SIGTERM', (signal) => stop(signal, finish))
   process.on('SIGINT', (signal) => stop(signal, finish))
 }
@@ -101,43 +135,85 @@ function configOrExit(): Config {
   }
 }
 
-function prepareDataDir({ dataDir, tokens }: Config): ReturnType<typeof developmentToken> | undefined {
+async function prepareDataDir(config: Config): Promise<DevelopmentToken | undefined> {
+  const { dataDir, isProduction, tokens } = config
+  if (isProduction) {
+    await requireMark(dataDir)
+    return undefined
+  }
   try {
-    // mkdir(2) ignores the set-group-id bit of its mode
-    if (mkdirSync(dataDir, { recursive: true })) chmodSync(dataDir, 0o2750)
-    return tokens ? undefined : developmentToken(developmentTokenFile(dataDir))
+    await makeDataDirectory(dataDir)
+    return tokens ? undefined : await developmentToken(developmentTokenFile(dataDir))
   } catch (error) {
-    console.error(`civic-orchestrator: DATA_DIR cannot be used (${(error as NodeJS.ErrnoException).code})`)
-    process.exit(configurationMistake)
+    return cannotUse(error)
   }
 }
 
-/** The socket that systemd holds open across restarts (sd_listen_fds(3)), or the configured address. */
-function listenTarget(): { fd: number } | { host: string; port: number } {
-  const isHanded = process.env.LISTEN_PID === String(process.pid) && Number(process.env.LISTEN_FDS) > 0
-  return isHanded ? { fd: 3 } : { host: config.host, port: config.port }
+/** In production a directory is never made by the way: it may be the place where a file system is not mounted. */
+async function requireMark(dataDir: string): Promise<void> {
+  if (readMark(dataDir) !== undefined) return
+  if (!holdsRecords(dataDir, contracts.keys())) {
+    return refuseToStart(
+      'DATA_DIR names a directory that is not there, or that holds neither records nor the mark of this program. ' +
+        'If a file system belongs there, mount it. To begin with no records, make and mark the directory, as the user ' +
+        `of this service and with the same DATA_DIR: node ${process.argv[1]} ${markOption}`,
+    )
+  }
+  try {
+    await markDirectory(dataDir)
+  } catch (error) {
+    // records of version 1.0, on a disk that is full, say: they are served, and the next start tries again
+    log.warn({ code: (error as NodeJS.ErrnoException).code }, 'the data directory could not be marked')
+  }
+}
+
+async function markDataDir(): Promise<void> {
+  try {
+    await markDirectory(dataDirIn(process.env))
+  } catch (error) {
+    cannotUse(error)
+  }
+}
+
+function cannotUse(error: unknown): never {
+  return refuseToStart(`DATA_DIR cannot be used (${(error as NodeJS.ErrnoException).code})`)
+}
+
+function refuseToStart(why: string): never {
+  console.error(`civic-orchestrator: ${why}`)
+  process.exit(configurationMistake)
+}
+
+/** The errors of a listening socket name its address and port. */
+function cannotListen(error: NodeJS.ErrnoException & { address?: string; port?: number }): never {
+  if (error instanceof SocketRefusal) return refuseToStart(error.message)
+  const { address, port } = error
+  const taken = `port ${port} of ${address} is taken. Stop the program that listens there, or choose another port with PORT=`
+  if (hasCode(error, 'EADDRINUSE') && port !== undefined) console.error(`civic-orchestrator: ${taken}`)
+  return fail('cannot listen', error)
 }
 
 /** On standard error, so that standard output stays one JSON line per event and never shows a token. */
-function greet(url: string): void {
-  if (!token) return
-  const file = developmentTokenFile(config.dataDir)
+function greet(place: Place, token: DevelopmentToken, dataDir: string): void {
+  const file = developmentTokenFile(dataDir)
   const presented = token.isNew ? token.token : `$(cat ${file})`
   console.error(
     [
       `No token is configured. This one is for development; it is kept in ${file}.`,
       'Store a first record, from another terminal:',
       '',
-      `  ${exampleCommand(url, presented, new Date())}`,
+      `  ${exampleCommand(curlTarget(place), presented, new Date())}`,
       '',
-      `Then look at ${join(config.dataDir, 'vs01', 'first-association')}/`,
+      `Then look at ${join(dataDir, 'vs01', 'first-association')}/`,
     ].join('\n'),
   )
 }
 
-function sweep(store: Store): void {
-  const rules = new Map([...contracts.values()].flat().map(({ addon, storage }) => [addon, storage]))
-  store.sweep(rules).catch((error) => log.error({ code: error.code }, 'leftovers could not be put in order'))
+/** What curl needs to be told to reach the receiver, up to the path. */
+function curlTarget(place: Place): string {
+  if ('socket' in place) return `--unix-socket ${place.socket} http://localhost`
+  const { address, port } = place
+  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`
 }
 
 let stopping = 0
@@ -158,7 +234,7 @@ function stop(signal: NodeJS.Signals, finish: () => Promise<void>): void {
   )
 }
 
-function reloadTokens(): void {
+function reloadTokens(tokens: TokenCheck): void {
   try {
     const next = readTokens(process.env)
     if (next) tokens.replace(next)

@@ -1,10 +1,12 @@
 /** The auditor's tool: one command, its options, an exit status. Read-only, takes no lock. */
+
+import { CannotRun, type Command, type Exit, type Io } from '../cli/io.ts'
+import { plain } from '../cli/plain.ts'
+import { changes } from './changes.ts'
 import { exportCsv } from './export.ts'
 import { g1 } from './g1/command.ts'
 import { heads } from './heads.ts'
-import { CannotRun, type Command, type Exit, type Io } from './io.ts'
 import { list } from './list.ts'
-import { plain } from './plain.ts'
 import { show } from './show.ts'
 import { snapshot } from './snapshot.ts'
 import { verify } from './verify/command.ts'
@@ -14,12 +16,13 @@ const commands = new Map<string, Command>([
   ['heads', heads],
   ['list', list],
   ['show', show],
+  ['changes', changes],
   ['snapshot', snapshot],
   ['export', exportCsv],
   ['g1', g1],
 ])
 
-const usage = (): string => `npm run audit -- <command> [--data DIR] [--json] [--help]
+const usage = (): string => `node scripts/audit.mjs <command> [--data DIR] [--json] [--help]
 
 Reads the JSON files of a data directory, or a copy of one, without a receiver. Changes nothing, takes no lock, and may
 run while a receiver is appending.

@@ -1,17 +1,30 @@
 /**
  * Cells and rows for a spreadsheet (RFC 4180), made so that no cell is taken for a formula: what somebody typed into a
  * narrative would otherwise run on the auditor's machine.
+ *
+ * Every cell is quoted. That is not enough: a spreadsheet that splits at semicolons or tabs (the default in German and French)
+ * knows quotes only at the beginning of what it takes for a cell, and so takes a semicolon, a tab or a line break inside a
+ * text for the end of one. So a formula's sign is disarmed behind those, too, not only at the beginning.
  */
+import { harmlessFormat, unsafe } from '../cli/plain.ts'
 
-/** `=`, `+`, `-`, `@`, tab and carriage return start a formula in one spreadsheet or another; so do a line feed and full-width signs. */
-const startsFormula = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g
+/** `=`, `+`, `-`, `@` and their full-width forms start a formula in one spreadsheet or another. */
+const formula = /(^|[;|\t\r\n])([\s"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])/g
+/** Blanks before a cell are dropped by some, and then what follows them comes first. */
+const blankStart = /^[\t\r\n]/
+
+/** Without control characters, and without marks that turn the reading direction. */
+export function shownInCell(text: string): string {
+  return text.replace(unsafe, (character) =>
+    '\t\r\n'.includes(character) || harmlessFormat.has(character) ? character : '\ufffd',
+  )
+}
 
 export function cell(text: string): string {
-  const shown = text.replace(control, '\ufffd')
-  const harmless = startsFormula.test(shown) ? `'${shown}` : shown
-  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
+  // right before the sign: blanks in front of it may themselves end a cell, as the line feed of CR LF does
+  const disarmed = shownInCell(text).replace(formula, "$1$2'")
+  const harmless = blankStart.test(disarmed) ? `'${disarmed}` : disarmed
+  return `"${harmless.replaceAll('"', '""')}"`
 }
 
 export function row(texts: readonly string[]): string {

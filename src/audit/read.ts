@@ -1,92 +1,204 @@
-/** Records for the commands that show them. What cannot be read is counted, not judged; judging is `verify`. */
-import { readdirSync } from 'node:fs'
-import { basename, join } from 'node:path'
-import type { Json, JsonObject } from '../../contracts/contract.ts'
-import { associationDirectories, recordsName } from '../storage/paths.ts'
-import { sha256Hex } from '../storage/records-file.ts'
-import { CannotRun } from './io.ts'
-import { isSlug } from './options.ts'
-import { recordLines, withSnapshot } from './snapshot-file.ts'
+/** Records for the commands that show them. What cannot be read is counted and told (`trouble.ts`); judging is `verify`. */
 
-export type Stored = {
-  readonly slug: string
-  /** Its place in the file, 1 for the first; equal to `receipt.sequence` in an unaltered file. */
+import { type Dirent, lstatSync, readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { JsonObject } from '../../contracts/contract.ts'
+import { isSlug } from '../../contracts/envelope.ts'
+import { contracts } from '../../contracts/index.ts'
+import { CannotRun } from '../cli/io.ts'
+import { dataDirectory } from '../cli/options.ts'
+import { parseHead } from '../records/head.ts'
+import { headName, markName, recordsName } from '../records/layout.ts'
+import { type LineReceipt, parseReceipt } from '../records/line.ts'
+import { longestLine } from '../records/lines.ts'
+import { sha256Hex } from '../records/sha256.ts'
+import { hasCode } from '../storage/files/fault.ts'
+import { associationDirectories, placekeyFile } from '../storage/files/paths.ts'
+import { readRegularSync } from '../storage/files/regular-file.ts'
+import { recordLines, withSnapshot } from '../storage/files/snapshot-file.ts'
+import { addonsWith, type Place, placeName } from './addons.ts'
+import type { Named } from './argument.ts'
+import { objectOf } from './members.ts'
+import type { Trouble } from './trouble.ts'
+import { whyUnread } from './verify/directory.ts'
+import { longestHead } from './verify/head-file.ts'
+
+export type ReadRecord = {
+  readonly place: Place
+  /** Its line among the records of the file, 1 for the first; equal to the sequence in an unaltered file. */
   readonly number: number
+  /** Undefined when the line does not end in a receipt. */
+  readonly receipt: LineReceipt | undefined
   /** Undefined when the line is not a JSON object. */
   readonly value: JsonObject | undefined
   readonly line: Buffer
   readonly sha256: () => string
 }
 
-export function recordsPath(root: string, slug: string): string {
-  return join(associationDirectories(root, { addon: 'scn01', association_slug: slug })[1], recordsName)
+/** What a record is called: by the sequence in its receipt, never by counting lines. */
+export function nameOf({ place, receipt, number }: ReadRecord): string {
+  const name = receipt ? `record ${receipt.sequence}` : `line ${number + 1}, which has no receipt`
+  return `${placeName(place)}, ${name}`
 }
 
-/** Slugs that have a directory below an addon, in order. */
-export function slugsOf(root: string, addon: string): string[] {
-  return directory(join(root, addon)).filter(isSlug)
+/** Where records are: a directory that bears the mark of a receiver, or holds a directory of one of the addons. */
+export function dataRoot(path: string): string {
+  const root = dataDirectory(path)
+  const names = new Set(readdirSync(root))
+  if (names.has(markName) || [...contracts.keys()].some((addon) => names.has(addon))) return root
+  throw new CannotRun(
+    `${root} is no data directory of a receiver: it holds neither ${markName} nor a directory of an addon`,
+  )
+}
+
+export function recordsPath(root: string, { addon, slug }: Place): string {
+  return join(associationDirectories(root, { addon, association_slug: slug })[1], recordsName)
+}
+
+/** The associations that have a directory below one of the addons: all of them, or those that the argument names. */
+export function placesIn(
+  root: string,
+  addons: readonly string[],
+  named: Named | undefined,
+  trouble: Trouble,
+): Place[] {
+  return addons
+    .filter((addon) => named?.addon === undefined || named.addon === addon)
+    .flatMap((addon) => slugsOf(root, addon, trouble).map((slug): Place => ({ addon, slug })))
+    .filter(({ slug }) => named === undefined || named.slug === slug)
+}
+
+/** As `placesIn`; an association that was named and is not there is an error. */
+export function appendOnlyPlaces(root: string, named: Named | undefined, trouble: Trouble): Place[] {
+  const places = placesIn(root, addonsWith('append-only'), named, trouble)
+  if (named && places.length === 0 && !trouble.any)
+    throw new CannotRun(`there is no association of that name below ${root}`)
+  return places
+}
+
+/** Slugs that have a directory below an addon, in order. Symbolic links are told, never followed. */
+export function slugsOf(root: string, addon: string, trouble: Trouble): string[] {
+  const found: string[] = []
+  for (const entry of entriesOf(root, addon, trouble)) {
+    if (!isSlug(entry.name)) continue
+    if (entry.isDirectory()) found.push(entry.name)
+    else trouble.path(join(addon, entry.name), `is ${kindOf(entry)} and was not followed`)
+  }
+  return found
 }
 
 /** The Placekeys that have a file under an addon and a slug, in order. */
-export function placekeysOf(root: string, addon: string, slug: string): string[] {
-  const files = directory(join(root, addon, slug)).filter(
-    (name) => name.endsWith('.json') && !name.startsWith('.'),
-  )
-  return files.map((name) => basename(name, '.json'))
+export function placekeysOf(root: string, addon: string, slug: string, trouble: Trouble): string[] {
+  const found: string[] = []
+  for (const entry of entriesOf(root, join(addon, slug), trouble)) {
+    if (!entry.name.endsWith('.json') || entry.name.startsWith('.')) continue
+    if (entry.isFile()) found.push(basename(entry.name, '.json'))
+    else trouble.path(join(addon, slug, entry.name), `is ${kindOf(entry)} and was not read`)
+  }
+  return found
 }
 
-function directory(path: string): string[] {
+function kindOf(entry: Dirent): string {
+  if (entry.isSymbolicLink()) return 'a symbolic link'
+  return entry.isDirectory() ? 'a directory' : entry.isFile() ? 'a file' : 'a special file'
+}
+
+function entriesOf(root: string, path: string, trouble: Trouble): Dirent[] {
+  if (lstatSync(join(root, path), { throwIfNoEntry: false })?.isSymbolicLink()) {
+    trouble.path(path, 'is a symbolic link and was not followed')
+    return []
+  }
   try {
-    return readdirSync(path).sort()
+    return readdirSync(join(root, path), { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
+    if (hasCode(error, 'ENOENT')) return []
+    if (hasCode(error, 'EACCES')) trouble.path(path, 'cannot be opened by this user')
+    else if (hasCode(error, 'ENOTDIR')) trouble.path(path, 'is not a directory')
+    else throw error
+    return []
   }
 }
 
-/** Answered by who has seen enough. */
-export const stop = Symbol('stop')
+/** The record of an address under an addon that keeps the latest one; undefined when there is none. */
+export function placekeyRecord(
+  root: string,
+  { addon, slug }: Place,
+  participant_id: string,
+  trouble: Trouble,
+): { readonly record: JsonObject | undefined } | undefined {
+  const path = placekeyFile(root, { addon, association_slug: slug, participant_id })
+  try {
+    const record = objectOf(readRegularSync(path, longestLine))
+    if (!record) trouble.path(`${addon}/${slug}/${participant_id}.json`, 'is not one JSON object')
+    return { record }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    trouble.path(`${addon}/${slug}/${participant_id}.json`, `cannot be read: ${(error as Error).message}`)
+    return { record: undefined }
+  }
+}
 
-/** Hands each record of an association to `see`, in the order of the file, until that answers `stop`. */
+/**
+ * Hands each record of an association to `see`, in the order of the file. Records whose receipt
+ * `wanted` refuses are passed over without being parsed.
+ */
 export async function eachRecord(
   root: string,
-  slug: string,
-  see: (record: Stored) => Promise<unknown>,
+  place: Place,
+  trouble: Trouble,
+  see: (record: ReadRecord) => Promise<unknown>,
+  wanted: (receipt: LineReceipt) => boolean = () => true,
 ): Promise<void> {
-  const path = recordsPath(root, slug)
-  try {
-    await withSnapshot(path, async (snapshot) => {
-      let number = 0
-      for await (const line of recordLines(snapshot)) {
-        const seen = see({
-          slug,
-          number: ++number,
-          value: objectOf(line),
-          line,
-          sha256: () => sha256Hex(line),
-        })
-        if ((await seen) === stop) return
+  await withRecords(root, place, trouble, async (snapshot) => {
+    let number = 0
+    for await (const line of recordLines(snapshot)) {
+      number++
+      const receipt = parseReceipt(line)
+      if (receipt && !wanted(receipt)) continue
+      const record: ReadRecord = {
+        place,
+        number,
+        receipt,
+        value: objectOf(line),
+        line,
+        sha256: () => sha256Hex(line),
       }
-    })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    throw new CannotRun(`there is no ${path}`)
-  }
+      if (!record.value || !record.receipt) trouble.line(`${placeName(place)}/${recordsName}`)
+      await see(record)
+    }
+    if (!snapshot.closed && snapshot.size > 0)
+      trouble.path(`${placeName(place)}/${recordsName}`, 'does not end as a records file at rest does')
+  })
 }
 
-export function objectOf(bytes: Uint8Array): JsonObject | undefined {
+/** What is not a regular file, or may not be opened, is told; an association without a records file has no records. */
+export async function withRecords(
+  root: string,
+  place: Place,
+  trouble: Trouble,
+  use: Parameters<typeof withSnapshot<void>>[1],
+): Promise<void> {
   try {
-    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) as Json
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as JsonObject)
-      : undefined
-  } catch {
-    return undefined
+    await withSnapshot(recordsPath(root, place), use)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return headAlone(root, place, trouble)
+    if (!hasCode(error, 'ENOTREGULAR') && !hasCode(error, 'EACCES')) throw error
+    trouble.path(`${placeName(place)}/${recordsName}`, whyUnread(error))
   }
 }
 
-/** A member that holds a string, or undefined. */
-export function textMember(record: JsonObject | undefined, name: string): string | undefined {
-  const value = record && Object.hasOwn(record, name) ? record[name] : undefined
-  return typeof value === 'string' ? value : undefined
+/** A head file that speaks of records, and no file of them: they were removed. */
+function headAlone(root: string, place: Place, trouble: Trouble): void {
+  try {
+    const path = join(recordsPath(root, place), '..', headName)
+    const head = parseHead(readRegularSync(path, longestHead).toString('latin1'))
+    if (head && head.count > 0)
+      trouble.path(
+        `${placeName(place)}/${recordsName}`,
+        'is not there, and the head file speaks of records in it',
+      )
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT'))
+      trouble.path(`${placeName(place)}/${headName}`, `cannot be read: ${(error as Error).message}`)
+  }
 }

@@ -1,130 +1,144 @@
-/** `show`: records to be read by a person. */
-import { readFileSync } from 'node:fs'
-import type { Json, JsonObject } from '../../contracts/contract.ts'
-import { placekeyFile } from '../storage/paths.ts'
-import { CannotRun, type Command, type Io } from './io.ts'
-import { dataDirectory, parse, slugArgument } from './options.ts'
-import { plain } from './plain.ts'
-import { aligned, type Printer, printer } from './print.ts'
-import { eachRecord, objectOf, type Stored, slugsOf, stop, textMember } from './read.ts'
+/** `show`: records to be read by a person, as they were sent. */
+import type { JsonObject } from '../../contracts/contract.ts'
+import { CannotRun, type Command, type Exit, type Io } from '../cli/io.ts'
+import { type Parsed, parse } from '../cli/options.ts'
+import { plain } from '../cli/plain.ts'
+import { type Printer, printer } from '../cli/print.ts'
+import { addonsWith, placeName } from './addons.ts'
+import { type Named, namedAssociation } from './argument.ts'
+import { textMember } from './members.ts'
+import { parted } from './parted.ts'
+import {
+  appendOnlyPlaces,
+  dataRoot,
+  eachRecord,
+  nameOf,
+  placekeyRecord,
+  placesIn,
+  type ReadRecord,
+} from './read.ts'
+import { Trouble } from './trouble.ts'
+import { verbatimLines } from './verbatim.ts'
 
-const help = `npm run audit -- show SLUG [--participant ID] [--sequence N] [--data DIR] [--json]
+const help = `node scripts/audit.mjs show [ADDON/]SLUG [--participant ID] [--sequence N] [--data DIR] [--json]
 
-Prints the Scenarios (scn01) of an association, one after another; with --participant those of one address, after
-its Vital Signs (vs01) and Diagnostics (dsc01); with --sequence one Scenario. Texts are wrapped, lists of choices
-unfolded. What a record holds reaches the terminal as text only: control characters are shown, not sent.
+Prints the records of an association, one after another; with --participant those of one address, after what its addons
+keep as the latest state (Vital Signs, Diagnostics); with --sequence the record whose receipt has that number.
+
+What was sent stands behind a bar, as it was sent: line breaks, blanks and tabs. A second line that begins with a dotted
+bar goes on with the line above. Members that no contract names are shown apart: the participant's side sent them, and
+nobody checked them. What the tool itself says has no bar. Control characters are shown as \\u{…}, not sent to the screen.
 With --json the records come as they are stored, one a line.`
 
 export const show: Command = {
-  summary: 'records of an association or of an address, to be read',
+  summary: 'records of an association or of an address, as they were sent',
   help,
   run: async (args, io) => {
     const options = parse(args, { participant: { type: 'string' }, sequence: { type: 'string' } }, 1)
-    const root = dataDirectory(options.data)
-    const slug = slugArgument(options.positionals[0])
-    const participant = options.text('participant')
-    const sequence = options.number('sequence', 1)
-    const print = printer(io, options.json)
-    let shown = 0
-    if (participant !== undefined && sequence === undefined) {
-      for (const addon of ['vs01', 'dsc01'])
-        shown += await showFile(root, addon, slug, participant, print, io)
-    }
-    if (shown === 0 || slugsOf(root, 'scn01').includes(slug)) {
-      await eachRecord(root, slug, async (stored) => {
-        const isMeant =
-          (sequence === undefined || stored.number === sequence) &&
-          (participant === undefined || textMember(stored.value, 'participant_id') === participant)
-        if (isMeant) await showRecord(stored, print, io)
-        if (isMeant) shown++
-        return stored.number === sequence ? stop : undefined
-      })
-    }
-    if (shown === 0) throw new CannotRun('no record is selected by this')
-    return 0
+    const root = dataRoot(options.data)
+    return showAll(root, namedAssociation(options.positionals[0]), options, io)
   },
 }
 
-async function showRecord({ slug, number, value, sha256 }: Stored, print: Printer, io: Io): Promise<void> {
-  const place = `scn01/${slug}`
-  await print.give('record', { place, number, record_sha256: sha256(), record: value ?? null })
-  await print.say(`${text(`${place}, record ${number}`, value, io, [['record_sha256', sha256()]])}\n`)
+async function showAll(root: string, named: Named, options: Parsed, io: Io): Promise<Exit> {
+  const trouble = new Trouble()
+  const print = printer(io, options.json)
+  const participant = participantIn(options)
+  const sequence = options.number('sequence', 1)
+  let shown = 0
+  if (participant !== undefined && sequence === undefined)
+    shown += await showLatest(root, named, participant, trouble, print, io)
+  const places =
+    shown > 0
+      ? placesIn(root, addonsWith('append-only'), named, trouble)
+      : appendOnlyPlaces(root, named, trouble)
+  for (const place of places) {
+    const isWanted =
+      sequence === undefined ? undefined : (receipt: { sequence: number }) => receipt.sequence === sequence
+    const see = async (stored: ReadRecord): Promise<void> => {
+      if (sequence !== undefined && stored.receipt?.sequence !== sequence) return
+      if (participant !== undefined && textMember(stored.value, 'participant_id') !== participant) return
+      shown++
+      await showRecord(stored, print, io)
+    }
+    await eachRecord(root, place, trouble, see, isWanted)
+  }
+  if (shown > 0 || trouble.any) return trouble.end(io)
+  throw new CannotRun('no record is selected by this')
 }
 
-async function showFile(
+function participantIn(options: Parsed): string | undefined {
+  const participant = options.text('participant')
+  if (participant !== undefined && !/^[A-Za-z0-9@_-]{1,64}$/.test(participant))
+    throw new CannotRun('--participant takes a Placekey as it is stored')
+  return participant
+}
+
+async function showRecord(stored: ReadRecord, print: Printer, io: Io): Promise<void> {
+  const { place, number, receipt, value, sha256 } = stored
+  await print.give('record', {
+    place: placeName(place),
+    sequence: receipt?.sequence ?? null,
+    line: number + 1,
+    record_sha256: sha256(),
+    record: value ?? null,
+  })
+  if (print.json) return
+  const says = [
+    `SHA-256 of the stored line: ${sha256()}`,
+    `line ${number + 1} of the file. Whether the chain holds, verify tells`,
+  ]
+  await sayRecord(nameOf(stored), says, value, place.addon, io)
+}
+
+/** What addons that keep only the latest state have about an address. */
+async function showLatest(
   root: string,
-  addon: string,
-  association_slug: string,
-  participant_id: string,
+  named: Named,
+  participant: string,
+  trouble: Trouble,
   print: Printer,
   io: Io,
 ): Promise<number> {
-  const bytes = readIfThere(root, addon, association_slug, participant_id)
-  if (!bytes) return 0
-  const place = `${addon}/${association_slug}/${participant_id}.json`
-  const record = objectOf(bytes)
-  await print.give('record', { place, record: record ?? null })
-  await print.say(`${text(place, record, io)}\n`)
-  return 1
+  let shown = 0
+  for (const place of placesIn(root, addonsWith('overwrite-by-placekey'), named, trouble)) {
+    const found = placekeyRecord(root, place, participant, trouble)
+    if (!found) continue
+    shown++
+    const path = `${placeName(place)}/${participant}.json`
+    await print.give('record', { place: path, record: found.record ?? null })
+    const says = ['the latest state only: no history is kept, and nothing protects this file against change']
+    if (!print.json) await sayRecord(path, says, found.record, place.addon, io)
+  }
+  return shown
 }
 
-function readIfThere(
-  root: string,
+async function sayRecord(
+  title: string,
+  says: readonly string[],
+  record: JsonObject | undefined,
   addon: string,
-  association_slug: string,
-  participant_id: string,
-): Buffer | undefined {
-  if (!/^[A-Za-z0-9@_-]{1,64}$/.test(participant_id))
-    throw new CannotRun('--participant takes a Placekey as it is stored')
-  try {
-    return readFileSync(placekeyFile(root, { addon, association_slug, participant_id }))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    return undefined
-  }
-}
-
-type Row = readonly [name: string, value: string]
-
-function text(title: string, record: JsonObject | undefined, io: Io, more: readonly Row[] = []): string {
+  io: Io,
+): Promise<void> {
   const heading = plain(title)
-  const line = '─'.repeat(Math.min(heading.length, io.columns))
-  if (!record) return `${heading}\n${line}\n  cannot be read as JSON; run verify`
-  return `${heading}\n${line}\n${aligned([...rows(record, ''), ...more], io)}`
+  const head = [heading, '─'.repeat(Math.min(heading.length, io.columns)), ...says.map((line) => `  ${line}`)]
+  await io.out(`${head.join('\n')}\n`)
+  if (!record) return io.out('  cannot be read as JSON; run verify\n\n')
+  const { sent, unnamed, written } = parted(record, addon)
+  await section('  Written by the receiver:', written, io)
+  await section('  Sent, as the contract names it:', sent, io)
+  if (Object.keys(unnamed).length > 0)
+    await section("  Sent by the participant's side, named by no contract, not checked:", unnamed, io)
+  await io.out('\n')
 }
 
-/** Objects are shown under their name, their members indented. */
-function rows(object: JsonObject, indent: string): Row[] {
-  return Object.entries(object).flatMap(([name, value]): Row[] => {
-    const shown = indent + plain(name)
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return [[shown, valueText(value)]]
-    const members = rows(value as JsonObject, `${indent}  `)
-    return [[shown, members.length === 0 ? '(nothing)' : ''], ...members]
-  })
-}
-
-function valueText(value: Json): string {
-  if (value === null) return 'none'
-  if (typeof value === 'string')
-    return (
-      choices(value)
-        ?.map((choice) => `· ${choice}`)
-        .join('\n') ?? value
-    )
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value.join('\n')
-  return JSON.stringify(value)
-}
-
-/** A multiselect is stored as a string that holds a JSON list of strings. */
-function choices(value: string): string[] | undefined {
-  if (!value.startsWith('[') || !value.endsWith(']')) return undefined
-  try {
-    const list = JSON.parse(value) as unknown
-    return Array.isArray(list) && list.length > 0 && list.every((item) => typeof item === 'string')
-      ? list
-      : undefined
-  } catch {
-    return undefined
+async function section(title: string, members: JsonObject, io: Io): Promise<void> {
+  let text = `${title}\n`
+  for (const line of verbatimLines(members, io.columns)) {
+    text += `${line}\n`
+    if (text.length < 64 * 1024) continue
+    await io.out(text)
+    text = ''
   }
+  await io.out(text)
 }

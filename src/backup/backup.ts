@@ -2,201 +2,225 @@
  * A backup of a data directory while a receiver runs on it.
  *
  * Invariants
- *   1. The manifest is replaced in one step, after everything that it names is on disk. Interrupted before, the old one
- *      stands, and so does all that it names.
- *   2. Whatever was acknowledged before `complete_until` is in it.
- *   3. Bytes of append-only records are written once. Of files that are replaced only the last state is kept: earlier ones
- *      are removed as soon as no manifest names them.
- *   4. What is missing or altered in the data directory does not go missing in the backup: the old copy stays, and is named.
+ *   1. Nothing is built upon that was not verified in this run: the manifest by its signature, each list by the hash in the
+ *      manifest. A backup of which one of them does not verify is left alone and told, and a whole new one goes beside it.
+ *   2. What this run signs about bytes, it has read and verified itself, or a run before has, and signed. A hash is never taken
+ *      from what lies in the backup; so copies that somebody altered cannot become signed. They are found (see below).
+ *   3. The manifest is replaced in one step, after everything that it names is on disk, and never removed. Interrupted before,
+ *      the old one stands, and so does all that it names.
+ *   4. Whatever was acknowledged before `complete_until` is in it, but for the associations that `not_held` names.
+ *   5. What is altered or missing in the data directory does not go missing in the backup: the good copy stays, and is told.
+ *   6. Of files that are replaced only the last state is kept: earlier ones are removed as soon as no manifest names them.
+ *
+ * What a run costs. Reading 4 GB of copies again in every run would find every altered byte at once, and nobody could run it every
+ * minute. So a run reads what is new, the growing piece that it goes on, every copy whose stamp is not the signed one (anything
+ * that a program did to it), and the next slice of all others (`scrub.ts`: what the disk did by itself). A byte that the disk
+ * altered is found within 30 days, or after as many runs as there are 64 MiB; `--full` reads everything. Until it is found, it
+ * costs nothing while the data directory is there: it is mended from it. If the machine is lost before, a restore refuses and
+ * names the copy.
  */
+
 import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import { contracts } from '../../contracts/index.ts'
+import { CannotRun } from '../cli/io.ts'
+import { ownerOnly } from '../records/layout.ts'
+import { changeNames } from '../storage/files/durable-file.ts'
+import { acquire, type Lock } from '../storage/files/lock.ts'
+import { holdsRecords, readMark } from '../storage/files/mark.ts'
+import { copyAssociations } from './associations.ts'
+import { ownDirectory, removeUnfinished, type Standing, standingDirectory, standingIn } from './directory.ts'
+import { type BackupFinding, BackupFindings, isIncomplete } from './findings.ts'
 import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { join, sep } from 'node:path'
-import { CannotRun } from '../audit/io.ts'
-import { acquire } from '../storage/lock.ts'
-import { copyFiles, type Seen } from './copy-files.ts'
-import { type Copied, copyRecords } from './copy-records.ts'
-import {
-  associationOf,
-  emptyManifest,
-  type FileEntry,
-  isOfManifest,
-  type Manifest,
+  backupLockName,
+  backupName,
+  directoryOf,
   manifestName,
-  manifestText,
-  nameOf,
-  newestManifest,
-  objectPath,
-  parseManifest,
-  type RecordsEntry,
-} from './manifest.ts'
-import { sign } from './signature.ts'
-import { type Place, places } from './source.ts'
+  unfinishedName,
+  writingName,
+} from './layout.ts'
+import { NotTheList, verifyList } from './list.ts'
+import { isSigned, type Manifest, readManifest, replaceManifest } from './manifest.ts'
+import { type BackupRun, requireHeld, turns } from './run.ts'
+import { Scrub } from './scrub.ts'
+import { publicPartOf } from './signature.ts'
+import { copyStamps } from './stamps.ts'
+import { sweep } from './sweep.ts'
 
 export type BackupOptions = {
   readonly data: string
   readonly directory: string
+  /** Where the time stamps of heads are. */
+  readonly stamps: string | undefined
   /** The private key; undefined: not signed. */
   readonly key: string | undefined
   /** Files that are gone from the data directory go from the backup, too. */
   readonly forgetMissing: boolean
+  /** Every copy is read and compared. */
+  readonly full: boolean
   readonly onProgress: (done: number, total: number | undefined, what: string) => void
 }
 
-type Finding = { readonly association: string; readonly what: string }
-
 export type BackedUp = {
+  /** The directory of the backup. */
+  readonly path: string
   readonly manifest: Manifest
-  readonly findings: readonly Finding[]
+  readonly findings: readonly BackupFinding[]
+  /** Other backups in the directory, which this program does not touch. */
+  readonly others: readonly string[]
   readonly bytesWritten: number
+  readonly bytesChecked: number
 }
 
 /** A second backup into the same directory waits this long. */
 const lockMs = 2_000
 
 export async function backup(options: BackupOptions): Promise<BackedUp> {
-  const { data, directory, key } = options
-  if (!existsSync(data)) throw new CannotRun(`there is no ${data}`)
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  if (`${realpathSync(directory)}${sep}`.startsWith(`${realpathSync(data)}${sep}`))
+  const { data, directory } = options
+  if (!existsSync(join(data, '.'))) throw new CannotRun(`there is no ${data}`)
+  if (readMark(data) === undefined && !holdsRecords(data, contracts.keys()))
+    throw new CannotRun(
+      `${data} holds neither records nor the mark of a data directory: is its disk mounted?`,
+    )
+  mkdirSync(dirname(resolve(directory)), { recursive: true })
+  if (`${realpathOf(directory)}${sep}`.startsWith(`${realpathSync(data)}${sep}`))
     throw new CannotRun('a backup inside the data directory would be lost with it')
-  previousIn(directory)
+  ownDirectory(directory)
+  standingIn(directory)
   const lock = await acquire(
-    join(directory, '.manifest'),
-    join(directory, '.lock'),
+    join(directory, manifestName),
+    join(directory, backupLockName),
     performance.now() + lockMs,
   )
   if (!lock) throw new CannotRun('another backup into this directory is under way')
   try {
-    const { manifest, findings, bytesWritten } = await copyAll(options, previousIn(directory))
-    // another process may have taken over while this one was stopped for a long time
-    if (!lock.held()) throw new CannotRun('another backup into this directory has begun; this one ends')
-    replaceManifest(directory, manifest, key)
-    removeUnnamed(directory, manifest)
-    return { manifest, findings, bytesWritten }
+    return await under(lock, options)
   } finally {
     await lock.release()
   }
 }
 
-function previousIn(directory: string): Manifest {
-  const path = newestManifest(directory)
-  if (path === undefined) {
-    // what a first backup that was interrupted may have left
-    const others = readdirSync(directory).filter((name) => !/^(\.|objects$|records$|lost\+found$)/.test(name))
-    if (others.length === 0) return emptyManifest
-    throw new CannotRun(`${directory} is neither empty nor a backup`)
+/** Also of a directory that is yet to be made. */
+function realpathOf(directory: string): string {
+  if (existsSync(directory)) return realpathSync(directory)
+  return join(realpathSync(dirname(resolve(directory))), basename(directory))
+}
+
+async function under(lock: Lock, options: BackupOptions): Promise<BackedUp> {
+  const { data, directory, key, full, forgetMissing, onProgress } = options
+  const now = new Date()
+  const findings = new BackupFindings()
+  removeUnfinished(directory)
+  const base = baseIn(directory, standingIn(directory), key, now, findings)
+  ownDirectory(base.path)
+  const wasKilled = mark(base.path)
+  const counts = { written: 0, checked: 0 }
+  const isTrusted = key !== undefined && !full
+  const run: BackupRun = {
+    data,
+    backup: base.path,
+    now,
+    trustsStamps: isTrusted,
+    forgetMissing,
+    findings,
+    counts,
+    scrub: new Scrub(isTrusted ? lastOf(base.manifest, now) : undefined, now),
+    turn: turns(lock.held, (done, what) => onProgress(done, undefined, `${done} copies, ${what}`)),
   }
-  const manifest = parseManifest(readFileSync(path, 'utf8'))
-  if (!manifest) throw new CannotRun(`${path} is not a manifest of this program: use another directory`)
+  const before = base.manifest?.associations ?? []
+  const { entries, changed } = await copyAssociations(run, before)
+  if (options.stamps !== undefined) copyStamps(options.stamps, directory, findings)
+  const manifest = manifestOf(run, entries)
+  // another process may have taken over while this one was stopped for a long time
+  requireHeld(lock.held)
+  execFileSync('sync', ['-f', base.path])
+  await replaceManifest(base.path, manifest, key)
+  const path = join(directory, base.name)
+  if (base.path !== path) await changeNames(directory, () => renameSync(base.path, path))
+  sweep(path, manifest.associations, wasKilled ? undefined : changed)
+  rmSync(join(path, writingName), { force: true })
+  const others = standingIn(directory).backups.filter((name) => name !== base.name)
+  const all = { findings: findings.all, others, bytesWritten: counts.written, bytesChecked: counts.checked }
+  return { path, manifest, ...all }
+}
+
+type Base = { readonly name: string; readonly path: string; readonly manifest: Manifest | undefined }
+
+/** The backup to go on with, if the newest one verifies; else a new one, under a name that says so until it has a manifest. */
+function baseIn(
+  directory: string,
+  { backups, hasVersionOne }: Standing,
+  key: string | undefined,
+  now: Date,
+  findings: BackupFindings,
+): Base {
+  const newest = backups.at(-1)
+  const fresh = (): Base => {
+    const name = backupName(now, newest)
+    return { name, path: join(directory, unfinishedName(name)), manifest: undefined }
+  }
+  const beside = 'it is left alone, and a whole new backup goes beside it: find out why, then move it away'
+  if (hasVersionOne) {
+    const what = `beside lies a backup by version 1.0, which only that version restores; remove it when this one is on disk`
+    if (newest === undefined) findings.tell('', 'beside', what)
+  }
+  if (newest === undefined) return fresh()
+  const path = join(directory, newest)
+  const found = verified(path, key)
+  if (typeof found !== 'string') return { name: newest, path, manifest: found }
+  findings.tell('', 'beside', `${newest} ${found}; ${beside}`)
+  return fresh()
+}
+
+/** Its manifest, after its signature and the hash of every list were compared; else why it does not verify. */
+function verified(path: string, key: string | undefined): Manifest | string {
+  ownDirectory(path)
+  const manifest = readManifest(path, key === undefined ? undefined : publicPartOf(key))
+  if (typeof manifest === 'string') return manifest
+  if (key === undefined && isSigned(path)) return 'is signed, and this run is to sign nothing'
+  try {
+    for (const addon of new Set(manifest.associations.map((entry) => entry.addon)))
+      standingDirectory(join(path, addon))
+    for (const entry of manifest.associations) {
+      standingDirectory(directoryOf(path, entry))
+      verifyList(directoryOf(path, entry), entry.list)
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (error instanceof NotTheList || code === 'ENOENT' || code === 'EIO' || code === 'ELOOP')
+      return 'does not verify: a list of it is damaged or gone'
+    throw error
+  }
   return manifest
 }
 
-async function copyAll(
-  { data, directory, forgetMissing, onProgress }: BackupOptions,
-  before: Manifest,
-): Promise<BackedUp> {
-  const seen: Seen = new Map()
-  let bytesWritten = 0
-  const onFile = (done: number): void => onProgress(done, before.files.length || undefined, `${done} files`)
-  // what takes long; then once more what has changed meanwhile, so that little is left between the moment and the end
-  const first = await copyAllRecords(
-    data,
-    directory,
-    before.append_only.map((entry) => ({ entry })),
-  )
-  bytesWritten += first.written + (await copyFiles(data, directory, seen, onFile)).written
-  const completeUntil = new Date().toISOString()
-  const second = await copyAllRecords(data, directory, first.all)
-  const files = await copyFiles(data, directory, seen, onFile)
-  bytesWritten += second.written + files.written
-  const missing = forgetMissing ? [] : missingFrom(files.entries, before.files)
+function lastOf(manifest: Manifest | undefined, now: Date) {
+  const weight = (manifest?.associations ?? []).reduce((sum, each) => sum + each.weight, 0)
+  const { scrubbed_to, made_at } = manifest ?? { scrubbed_to: '', made_at: now.toISOString() }
+  return { scrubbed_to, made_at, weight }
+}
+
+function manifestOf({ now, scrub, findings }: BackupRun, associations: Manifest['associations']): Manifest {
+  const at = now.toISOString()
   return {
-    manifest: {
-      ...emptyManifest,
-      complete_until: completeUntil,
-      append_only: second.all.map(({ entry }) => entry),
-      files: [...files.entries, ...missing].sort((a, b) => (a.path < b.path ? -1 : 1)),
-    },
-    findings: [...second.findings, ...findingsOf(missing)],
-    bytesWritten,
+    format: 'civic-orchestrator-backup',
+    version: 2,
+    made_at: at,
+    complete_until: at,
+    scrubbed_to: scrub.next,
+    associations,
+    not_held: findings.all
+      .filter((each) => isIncomplete(each) || each.kind === 'left-out')
+      // names of participants stay in the lists
+      .map(({ paths: _, ...each }) => each),
   }
 }
 
-async function copyAllRecords(
-  data: string,
-  directory: string,
-  before: readonly Copied[],
-): Promise<{ all: Copied[]; findings: Finding[]; written: number }> {
-  const all: Copied[] = []
-  const findings: Finding[] = []
-  let written = 0
-  const known = new Map(before.map((copied) => [nameOf(copied.entry), copied]))
-  const here = places(data, 'append-only').map((place) => [nameOf(place), place] as const)
-  const gone = before.map(({ entry }) => [nameOf(entry), placeOf(entry)] as const)
-  for (const [association, place] of new Map([...gone, ...here])) {
-    const result = await copyRecords(data, join(directory, 'records'), place, known.get(association))
-    if (result.copied) all.push(result.copied)
-    if (result.finding) findings.push({ association, what: result.finding })
-    written += result.written
-  }
-  return { all: all.sort((a, b) => (nameOf(a.entry) < nameOf(b.entry) ? -1 : 1)), findings, written }
-}
-
-function placeOf({ addon, association_slug }: RecordsEntry): Place {
-  return { addon, association_slug }
-}
-
-function missingFrom(entries: readonly FileEntry[], before: readonly FileEntry[]): FileEntry[] {
-  const here = new Set(entries.map(({ path }) => path))
-  return before.filter(({ path }) => !here.has(path))
-}
-
-function findingsOf(missing: readonly FileEntry[]): Finding[] {
-  const counts = new Map<string, number>()
-  for (const entry of missing) counts.set(associationOf(entry), (counts.get(associationOf(entry)) ?? 0) + 1)
-  return [...counts].map(([association, count]) => ({
-    association,
-    what: `${count} files are no longer in the data directory; the backup keeps them (--forget-missing removes them)`,
-  }))
-}
-
-/** The signature first: from the moment when a manifest has its name, it is whole and signed. Then the older ones go. */
-function replaceManifest(directory: string, manifest: Manifest, key: string | undefined): void {
-  const name = manifestName(new Date())
-  const fresh = join(directory, `.${name}.new`)
-  writeFileSync(fresh, manifestText(manifest), { mode: 0o600 })
-  if (key !== undefined) {
-    try {
-      sign(fresh, key, 'civic-orchestrator-backup')
-    } catch (error) {
-      throw new CannotRun(`the backup could not be signed: ${(error as Error).message}`)
-    }
-    renameSync(`${fresh}.sig`, join(directory, `${name}.sig`))
-  }
-  execFileSync('sync', ['-f', directory])
-  renameSync(fresh, join(directory, name))
-  execFileSync('sync', ['-f', directory])
-  for (const other of readdirSync(directory)) {
-    if (isOfManifest(other) && !other.startsWith(name)) rmSync(join(directory, other))
-  }
-}
-
-function removeUnnamed(directory: string, { files }: Manifest): void {
-  const named = new Set(files.map(({ sha256 }) => objectPath(sha256)))
-  const objects = join(directory, 'objects')
-  for (const shard of existsSync(objects) ? readdirSync(objects) : []) {
-    for (const name of readdirSync(join(objects, shard))) {
-      if (!named.has(`objects/${shard}/${name}`)) rmSync(join(objects, shard, name))
-    }
-  }
+/** Whether a run was killed here. */
+function mark(path: string): boolean {
+  const file = join(path, writingName)
+  const wasKilled = readdirSync(path).includes(writingName)
+  if (!wasKilled) writeFileSync(file, '', { flag: 'wx', mode: ownerOnly })
+  return wasKilled
 }

@@ -1,50 +1,73 @@
 /** The two commands of a terminal: `backup` and `restore`. */
 import { existsSync } from 'node:fs'
-import { CannotRun, type Exit, type Io } from '../audit/io.ts'
-import { parse } from '../audit/options.ts'
-import { plain } from '../audit/plain.ts'
-import { progressOn } from '../audit/progress.ts'
-import { type BackedUp, backup } from './backup.ts'
-import { associationsIn, Refused, type Restored, restore } from './restore.ts'
+import { CannotRun, type Exit, type Io } from '../cli/io.ts'
+import { parse } from '../cli/options.ts'
+import { plain } from '../cli/plain.ts'
+import { progressOn } from '../cli/progress.ts'
+import { backup } from './backup.ts'
+import { sentence } from './findings.ts'
+import { Refused } from './read-back.ts'
+import { backupJson, backupText, restoreJson, restoreText } from './report.ts'
+import { restore } from './restore.ts'
+import { CannotCheck } from './signature.ts'
 
 const hostKey = '/etc/civic-orchestrator/backup_key'
 
-const backupHelp = `backup DIR [--data DIR] [--key FILE | --unsigned] [--forget-missing] [--json] [--help]
+const backupHelp = `backup DIR [--data DIR] [--key FILE | --unsigned] [--full] [--forget-missing] [--stamps DIR] [--json] [--help]
 
 Copies the records to a directory on another disk or machine, while the receiver runs. Run again on the same directory, it
 adds what is new: append-only records are written once, of files that are replaced only the last state is kept. Everything
-that was acknowledged before the time that it prints is in it.
+that was acknowledged before the time that it prints is in it, but for what it names.
+
+DIR belongs to the user who runs this, and nobody else can write to it. What is in it counts only if its signature and its
+hashes are right: a backup of which they are not is left alone, and a whole new one goes beside it.
 
   --data DIR        the data directory (default: DATA_DIR from the environment, else ./data)
   --key FILE        the private SSH key that signs (default: ${hostKey})
-  --unsigned        no signature: whoever can write to the directory can alter the backup unseen
+  --unsigned        no signature: whoever can write to the directory can alter the backup unseen. Reads everything again
+  --full            read every copy again and compare it (default: what was touched, and a slice of all others)
   --forget-missing  remove from the backup what is no longer in the data directory (default: kept, and named)
-  --json            one JSON object
+  --stamps DIR      copy the time stamps that deploy/witness keeps there, too, to stamps/ beside the backups
+  --json            one JSON object, with the paths of the files that are named
   --help            this text
 
 Exit: 0 all of it, 1 made, but look at what it names, 2 not made: the backup before it stands.
 `
 
-const restoreHelp = `restore BACKUP TARGET [--key FILE | --unsigned] [--json] [--help]
+const restoreHelp = `restore BACKUP TARGET [--key FILE | --unsigned] [--owner USER[:GROUP]] [--json] [--help]
 restore BACKUP --check [--key FILE | --unsigned] [--json]
 
 Makes a data directory from a backup. TARGET is empty or not there; nothing is ever overwritten. The signature, every hash
-and every chain are verified before the first record is in its place.
+and every chain are verified before the first record is in its place. Interrupted, it leaves a directory in which a receiver
+stores nothing; run again, it begins anew or goes on.
+
+BACKUP is what backup was given, and its newest backup counts; or one backup-… in it.
 
   --key FILE   the public SSH key that the backup is signed with (default: ${hostKey}.pub)
   --unsigned   do not look at the signature
+  --owner …    run as root: to whom the data are to belong (default: the owner of TARGET, if that is not root, else the
+               user of an installation on this machine)
   --check      verify the backup and write nothing
   --json       one JSON object
   --help       this text
 
-Exit: 0 done, 1 refused: the backup is damaged or foreign, 2 could not run; then nothing was restored.
+Exit: 0 done, 1 refused: the backup is damaged or foreign, 2 could not run or could not check; then nothing was restored.
 `
 
-type Run = (args: readonly string[], io: Io) => Promise<Exit>
+type CommandRun = (args: readonly string[], io: Io) => Promise<Exit>
 
-export const runBackup: Run = (args, io) =>
+export const runBackup: CommandRun = (args, io) =>
   guarded('backup', backupHelp, args, io, async () => {
-    const options = parse(args, { ...signing, 'forget-missing': { type: 'boolean' } }, 1)
+    const options = parse(
+      args,
+      {
+        ...signing,
+        full: { type: 'boolean' },
+        'forget-missing': { type: 'boolean' },
+        stamps: { type: 'string' },
+      },
+      1,
+    )
     const [directory] = options.positionals
     if (directory === undefined) throw new CannotRun('name the directory of the backup')
     const progress = progressOn(io)
@@ -52,18 +75,22 @@ export const runBackup: Run = (args, io) =>
     const done = await backup({
       data: options.data,
       directory,
+      stamps: options.text('stamps'),
       key: keyOf(options, hostKey),
       forgetMissing: options.flag('forget-missing'),
+      full: options.flag('full'),
       onProgress: progress.show,
     }).finally(progress.clear)
     await io.out(options.json ? backupJson(done) : backupText(done, performance.now() - began))
-    for (const { association, what } of done.findings) io.err(`backup: ${plain(association)}: ${what}\n`)
+    // a log that the timer writes names no participant; whoever watches a terminal looks for the file
+    for (const finding of done.findings) io.err(`backup: ${plain(sentence(finding, io.watched))}\n`)
+    for (const name of done.others) io.err(`backup: beside it lies ${name}, which was not looked at\n`)
     return done.findings.length > 0 ? 1 : 0
   })
 
-export const runRestore: Run = (args, io) =>
+export const runRestore: CommandRun = (args, io) =>
   guarded('restore', restoreHelp, args, io, async () => {
-    const options = parse(args, { ...signing, check: { type: 'boolean' } }, 2)
+    const options = parse(args, { ...signing, check: { type: 'boolean' }, owner: { type: 'string' } }, 2)
     const [from, target] = options.positionals
     const check = options.flag('check')
     if (from === undefined || (target === undefined) !== check)
@@ -73,10 +100,11 @@ export const runRestore: Run = (args, io) =>
       backup: from,
       target,
       publicKey: keyOf(options, `${hostKey}.pub`),
+      owner: options.text('owner'),
       onProgress: progress.show,
     }).finally(progress.clear)
     await io.out(options.json ? restoreJson(done, check) : restoreText(done, check))
-    for (const warning of done.warnings) io.err(`restore: ${warning}\n`)
+    for (const warning of done.warnings) io.err(`restore: ${plain(warning)}\n`)
     return 0
   })
 
@@ -107,42 +135,12 @@ async function guarded(
       io.err(`${name}: refused: ${plain(error.message)}\n`)
       return 1
     }
-    const isPlain = error instanceof CannotRun || typeof (error as NodeJS.ErrnoException).code === 'string'
+    const isPlain =
+      error instanceof CannotRun ||
+      error instanceof CannotCheck ||
+      typeof (error as NodeJS.ErrnoException).code === 'string'
     if (!isPlain) throw error
     io.err(`${name}: ${plain((error as Error).message)}\n`)
     return 2
   }
-}
-
-function backupJson({ manifest, findings, bytesWritten }: BackedUp): string {
-  const { complete_until } = manifest
-  const associations = associationsIn(manifest)
-  return `${JSON.stringify({ complete_until, bytes_written: bytesWritten, associations, findings })}\n`
-}
-
-function backupText({ manifest, bytesWritten }: BackedUp, ms: number): string {
-  const { records, count } = totals(manifest)
-  const megabytes = (bytesWritten / 1e6).toFixed(1)
-  return `${records} records of ${count} associations; ${megabytes} MB written in ${(ms / 1000).toFixed(1)} s
-Everything acknowledged before ${manifest.complete_until} is in it.
-`
-}
-
-function restoreJson({ manifest, warnings }: Restored, check: boolean): string {
-  const { complete_until } = manifest
-  return `${JSON.stringify({ restored: !check, complete_until, associations: associationsIn(manifest), warnings })}\n`
-}
-
-function restoreText({ manifest }: Restored, check: boolean): string {
-  const { records, count } = totals(manifest)
-  const lines = associationsIn(manifest).map(
-    (each) => `${String(each.records).padStart(9)}  ${each.association}\n`,
-  )
-  return `${lines.join('')}${records} records of ${count} associations ${check ? 'are whole' : 'are back'}; everything acknowledged before ${manifest.complete_until}
-`
-}
-
-function totals(manifest: Restored['manifest']): { records: number; count: number } {
-  const all = associationsIn(manifest)
-  return { records: all.reduce((sum, { records }) => sum + records, 0), count: all.length }
 }

@@ -1,70 +1,195 @@
-/** Copies files that are replaced as a whole. A rename puts each in place, so every reading is one whole state of it. */
+/**
+ * Copies the files that the receiver replaces as a whole. It renames each new file into its place, so every reading gives one whole
+ * state of the file.
+ *
+ * Invariants
+ *   1. A copy is replaced only by what `verify` takes for a record. An emptied file, a cut one, one of another participant, a
+ *      link in its place: the copy that is there stays, and is told.
+ *   2. A copy that was touched since it was made is read and compared; one that is not what the signed list says is made anew
+ *      from the data directory if that still has it.
+ *   3. Memory does not grow with the number of files but for their names: the old list is read, and the new one written, a line
+ *      at a time, in the order of the names.
+ */
+
 import { createHash } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { type FileEntry, objectPath } from './manifest.ts'
-import { singleFiles } from './source.ts'
+import { closeSync, lstatSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { judgeFile } from '../audit/verify/content.ts'
+import { nameOf, type RecordPath } from '../records/layout.ts'
+import { longestLine } from '../records/lines.ts'
+import { writeAllSync } from '../storage/files/durable-file.ts'
+import { NotRegular, readRegularSync, TooLong } from '../storage/files/regular-file.ts'
+import { createFresh } from './directory.ts'
+import type { BackupFindingKind } from './findings.ts'
+import { copyName, directoryOf } from './layout.ts'
+import type { FileEntry } from './list.ts'
+import { participantOf, ruleOf } from './names.ts'
+import type { BackupRun } from './run.ts'
+import { settledStamp, stampOf } from './stamp.ts'
 
-/** What was seen of each file, so that a second look reads only what has been replaced meanwhile. */
-export type Seen = Map<string, { readonly stamp: string; readonly entry: FileEntry }>
-
-const atOnce = 16
-
-/** `onFile` is told how many files have been looked at. */
+/** `names`: what is in the data directory, in order; `before`: the old list, in the same order. */
 export async function copyFiles(
-  data: string,
-  target: string,
-  seen: Seen,
-  onFile: (done: number) => void,
-): Promise<{ entries: FileEntry[]; written: number }> {
-  const entries: FileEntry[] = []
-  let written = 0
-  let done = 0
-  const paths = singleFiles(data)
-  const worker = async (): Promise<void> => {
-    for (const path of paths) {
-      const copied = await copyFile(data, target, path, seen)
-      if (copied) entries.push(copied.entry)
-      written += copied?.written ?? 0
-      onFile(++done)
-    }
+  run: BackupRun,
+  place: RecordPath,
+  names: readonly string[],
+  before: Iterator<FileEntry>,
+  onEntry: (entry: FileEntry) => void,
+): Promise<void> {
+  let old = before.next()
+  for (const name of names) {
+    for (; !old.done && old.value.name < name; old = before.next())
+      keepMissing(run, place, old.value, onEntry)
+    const known = !old.done && old.value.name === name ? old.value : undefined
+    if (known) old = before.next()
+    const entry = copyFile(run, place, name, known)
+    if (entry) onEntry(entry)
+    await run.turn(place)
   }
-  await Promise.all(Array.from({ length: atOnce }, worker))
-  entries.sort((a, b) => (a.path < b.path ? -1 : 1))
-  return { entries, written }
+  for (; !old.done; old = before.next()) {
+    keepMissing(run, place, old.value, onEntry)
+    await run.turn(place)
+  }
 }
 
-async function copyFile(
-  data: string,
-  target: string,
-  path: string,
-  seen: Seen,
-): Promise<{ entry: FileEntry; written: number } | undefined> {
+const keeps = 'the backup keeps the copy it has'
+
+function keepMissing(
+  run: BackupRun,
+  place: RecordPath,
+  old: FileEntry,
+  onEntry: (entry: FileEntry) => void,
+): void {
+  if (run.forgetMissing) return
+  tell(
+    run,
+    place,
+    old.name,
+    'missing',
+    `no longer in the data directory; ${keeps} (--forget-missing removes it)`,
+  )
+  onEntry({ ...checked(run, place, old, undefined), source: '', missing: true })
+}
+
+type FoundFile =
+  | { readonly bytes: Buffer; readonly sha256: string; readonly source: string }
+  | { readonly why: string; readonly kind?: BackupFindingKind }
+
+function copyFile(
+  run: BackupRun,
+  place: RecordPath,
+  name: string,
+  old: FileEntry | undefined,
+): FileEntry | undefined {
+  const path = join(run.data, place.addon, place.association_slug, name)
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  if (old && stat && old.source === stampOf(stat))
+    return checked(run, place, old, () => read(path, place, name))
+  const found = read(path, place, name)
+  if ('why' in found) return keptOr(run, place, name, old, found)
+  const source = stat ? settledStamp(stat, run.now.getTime()) : ''
+  const { bytes, sha256 } = found
+  if (old?.sha256 === sha256) {
+    const { missing: _, ...same } = checked(run, place, old, () => found)
+    return { ...same, source }
+  }
+  const entry = { name, bytes: bytes.length, sha256, source, stamp: '' }
+  return { ...entry, stamp: write(run, place, entry, bytes) }
+}
+
+/** Reports that a file of the data directory cannot be copied. */
+function keptOr(
+  run: BackupRun,
+  place: RecordPath,
+  name: string,
+  old: FileEntry | undefined,
+  { why, kind }: { why: string; kind?: BackupFindingKind },
+): FileEntry | undefined {
+  if (!old) {
+    tell(run, place, name, kind ?? 'not-held', `${why}; it is not in the backup`)
+    return undefined
+  }
+  tell(run, place, name, 'kept', `${why}; ${keeps}`)
+  return { ...checked(run, place, old, undefined), source: '' }
+}
+
+function read(path: string, place: RecordPath, name: string): FoundFile {
+  let bytes: Buffer
   try {
-    const { ino, size, ctimeNs } = await stat(join(data, path), { bigint: true })
-    const stamp = `${ino} ${size} ${ctimeNs}`
-    const known = seen.get(path)
-    if (known?.stamp === stamp) return { entry: known.entry, written: 0 }
-    const bytes = await readFile(join(data, path))
-    const sha256 = createHash('sha256').update(bytes).digest('hex')
-    const entry = { path, bytes: bytes.length, sha256 }
-    seen.set(path, { stamp, entry })
-    return { entry, written: await keep(join(target, objectPath(sha256)), bytes) }
+    bytes = readRegularSync(path, longestLine)
   } catch (error) {
-    // removed between two looks
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
+    if (error instanceof NotRegular) return { why: `${error.kind} in the place of a file`, kind: 'left-out' }
+    if (error instanceof TooLong) return { why: 'longer than anything the receiver stores' }
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined) throw error
+    return code === 'ENOENT' ? { why: 'went away while it was read' } : { why: `cannot be read (${code})` }
+  }
+  if (!isRecord(bytes, place, name)) return { why: 'no record that the receiver stores (see verify)' }
+  return { bytes, sha256: sha256Of(bytes), source: '' }
+}
+
+/** A torn end that recovery kept may hold any bytes. */
+function isRecord(bytes: Buffer, place: RecordPath, name: string): boolean {
+  if (ruleOf(place.addon) === 'append-only') return true
+  const judged = judgeFile(bytes, { addon: place.addon, slug: place.association_slug }, participantOf(name)!)
+  return judged.length === 0
+}
+
+/** The entry, after its copy was looked at: compared when it was touched or is due, and made anew when it is not good. */
+function checked(
+  run: BackupRun,
+  place: RecordPath,
+  entry: FileEntry,
+  source: (() => FoundFile) | undefined,
+): FileEntry {
+  const path = join(directoryOf(run.backup, place), copyName(entry))
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  const isDue = run.scrub.due(`${nameOf(place)}/${entry.name}`, entry.bytes)
+  if (stat && run.trustsStamps && !isDue && entry.stamp === stampOf(stat)) return entry
+  if (stat && isGood(run, path, entry)) return { ...entry, stamp: stampOf(stat) }
+  const found = source?.()
+  if (found && 'bytes' in found && found.sha256 === entry.sha256) {
+    tell(run, place, entry.name, 'mended', 'the copy in the backup was damaged or gone; it was made anew')
+    return { ...entry, stamp: write(run, place, entry, found.bytes) }
+  }
+  const nowhere = 'the copy is damaged or gone, and the data directory does not have it either'
+  tell(run, place, entry.name, 'damaged', nowhere)
+  return { ...entry, stamp: '' }
+}
+
+function isGood(run: BackupRun, path: string, { bytes, sha256 }: FileEntry): boolean {
+  run.counts.checked += bytes
+  try {
+    return sha256Of(readRegularSync(path, bytes)) === sha256
+  } catch {
+    return false
   }
 }
 
-/** Not synced one by one: all are, once, before the manifest names them. */
-async function keep(path: string, bytes: Buffer): Promise<number> {
-  const found = await stat(path).catch(() => undefined)
-  if (found?.size === bytes.length) return 0
-  mkdirSync(dirname(path), { recursive: true })
-  const temporary = `${path}.${process.pid}.${crypto.randomUUID()}.new`
-  await writeFile(temporary, bytes)
-  await rename(temporary, path)
-  return bytes.length
+/** Not synced one by one: all are, once, before the manifest names them. Gives the stamp. */
+function write(
+  run: BackupRun,
+  place: RecordPath,
+  entry: Pick<FileEntry, 'name' | 'sha256'>,
+  bytes: Buffer,
+): string {
+  const directory = directoryOf(run.backup, place)
+  const path = join(directory, copyName(entry))
+  const temporary = join(directory, 'copy.new')
+  const fd = createFresh(temporary)
+  try {
+    writeAllSync(fd, bytes, 0)
+  } finally {
+    closeSync(fd)
+  }
+  renameSync(temporary, path)
+  run.counts.written += bytes.length
+  return stampOf(lstatSync(path, { bigint: true }))
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+function tell(run: BackupRun, place: RecordPath, name: string, kind: BackupFindingKind, what: string): void {
+  run.findings.tell(nameOf(place), kind, what, `${nameOf(place)}/${name}`)
 }

@@ -1,145 +1,217 @@
 /**
- * Copies what was appended to a records file since the last time, while a receiver appends. Bytes that are in the copy are
- * read and compared with their hash, and not written again.
+ * Copies the records that were appended to a records file since the last run, while a receiver may be appending more.
  *
- * A file that is not a continuation of what was copied before is not copied: then one of the two was altered, and the copy
- * may be the one that is right.
+ * Invariants
+ *   1. What is written into the backup are the very bytes that were verified along the chain, in one reading; and the chain begins
+ *      at the hash that the signed list has. Nothing is taken over from the bytes in the backup.
+ *   2. A record counts when the next one vouches for it, or its own content gives its id.
+ *   3. A file that does not continue what was copied replaces nothing. If it is whole by itself, as `verify` and the receiver judge
+ *      it, a new line of copies begins beside the old one (the data directory was rolled back, or restored). Else it is damaged,
+ *      and what was copied stays.
+ *
+ * The contents of records inside a chain are not judged: the chain is copied as it is, and `verify` judges it.
  */
-import { createHash, type Hash } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
-import { dirname } from 'node:path'
-import { type Snapshot, withSnapshot } from '../audit/snapshot-file.ts'
-import { writeAllSync } from '../storage/durable-file.ts'
-import { closing, emptyPosition, follow, type Position } from '../storage/records-file.ts'
-import type { RecordsEntry } from './manifest.ts'
-import { type Place, recordsFile } from './source.ts'
+import { lstatSync } from 'node:fs'
+import { join } from 'node:path'
+import { follow } from '../records/chain.ts'
+import { type Head, isAt } from '../records/head.ts'
+import { isWhole } from '../records/id.ts'
+import { headName, nameOf, type RecordPath } from '../records/layout.ts'
+import type { LineReceipt } from '../records/line.ts'
+import { closing, emptyPosition, type Position } from '../records/position.ts'
+import { sha256Hex } from '../records/sha256.ts'
+import { readRange } from '../storage/files/byte-source.ts'
+import { readHead } from '../storage/files/head-file.ts'
+import { NotRegular, openRegular } from '../storage/files/regular-file.ts'
+import { lastLine, type Snapshot, withSnapshot } from '../storage/files/snapshot-file.ts'
+import type { BackupFindingKind } from './findings.ts'
+import type { LineEntry, PieceEntry } from './list.ts'
+import { checkPieces, PieceWriter, type SourceRange } from './pieces.ts'
+import type { BackupRun } from './run.ts'
+import { recordsFile } from './source.ts'
+import { settledStamp, stampOf } from './stamp.ts'
 
-/** What was copied of a records file, and the hash up to its end, to be continued in the same run. */
-export type Copied = { readonly entry: RecordsEntry; readonly hash?: Hash }
+/** All lines of copies of an association, and their pieces in order. */
+export type Copied = { readonly lines: readonly LineEntry[]; readonly pieces: readonly PieceEntry[] }
 
-export type CopiedRecords = {
-  readonly copied: Copied | undefined
-  readonly finding?: string
-  readonly written: number
-}
-
-const chunkBytes = 1024 * 1024
-
-export async function copyRecords(
-  data: string,
-  target: string,
-  place: Place,
-  before: Copied | undefined,
-): Promise<CopiedRecords> {
+export async function copyRecords(run: BackupRun, place: RecordPath, before: Copied): Promise<Copied> {
+  const path = recordsFile(run.data, place)
+  const good = { ...before, pieces: await checkPieces(run, place, before.pieces, rangeOf(path)) }
+  const current = good.lines.at(-1)
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  if (run.trustsStamps && current && stat && current.source === stampOf(stat)) return good
   try {
-    const copy = (source: Snapshot) => copySnapshot(source, recordsFile(target, place), place, before)
-    return await withSnapshot(recordsFile(data, place), copy)
+    // before the file: a head that was read first never leads it
+    const head = await readHead(join(path, '..', headName))
+    const source = stat ? settledStamp(stat, run.now.getTime()) : ''
+    return await withSnapshot(path, (snapshot) => new Copy(run, place, good, head, source).take(snapshot))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    return before ? keep(before, 'its records file is missing') : nothing
+    const why = whyNot(error)
+    if (current) tellOf(run, place, 'kept', `its records file ${why}; ${keepsOf(current)}`)
+    else if (error instanceof NotRegular || stat) tellOf(run, place, 'not-held', `its records file ${why}`)
+    return good
   }
 }
 
-async function copySnapshot(
-  { file: source, size, end, closed }: Snapshot,
-  path: string,
-  place: Place,
-  before: Copied | undefined,
-): Promise<CopiedRecords> {
-  // the first record of an association is on its way
-  if (size === 0 && !before) return nothing
-  const from = before ? positionOf(before.entry) : emptyPosition
-  const position = await follow(source, from, end, () => {})
-  // nothing new, and not as it ends at rest: a torn end stands behind the records that are known
-  const isTorn = !closed && end > from.end
-  if (before && position.count === from.count && !isTorn && !(await endsAt(source, from, end)))
-    return keep(before, 'its records file does not continue what was backed up before: altered, or shortened')
-  const copy = await extend(source, path, position.end, before)
-  if (!copy) return keep(before, 'the backup of its records is damaged: make a new one in another directory')
-  const { hash, written } = copy
-  const entry: RecordsEntry = {
-    ...place,
-    records: position.count,
-    bytes: position.end,
-    sha256: hash.copy().digest('hex'),
-    last_sha256: position.sha256,
+function whyNot(error: unknown): string {
+  if (error instanceof NotRegular) return `is ${error.kind}`
+  const { code } = error as NodeJS.ErrnoException
+  if (code === undefined) throw error
+  return code === 'ENOENT' ? 'is missing' : `cannot be read (${code})`
+}
+
+function tellOf(run: BackupRun, place: RecordPath, kind: BackupFindingKind, what: string): void {
+  run.findings.tell(nameOf(place), kind, what)
+}
+
+function keepsOf({ records }: LineEntry): string {
+  return `the backup keeps the ${records} records that it has`
+}
+
+function rangeOf(path: string): SourceRange {
+  return async (from, until) => {
+    const file = await openRegular(path).catch(() => undefined)
+    if (!file) return undefined
+    try {
+      const bytes = await readRange(file, from, until)
+      return bytes.length === until - from ? bytes : undefined
+    } catch {
+      return undefined
+    } finally {
+      await file.close()
+    }
   }
-  const copied = { entry, hash }
-  if (closed && position.end === end) return { copied, written }
-  const finding = `only the first ${position.count} records are whole; what follows does not verify and is left out`
-  return { copied, finding, written }
 }
 
-/** What is in the backup stays as it is. */
-function keep(before: Copied | undefined, why: string): CopiedRecords {
-  return { copied: before, finding: `${why}; the backup keeps what it has`, written: 0 }
+class Copy {
+  readonly #run: BackupRun
+  readonly #place: RecordPath
+  readonly #before: Copied
+  readonly #head: Head | undefined
+  readonly #source: string
+
+  constructor(run: BackupRun, place: RecordPath, before: Copied, head: Head | undefined, source: string) {
+    this.#run = run
+    this.#place = place
+    this.#before = before
+    this.#head = head
+    this.#source = source
+  }
+
+  async take(snapshot: Snapshot): Promise<Copied> {
+    const current = this.#before.lines.at(-1)
+    if (!current) {
+      // an empty file without a head: the first record of an association is on its way
+      if (snapshot.size === 0 && !this.#head?.count) return this.#before
+      return this.#extend(snapshot, this.#lineAfter(undefined))
+    }
+    if (await isContinued(snapshot, positionOf(current))) return this.#extend(snapshot, current)
+    const count = await this.#wholeRecords(snapshot)
+    if (count === undefined) {
+      const what =
+        'its records file does not continue what was copied, and is not whole: altered, or shortened'
+      tellOf(this.#run, this.#place, 'kept', `${what}; ${keepsOf(current)}`)
+      return this.#before
+    }
+    const next = this.#lineAfter(current)
+    const what = `its ${count} records do not continue the ${current.records} that were copied: rolled back, restored, or rewritten`
+    tellOf(
+      this.#run,
+      this.#place,
+      'line',
+      `${what}; line ${next.line} of copies begins, line ${current.line} is kept`,
+    )
+    return this.#extend(snapshot, next)
+  }
+
+  #lineAfter(current: LineEntry | undefined): LineEntry {
+    return {
+      line: (current?.line ?? 0) + 1,
+      records: 0,
+      bytes: emptyPosition.end,
+      last_sha256: emptyPosition.sha256,
+      begun: this.#run.now.toISOString(),
+      source: '',
+    }
+  }
+
+  /** Undefined when the file is not whole, or its head file speaks of other records. */
+  async #wholeRecords({ source, end, closed }: Snapshot): Promise<number | undefined> {
+    const head = this.#head
+    let agrees = !head || head.count === 0
+    let lastIsWhole = false
+    const position = await follow(source, emptyPosition, end, ({ offset, line, sha256, receipt }) => {
+      const here = { count: receipt.sequence, end: offset + line.length, sha256 }
+      if (head && isAt(head, here)) agrees = true
+      if (here.end === end) lastIsWhole = isWhole(line, receipt)
+    })
+    return closed && position.end === end && lastIsWhole && agrees ? position.count : undefined
+  }
+
+  async #extend(snapshot: Snapshot, line: LineEntry): Promise<Copied> {
+    const others = this.#before.lines.filter((each) => each.line !== line.line)
+    const [own, rest] = split(this.#before.pieces, line.line)
+    // the growing piece is damaged, and was told
+    if (own.at(-1)?.stamp === '') return this.#before
+    const writer = new PieceWriter(this.#run, this.#place, line.line, own)
+    try {
+      const position = await this.#append(snapshot, positionOf(line), writer)
+      const isAll = this.#judge(snapshot, position)
+      const pieces = [...rest, ...writer.close()]
+      if (position.count === 0) return this.#before
+      const { count: records, end: bytes, sha256: last_sha256 } = position
+      const source = isAll ? this.#source : ''
+      return { lines: [...others, { ...line, records, bytes, last_sha256, source }], pieces }
+    } finally {
+      writer.abandon()
+    }
+  }
+
+  /** A record is written when the next one has vouched for it, the last one when its content does. */
+  async #append({ source, end }: Snapshot, from: Position, writer: PieceWriter): Promise<Position> {
+    let position = from
+    let last: { readonly here: Position; readonly line: Buffer; readonly receipt: LineReceipt } | undefined
+    const write = (): void => {
+      if (!last) return
+      writer.add(position.count === 0 ? '[\n' : ',\n', last.line)
+      position = last.here
+    }
+    await follow(source, from, end, ({ offset, line, sha256, receipt }) => {
+      write()
+      const here = { count: receipt.sequence, end: offset + line.length, sha256 }
+      last = { here, line: Buffer.from(line), receipt }
+    })
+    if (last && isWhole(last.line, last.receipt)) write()
+    return position
+  }
+
+  #judge({ end, closed, size }: Snapshot, position: Position): boolean {
+    const { count } = position
+    const tell = (what: string): false => {
+      const held = `the first ${count} records are in the backup`
+      tellOf(this.#run, this.#place, 'not-held', `${what}; ${held}`)
+      return false
+    }
+    if (this.#head && this.#head.count > count)
+      return tell(`its head file speaks of ${this.#head.count} records`)
+    const isEmpty = count === 0 && closed && size === closing.length + 1
+    if (!isEmpty && (!closed || position.end !== end))
+      return tell('the end of its records file does not verify')
+    return true
+  }
 }
 
-const nothing: CopiedRecords = { copied: undefined, written: 0 }
-
-function positionOf({ records, bytes, last_sha256 }: RecordsEntry): Position {
+function positionOf({ records, bytes, last_sha256 }: LineEntry): Position {
   return { count: records, end: bytes, sha256: last_sha256 }
 }
 
-/** Nothing follows the position, and what is right before it is the end of a record. */
-async function endsAt(file: FileHandle, { end, count }: Position, until: number): Promise<boolean> {
-  if (until !== end) return false
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, end - 1)
-  return bytesRead === 1 && buffer.toString('latin1') === (count === 0 ? '[' : '}')
+/** The records file has, at the place where the copies end, the record that they end in. */
+async function isContinued(snapshot: Snapshot, { end, sha256 }: Position): Promise<boolean> {
+  if (snapshot.end < end) return false
+  const line = await lastLine({ ...snapshot, end })
+  return line !== undefined && sha256Hex(line) === sha256
 }
 
-/** Undefined when what was copied before is no longer what it was. */
-async function extend(
-  source: FileHandle,
-  path: string,
-  end: number,
-  before: Copied | undefined,
-): Promise<{ hash: Hash; written: number } | undefined> {
-  mkdirSync(dirname(path), { recursive: true })
-  const known = before?.entry.bytes ?? 0
-  const copy = await open(path, before ? 'r+' : 'w+').catch(absent)
-  if (!copy) return undefined
-  try {
-    const hash = before?.hash?.copy() ?? (await hashOf(copy, known))
-    if (before && hash.copy().digest('hex') !== before.entry.sha256) return undefined
-    let at = known
-    for await (const chunk of chunks(source, known, end)) {
-      hash.update(chunk)
-      writeAllSync(copy.fd, chunk, at)
-      at += chunk.length
-    }
-    const written = at - known
-    // with its closing, so that the copy can be read as it is
-    if (written > 0) {
-      writeAllSync(copy.fd, Buffer.from(closing), end)
-      await copy.truncate(end + closing.length)
-      await copy.datasync()
-    }
-    return { hash, written }
-  } finally {
-    await copy.close()
-  }
-}
-
-async function hashOf(file: FileHandle, until: number): Promise<Hash> {
-  const hash = createHash('sha256')
-  for await (const chunk of chunks(file, 0, until)) hash.update(chunk)
-  return hash
-}
-
-/** The bytes between two offsets; fewer when the file ends before. Each is valid until the next is asked for. */
-export async function* chunks(file: FileHandle, from: number, until: number): AsyncGenerator<Buffer> {
-  const buffer = Buffer.allocUnsafe(Math.max(Math.min(chunkBytes, until - from), 0))
-  for (let at = from; at < until; ) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, until - at), at)
-    if (bytesRead === 0) return
-    yield buffer.subarray(0, bytesRead)
-    at += bytesRead
-  }
-}
-
-function absent(error: unknown): undefined {
-  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-  throw error
+function split(pieces: readonly PieceEntry[], line: number): [own: PieceEntry[], others: PieceEntry[]] {
+  return [pieces.filter((each) => each.line === line), pieces.filter((each) => each.line !== line)]
 }

@@ -1,125 +1,123 @@
 /**
- * `manifest-<time>.json`: what a backup holds, and the hash of every byte of it. It is written last, in one step, and signed;
- * the newest one counts, and what it does not name does not. So a backup that was interrupted is the backup before it.
+ * `manifest`: what a backup holds, what it does not, and the hash of every list in it, with an SSH signature behind it. One
+ * file, so that it is replaced in one step and is never without its signature.
+ *
+ * To check the signature with ssh-keygen alone: what is before the line `-----BEGIN SSH SIGNATURE-----` was signed.
  */
-import { readdirSync } from 'node:fs'
+
 import { join } from 'node:path'
-import { isSlug } from '../audit/options.ts'
+import { CannotRun } from '../cli/io.ts'
+import { ownerOnly, type RecordPath } from '../records/layout.ts'
+import { isHash } from '../records/line.ts'
+import { readRegularSync } from '../storage/files/regular-file.ts'
+import { writeSmallFile } from '../storage/files/small-file.ts'
+import type { BackupFinding } from './findings.ts'
+import { manifestName } from './layout.ts'
+import { isCount } from './list.ts'
+import { isPlace } from './names.ts'
+import { signatureOf, verdictOn } from './signature.ts'
 
-/** A records file up to its last record: the bytes before the closing, which never change. */
-export type RecordsEntry = {
-  readonly addon: string
-  readonly association_slug: string
+export type AssociationEntry = RecordPath & {
+  /** The hash of its list, which is also in the list's name. */
+  readonly list: string
+  /** Append-only records of the newest line of copies, or files that hold one record each. */
   readonly records: number
-  /** How many bytes, and their SHA-256. */
-  readonly bytes: number
-  readonly sha256: string
-  /** SHA-256 of the last line, to which the next record is chained. */
-  readonly last_sha256: string
+  /** How many records each earlier line of copies holds. */
+  readonly earlier: readonly number[]
+  /** Copies, and what reading them costs (`scrub.ts`). */
+  readonly copies: number
+  readonly weight: number
+  /** Whatever was acknowledged for this association before this moment is in the backup. */
+  readonly complete_until: string
 }
-
-/** Any other file, by its path below the data directory; its content is `objects/<xx>/<sha256>`. */
-export type FileEntry = { readonly path: string; readonly bytes: number; readonly sha256: string }
 
 export type Manifest = {
   readonly format: 'civic-orchestrator-backup'
-  readonly version: 1
-  /** Whatever was acknowledged before this moment is in the backup. */
+  readonly version: 2
+  readonly made_at: string
+  /** Holds for every association but those with an earlier time of their own. */
   readonly complete_until: string
-  readonly append_only: readonly RecordsEntry[]
-  readonly files: readonly FileEntry[]
+  readonly scrubbed_to: string
+  readonly associations: readonly AssociationEntry[]
+  readonly not_held: readonly BackupFinding[]
 }
 
-export function manifestName(now: Date): string {
-  return `manifest-${now.toISOString().replace(/[-:.]/g, '')}.json`
-}
+const signatureBegins = '-----BEGIN SSH SIGNATURE-----'
+/** 20,000 associations take 8 MB. */
+const mostBytes = 512 * 1024 * 1024
 
-const manifestPattern = /^manifest-\d{8}T\d{9}Z\.json$/
-
-/** A manifest, its signature, or what is left of one that was not finished. */
-export function isOfManifest(name: string): boolean {
-  return manifestPattern.test(
-    name
-      .replace(/^\./, '')
-      .replace(/\.new(?=$|\.)/, '')
-      .replace(/\.sig$/, ''),
-  )
-}
-
-/** Its path; undefined when there is none. */
-export function newestManifest(directory: string): string | undefined {
-  const name = readdirSync(directory)
-    .filter((found) => manifestPattern.test(found))
-    .sort()
-    .at(-1)
-  return name && join(directory, name)
-}
-
-export const emptyManifest: Manifest = {
-  format: 'civic-orchestrator-backup',
-  version: 1,
-  complete_until: '',
-  append_only: [],
-  files: [],
-}
-
-export function manifestText(manifest: Manifest): string {
+function manifestText(manifest: Manifest): string {
+  const { associations, not_held, ...head } = manifest
   const lines = (entries: readonly object[]): string =>
     entries.map((entry) => `\n    ${JSON.stringify(entry)}`).join(',')
-  const { format, version, complete_until, append_only, files } = manifest
-  const head = JSON.stringify({ format, version, complete_until }, null, 2).slice(0, -2)
-  return `${head},\n  "append_only": [${lines(append_only)}],\n  "files": [${lines(files)}]\n}\n`
+  const opening = JSON.stringify(head, null, 2).slice(0, -2)
+  return `${opening},\n  "associations": [${lines(associations)}],\n  "not_held": [${lines(not_held)}]\n}\n`
 }
 
-/** Undefined when it is not a manifest, or one that names a path which no backup has. */
-export function parseManifest(text: string): Manifest | undefined {
+/** Signs it and puts it in the place of the one before. */
+export async function replaceManifest(
+  backup: string,
+  manifest: Manifest,
+  key: string | undefined,
+): Promise<void> {
+  const text = manifestText(manifest)
+  const signed = key === undefined ? text : text + signatureOver(text, key)
+  await writeSmallFile(join(backup, manifestName), signed, { mode: ownerOnly })
+}
+
+function signatureOver(text: string, key: string): string {
+  try {
+    return signatureOf(Buffer.from(text), key, 'civic-orchestrator-backup')
+  } catch (error) {
+    throw new CannotRun(`the backup could not be signed: ${(error as Error).message}`)
+  }
+}
+
+/** The manifest of a backup, or why it does not verify, in words that follow its path. Throws `CannotCheck`. */
+export function readManifest(backup: string, publicKey: string | undefined): Manifest | string {
+  let text: string
+  try {
+    text = readRegularSync(join(backup, manifestName), mostBytes).toString()
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return 'holds no manifest'
+    if (code === 'EACCES' || code === 'EPERM') throw new CannotRun(message)
+    return `has a manifest that cannot be read (${code})`
+  }
+  const begins = text.indexOf(signatureBegins)
+  const signed = begins === -1 ? text : text.slice(0, begins)
+  if (publicKey !== undefined) {
+    if (begins === -1) return 'is not signed'
+    const verdict = verdictOn(Buffer.from(signed), text.slice(begins), publicKey, 'civic-orchestrator-backup')
+    if (verdict === 'foreign') return 'was altered after it was signed, or is signed with another key'
+  }
+  return parseManifest(signed) ?? 'has a manifest that this program does not know'
+}
+
+export function isSigned(backup: string): boolean {
+  return readRegularSync(join(backup, manifestName), mostBytes).includes(signatureBegins)
+}
+
+function parseManifest(text: string): Manifest | undefined {
   try {
     const found = JSON.parse(text) as Manifest
-    if (found.format !== emptyManifest.format || found.version !== emptyManifest.version) return undefined
-    const fit =
-      Number.isFinite(Date.parse(found.complete_until)) &&
-      found.append_only.every(isRecordsEntry) &&
-      found.files.every(isFileEntry)
-    return fit ? found : undefined
+    if (found.format !== 'civic-orchestrator-backup' || found.version !== 2) return undefined
+    const times = [found.made_at, found.complete_until].every(isTime)
+    const fit = times && typeof found.scrubbed_to === 'string' && found.associations.every(isEntry)
+    return fit && found.not_held.every(isFinding) ? found : undefined
   } catch {
     return undefined
   }
 }
 
-const hex64 = /^[0-9a-f]{64}$/
-const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+const isTime = (value: unknown): boolean => typeof value === 'string' && time.test(value)
+const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
-function isRecordsEntry({
-  addon,
-  association_slug,
-  records,
-  bytes,
-  sha256,
-  last_sha256,
-}: RecordsEntry): boolean {
-  const named = isSlug(addon) && isSlug(association_slug)
-  return named && isCount(records) && isCount(bytes) && hex64.test(sha256) && hex64.test(last_sha256)
+function isEntry(entry: AssociationEntry): boolean {
+  const counts = [entry.records, entry.copies, entry.weight, ...entry.earlier]
+  return isPlace(entry) && isHash(entry.list) && counts.every(isCount) && isTime(entry.complete_until)
 }
 
-/** Three plain names, and nothing that could leave the directory. */
-const filePath = /^[a-z0-9][a-z0-9_-]*\/[a-z0-9][a-z0-9_-]*\/[A-Za-z0-9@_][A-Za-z0-9@_.-]*$/
-
-function isFileEntry({ path, bytes, sha256 }: FileEntry): boolean {
-  return filePath.test(path) && isCount(bytes) && hex64.test(sha256)
-}
-
-export function nameOf({
-  addon,
-  association_slug,
-}: Pick<RecordsEntry, 'addon' | 'association_slug'>): string {
-  return `${addon}/${association_slug}`
-}
-
-/** Without the participant, for whoever reads the output. */
-export function associationOf({ path }: FileEntry): string {
-  return path.split('/').slice(0, 2).join('/')
-}
-
-export function objectPath(sha256: string): string {
-  return `objects/${sha256.slice(0, 2)}/${sha256}`
+function isFinding({ association, kind, what }: BackupFinding): boolean {
+  return [association, kind, what].every((value) => typeof value === 'string')
 }

@@ -2,46 +2,95 @@
  * SSH signatures, for releases and backups: every host has ssh-keygen, and a key may be in an agent or on a hardware token.
  *
  * Who is trusted: whoever has the private key. The namespace keeps a signature for one purpose from counting for another.
+ *
+ * "Does not verify" and "cannot be checked" are two answers. The first says something about the bytes and is given only when
+ * ssh-keygen says so; the second (no ssh-keygen, no room for its files, a user without a name) says nothing about them.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export type Namespace = 'civic-orchestrator-release' | 'civic-orchestrator-backup'
 
-/** Writes `<path>.sig`. Throws an error with what ssh-keygen said. */
-export function sign(path: string, key: string, namespace: Namespace): void {
-  // ssh-keygen asks before it overwrites
-  rmSync(`${path}.sig`, { force: true })
+export function signatureOf(bytes: Uint8Array, key: string, namespace: Namespace): string {
   try {
-    execFileSync('ssh-keygen', ['-Y', 'sign', '-q', '-f', key, '-n', namespace, path], {
-      stdio: ['inherit', 'ignore', 'pipe'],
-    })
+    const args = ['-Y', 'sign', '-q', '-f', key, '-n', namespace]
+    return execFileSync('ssh-keygen', args, { input: bytes, stdio: ['pipe', 'pipe', 'pipe'] }).toString()
   } catch (error) {
     throw new Error(saidBy(error))
   }
 }
 
-export type Verdict = 'good' | 'missing' | 'foreign'
+/** Writes `<path>.sig`. */
+export function sign(path: string, key: string, namespace: Namespace): void {
+  const signature = signatureOf(readFileSync(path), key, namespace)
+  rmSync(`${path}.sig`, { force: true })
+  writeFileSync(`${path}.sig`, signature)
+}
 
-/** Whether `<path>.sig` is a signature over these bytes by the key whose public part is in a file. */
-export function verdictOn(path: string, bytes: Uint8Array, publicKey: string, namespace: Namespace): Verdict {
-  const key = readFileSync(publicKey, 'utf8').trim()
-  const work = mkdtempSync(join(tmpdir(), 'civic-signature-'))
+/** The public part of a key as a line of text: of a private key's file, or of the public one of a key that an agent holds. */
+export function publicPartOf(key: string): string {
   try {
-    readFileSync(`${path}.sig`)
-    const signers = join(work, 'allowed_signers')
-    writeFileSync(signers, `signer namespaces="${namespace}" ${key}\n`)
-    const args = ['-Y', 'verify', '-f', signers, '-I', 'signer', '-n', namespace, '-s', `${path}.sig`]
-    execFileSync('ssh-keygen', args, { input: bytes, stdio: ['pipe', 'ignore', 'ignore'] })
-    return 'good'
+    const text = readFileSync(key, 'utf8')
+    if (!text.startsWith('-----BEGIN')) return text.trim()
+    const args = ['-y', '-P', '', '-f', key]
+    return execFileSync('ssh-keygen', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+      .toString()
+      .trim()
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'missing' : 'foreign'
-  } finally {
-    rmSync(work, { recursive: true })
+    // a key with a passphrase does not tell its public part; the file that ssh-keygen made beside it does
+    try {
+      return readFileSync(`${key}.pub`, 'utf8').trim()
+    } catch {
+      throw new CannotCheck(`the public part of ${key} cannot be read: ${saidBy(error)}`)
+    }
   }
 }
+
+/** Whether the signature is good could not be found out. */
+export class CannotCheck extends Error {
+  override readonly name = 'CannotCheck'
+}
+
+export type SignatureVerdict = 'good' | 'foreign'
+
+/** Whether a signature is one over these bytes by the key whose public part is given. Throws `CannotCheck`. */
+export function verdictOn(
+  bytes: Uint8Array,
+  signature: string,
+  publicKey: string,
+  namespace: Namespace,
+): SignatureVerdict {
+  let work: string | undefined
+  try {
+    work = mkdtempSync(join(tmpdir(), 'civic-signature-'))
+    const [signers, given] = [join(work, 'allowed_signers'), join(work, 'signature')]
+    writeFileSync(signers, `signer namespaces="${namespace}" ${publicKey}\n`)
+    writeFileSync(given, signature)
+    return ask(['-Y', 'verify', '-f', signers, '-I', 'signer', '-n', namespace, '-s', given], bytes)
+  } catch (error) {
+    if (error instanceof CannotCheck) throw error
+    throw new CannotCheck(`the signature cannot be checked: ${(error as Error).message}`)
+  } finally {
+    if (work !== undefined) rmSync(work, { recursive: true, force: true })
+  }
+}
+
+function ask(args: readonly string[], bytes: Uint8Array): SignatureVerdict {
+  const { error, status, stdout, stderr } = spawnSync('ssh-keygen', args, { input: bytes })
+  // it may end before it has read everything
+  if (error && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
+  if (status === 0) return 'good'
+  const said = stderr.toString().trim()
+  if (stdout.includes('Could not verify signature') && !aboutTheKey.test(said)) return 'foreign'
+  throw new CannotCheck(
+    `the signature cannot be checked: ssh-keygen says ${JSON.stringify(said.split('\n')[0])}`,
+  )
+}
+
+/** Said of the file of signers, which was written here. */
+const aboutTheKey = /invalid key|Unable to open|bad key|allowed_signers/
 
 function saidBy(error: unknown): string {
   return (error as { stderr?: Buffer }).stderr?.toString().trim() || (error as Error).message

@@ -1,52 +1,84 @@
-/** What of a data directory is backed up: the records files, and beside them single files that are replaced as a whole. */
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import type { StorageRule } from '../../contracts/contract.ts'
+/** What of a data directory is backed up. Names are taken from directories only; a link in the place of one is not followed. */
+import { type Dir, lstatSync, opendirSync, readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { contracts } from '../../contracts/index.ts'
-import { isSlug } from '../audit/options.ts'
-import { recordsName, temporaryPattern, tornPattern } from '../storage/paths.ts'
+import { isSlug } from '../cli/options.ts'
+import {
+  ignoreName,
+  markName,
+  nameOf,
+  ownTemporaryPattern,
+  type RecordPath,
+  recordsName,
+} from '../records/layout.ts'
+import { developmentTokenFile, pausedFile, timelineFile } from '../storage/files/paths.ts'
+import type { BackupFindings } from './findings.ts'
+import { isPassedOver, isWholeFile } from './names.ts'
 
-export type Place = { readonly addon: string; readonly association_slug: string }
+const leftOut = 'no file that the receiver stores; it is not in the backup'
 
-/** An addon's storage rule; undefined for one that this program does not know. */
-function ruleOf(addon: string): StorageRule | undefined {
-  return contracts.get(addon)?.[0]?.storage
-}
-
-export function places(root: string, rule: StorageRule): Place[] {
-  const addons = [...contracts.keys()].filter((addon) => ruleOf(addon) === rule)
-  return addons.flatMap((addon) =>
-    names(join(root, addon))
-      .filter(isSlug)
-      .map((association_slug) => ({ addon, association_slug })),
-  )
-}
-
-/** Placekey files; and of an append-only association the ends that were cut off after a crash, which somebody may ask for. */
-export function* singleFiles(root: string): Generator<string> {
-  for (const { addon, association_slug } of places(root, 'overwrite-by-placekey')) {
-    for (const name of names(join(root, addon, association_slug))) {
-      if (/^[A-Za-z0-9@_].*\.json$/.test(name) && !temporaryPattern.test(name))
-        yield `${addon}/${association_slug}/${name}`
+/** The associations that have a directory. What else is found on the way is told. */
+export function placesIn(data: string, findings: BackupFindings): RecordPath[] {
+  const places: RecordPath[] = []
+  for (const addon of readdirSync(data)) {
+    if (!contracts.has(addon) || !isDirectory(join(data, addon))) {
+      if (!isKnownAtTop(addon)) findings.tell('', 'left-out', leftOut, addon)
+      continue
+    }
+    for (const association_slug of readdirSync(join(data, addon))) {
+      const path = join(addon, association_slug)
+      if (isSlug(association_slug) && isDirectory(join(data, path))) places.push({ addon, association_slug })
+      else findings.tell(addon, 'left-out', leftOut, path)
     }
   }
-  for (const { addon, association_slug } of places(root, 'append-only')) {
-    for (const name of names(join(root, addon, association_slug))) {
-      if (tornPattern.test(name)) yield `${addon}/${association_slug}/${name}`
-    }
+  return places
+}
+
+/** The files of an association that are copied as a whole, by name; empty when its directory is gone. */
+export function wholeFilesIn(data: string, place: RecordPath, findings: BackupFindings): string[] {
+  const names: string[] = []
+  for (const name of namesIn(join(data, place.addon, place.association_slug))) {
+    if (isWholeFile(place.addon, name)) names.push(name)
+    else if (!isPassedOver(place.addon, name))
+      findings.tell(nameOf(place), 'left-out', leftOut, join(nameOf(place), name))
   }
+  return names.sort()
 }
 
-export function recordsFile(root: string, { addon, association_slug }: Place): string {
-  return join(root, addon, association_slug, recordsName)
+export function recordsFile(data: string, { addon, association_slug }: RecordPath): string {
+  return join(data, addon, association_slug, recordsName)
 }
 
-function names(directory: string): string[] {
+function isKnownAtTop(name: string): boolean {
+  return knownAtTop.has(name) || ownTemporaryPattern.test(name)
+}
+
+const knownAtTop: ReadonlySet<string> = new Set([
+  basename(pausedFile('')),
+  basename(developmentTokenFile('')),
+  basename(timelineFile('')),
+  markName,
+  ignoreName,
+  'lost+found',
+])
+
+function isDirectory(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}
+
+/** A few at a time: for a directory of 200,000 names readdir takes five times the memory of the names. */
+function* namesIn(directory: string): Generator<string> {
+  if (!isDirectory(directory)) return
+  let open: Dir
   try {
-    return readdirSync(directory).sort()
+    open = opendirSync(directory, { bufferSize: 256 })
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error
+  }
+  try {
+    for (let entry = open.readSync(); entry; entry = open.readSync()) yield entry.name
+  } finally {
+    open.closeSync()
   }
 }

@@ -3,29 +3,25 @@ import { type Context, Hono } from 'hono'
 import type { Log } from '../log.ts'
 import { type Problem, problem, problemResponse, retryAfter } from './problem.ts'
 import { type Answer, type ReceiveDeps, receiver, type Stored } from './receive.ts'
+import type { Metrics, Tell } from './tell.ts'
+import { presentedToken } from './token.ts'
 import { type Visit, visitOf } from './visit.ts'
 
-/** Who counts the answers; handed over when there is to be a `GET /metrics`. */
-export type Metrics = {
-  readonly contentType: string
-  text(): Promise<string>
-  answered(answer: {
-    readonly addon?: string
-    readonly status: number
-    /** What was done with the envelope, or the name of the refusal. */
-    readonly outcome: string
-    readonly bytes?: number
-    readonly ms: number
-  }): void
-}
-
 export type AppDeps = ReceiveDeps & {
+  /** Handed over when there is to be a `GET /metrics`. */
   readonly metrics?: Metrics | undefined
   readonly log: Log
-  /** Whether anything can be stored now; `refused` names the associations whose records file is damaged. */
+  readonly tell: Tell
+  /**
+   * Whether anything can be stored now; `refused` names the associations whose records file is damaged, `locked` those whose
+   * lock cannot be had, `reading` those whose records are being read.
+   */
   readonly readiness: () => Promise<{
     readonly reasons: readonly string[]
     readonly refused: readonly string[]
+    readonly notes?: readonly string[]
+    readonly locked?: readonly string[]
+    readonly reading?: readonly string[]
   }>
 }
 
@@ -34,13 +30,16 @@ export type Platform = {
   /** Made by who saw the request first, and shared with who may have to answer in place of the app. */
   readonly visit?: Visit
   readonly beforeBody?: (() => void) | undefined
+  /** The request target as it was sent: a `Request` has only what is left of it when dots and escapes are resolved. */
+  readonly target?: string | undefined
+  /** Whether it comes from this machine itself, and through no proxy. */
+  readonly isLocal?: () => boolean
 }
 
 export type App = Hono<{ Bindings: Platform }>
 
 export function createApp(deps: AppDeps): App {
-  // not strict: `/receive/` is `/receive`. A redirect never works for Hubzilla's client, so none is ever sent
-  const app: App = new Hono<{ Bindings: Platform }>({ strict: false })
+  const app: App = new Hono<{ Bindings: Platform }>({ getPath: pathSent })
   const receive = receiver(deps)
 
   app.post('/receive', (c) => {
@@ -51,31 +50,40 @@ export function createApp(deps: AppDeps): App {
   app.get('/health', (c) => state(c, 200, { status: 'ok' }))
   app.get('/ready', async (c) => {
     const closed = deps.closed()
-    const { reasons, refused } = await deps.readiness()
+    const { reasons, refused, locked = [], reading = [], notes } = await deps.readiness()
     const why = closed
       ? [closed.kind === 'paused' ? `paused: ${closed.reason}` : 'draining', ...reasons]
       : reasons
     const { id } = visitTo(c)
-    if (why.length > 0) return problemResponse(notReady(why), id)
-    return state(c, 200, { status: 'ready', refused_associations: refused })
+    const isTold = mayKnow(c)
+    if (why.length > 0) return problemResponse(isTold ? notReady(why) : notReadyAtAll, id)
+    if (!isTold) return state(c, 200, { status: 'ready' })
+    return state(c, 200, {
+      status: 'ready',
+      refused_associations: refused,
+      locked_associations: locked,
+      reading_associations: reading,
+      ...(notes && { notes }),
+    })
   })
 
   const { metrics } = deps
   if (metrics) {
-    app.get('/metrics', async (c) =>
-      c.body(await metrics.text(), 200, {
+    app.get('/metrics', async (c) => {
+      if (!mayKnow(c)) return refuse(c, nothingHere)
+      return c.body(await metrics.text(), 200, {
         'content-type': metrics.contentType,
         'cache-control': 'no-store',
         'x-request-id': visitTo(c).id,
-      }),
-    )
-    app.all('/metrics', (c) => refuse(c, wrongMethod('GET, HEAD')))
+      })
+    })
+    app.all('/metrics', (c) => refuse(c, mayKnow(c) ? wrongMethod('GET, HEAD') : nothingHere))
   }
 
   app.all('/receive', (c) => refuse(c, wrongMethod('POST')))
   app.all('/health', (c) => refuse(c, wrongMethod('GET, HEAD')))
   app.all('/ready', (c) => refuse(c, wrongMethod('GET, HEAD')))
-  app.notFound((c) => refuse(c, problem('not-found', 'Envelopes go to POST /receive.')))
+  app.notFound((c) => refuse(c, nothingHere))
   app.onError((error, c) => {
     const visit = visitTo(c)
     deps.log.error(
@@ -90,14 +98,17 @@ export function createApp(deps: AppDeps): App {
   }
 
   function tell(visit: Visit, answer: Answer): Response {
-    const { id, arrived, ...fields } = visit
+    const { id } = visit
     const response =
       'stored' in answer ? receiptResponse(answer.stored, id) : problemResponse(answer.refusal, id)
     const outcome = 'stored' in answer ? answer.stored.receipt.outcome : answer.refusal.name
-    const ms = Math.round((performance.now() - arrived) * 1000) / 1000
-    metrics?.answered({ ...fields, status: response.status, outcome, ms })
-    deps.log.info({ request_id: id, status: response.status, outcome, ...fields, ms }, 'request')
+    deps.tell(visit, response.status, outcome)
     return response
+  }
+
+  /** Reasons and names are for this machine and for who has the token. */
+  function mayKnow(c: Context<{ Bindings: Platform }>): boolean {
+    return c.env?.isLocal?.() === true || deps.tokens.match(presentedToken(c.req.raw.headers)) !== undefined
   }
 
   function refuse(c: Context, refusal: Problem): Response {
@@ -105,6 +116,19 @@ export function createApp(deps: AppDeps): App {
   }
 
   return app
+}
+
+/**
+ * The path as it was sent (SPEC 2): what a proxy has compared with its own rules, letter for letter. In the absolute form of a
+ * target it begins after the host.
+ */
+function pathSent(request: Request, options?: { env?: Platform }): string {
+  const sent = options?.env?.target ?? request.url
+  const from = /^[a-z]+:\/\/[^/?]*/i.exec(sent)?.[0].length ?? 0
+  const end = sent.indexOf('?', from)
+  const path = sent.slice(from, end < 0 ? undefined : end)
+  // `/receive/` is `/receive`. A redirect never works for Hubzilla's client, so none is ever sent
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
 }
 
 function visitTo(c: Context<{ Bindings: Platform }>): Visit {
@@ -144,6 +168,12 @@ function notReady(reasons: readonly string[]): Problem {
   return problem('not-ready', 'See `reasons`.', { reasons, ...retryAfter(10) })
 }
 
+const notReadyAtAll = problem(
+  'not-ready',
+  'The reasons are told on the machine itself, and to who sends the node token.',
+  retryAfter(10),
+)
+const nothingHere = problem('not-found', 'Envelopes go to POST /receive.')
 const mistake = problem(
   'internal',
   'Nothing is known to be stored. Send again, and tell the operator the request id.',

@@ -1,11 +1,16 @@
 /** Reads a body within a size and a time, and not one byte of it before everything about its head is right. */
-import { type Problem, problem } from './problem.ts'
+import { type Problem, problem, retryAfter } from './problem.ts'
+import { smallBody } from './weight.ts'
 import { within } from './within.ts'
 
 export type BodyLimits = {
   readonly maxBytes: number
-  /** Milliseconds left for the whole body. */
-  readonly withinMs: number
+  /** When the whole body must be there, on the clock of `performance.now()`. */
+  readonly until: number
+  /** Asked before a body that is not small is read, or goes on being read; false when there is no room for so many bytes. */
+  readonly admit: (bytes: number) => Promise<boolean>
+  /** Called when the first byte is going to be read. */
+  readonly beforeBody: (() => void) | undefined
 }
 
 export type Body =
@@ -15,7 +20,7 @@ export type Body =
 /** What the head already rules out: an encoded body, a declared length over the limit. */
 export function headRefusal(headers: Headers, maxBytes: number): Problem | undefined {
   const encoding = headers.get('content-encoding')
-  if (encoding !== null && encoding.trim().toLowerCase() !== 'identity') {
+  if (encoding && encoding.trim().toLowerCase() !== 'identity') {
     return problem('content-encoding', 'Send the body as it is, without Content-Encoding.', {
       headers: { 'accept-encoding': 'identity' },
     })
@@ -29,8 +34,13 @@ function tooLarge(maxBytes: number): Problem {
 }
 
 export async function readBody(request: Request, limits: BodyLimits): Promise<Body> {
+  const declared = request.headers.get('content-length')
+  if (Number(declared) > smallBody && !(await limits.admit(Number(declared)))) return noRoom
+  limits.beforeBody?.()
   try {
-    return await within(limits.withinMs, tooSlow, readAll(request, limits.maxBytes))
+    const reading =
+      declared === null ? readCounted(request.body, limits) : readDeclared(request, limits.maxBytes)
+    return await within(Math.max(limits.until - performance.now(), 0), tooSlow, reading)
   } catch {
     return aborted
   }
@@ -47,31 +57,39 @@ const aborted: Body = {
   refusal: problem('body-aborted', 'The connection ended before the whole body had arrived. Send it again.'),
 }
 
-/** A declared length is kept to by the HTTP parser; without one the bytes are counted as they come. */
-async function readAll(request: Request, maxBytes: number): Promise<Body> {
-  const bytes = request.headers.has('content-length')
-    ? new Uint8Array(await request.arrayBuffer())
-    : await readCounted(request.body, maxBytes)
-  if (bytes === undefined || bytes.length > maxBytes) return { ok: false, refusal: tooLarge(maxBytes) }
-  return { ok: true, bytes }
+export const tooMany: Problem = problem(
+  'too-many-requests-in-flight',
+  'Send again in a moment.',
+  retryAfter(1),
+)
+const noRoom: Body = { ok: false, refusal: tooMany }
+
+/** A declared length is kept to by the HTTP parser. */
+async function readDeclared(request: Request, maxBytes: number): Promise<Body> {
+  const bytes = new Uint8Array(await request.arrayBuffer())
+  return bytes.length > maxBytes ? { ok: false, refusal: tooLarge(maxBytes) } : { ok: true, bytes }
 }
 
+/** Without a declared length the bytes are counted as they come. */
 async function readCounted(
   body: ReadableStream<Uint8Array> | null,
-  maxBytes: number,
-): Promise<Uint8Array | undefined> {
+  { maxBytes, admit }: BodyLimits,
+): Promise<Body> {
   const chunks: Uint8Array[] = []
   let length = 0
+  let isAdmitted = false
   const reader = body?.getReader()
   for (;;) {
     const chunk = await reader?.read()
-    if (!chunk || chunk.done) return joined(chunks, length)
+    if (!chunk || chunk.done) return { ok: true, bytes: joined(chunks, length) }
     length += chunk.value.length
-    if (length > maxBytes) {
-      void discard(reader)
-      return undefined
-    }
     chunks.push(chunk.value)
+    if (length > smallBody && !isAdmitted) isAdmitted = await admit(maxBytes)
+    const refused = length > maxBytes ? ({ ok: false, refusal: tooLarge(maxBytes) } as const) : undefined
+    if (refused || (length > smallBody && !isAdmitted)) {
+      void discard(reader)
+      return refused ?? noRoom
+    }
   }
 }
 

@@ -10,6 +10,8 @@ const kinds = {
   draining: [503, 'The receiver is about to stop'],
   'too-many-requests-in-flight': [503, 'Too many requests at once'],
   'not-ready': [503, 'Nothing can be stored at the moment'],
+  'length-required': [411, 'The body has no length'],
+  'transfer-encoding': [501, 'The body has a transfer coding'],
   'content-encoding': [415, 'The body is encoded'],
   'body-too-large': [413, 'The body is too large'],
   'body-too-slow': [408, 'The body did not arrive in time'],
@@ -65,9 +67,21 @@ export function problemText({ around: [before, after] }: Problem, instance: stri
   return before + instance + after
 }
 
+export function problemHeaders({ headers }: Problem, instance: string): Record<string, string> {
+  return { 'content-type': 'application/problem+json', 'x-request-id': instance, ...headers }
+}
+
 export function problemResponse(refusal: Problem, instance: string): Response {
-  return new Response(problemText(refusal, instance), {
-    status: statusOf(refusal.name),
-    headers: { 'content-type': 'application/problem+json', 'x-request-id': instance, ...refusal.headers },
-  })
+  const init = { status: statusOf(refusal.name), headers: problemHeaders(refusal, instance) }
+  return new Response(problemText(refusal, instance), init)
+}
+
+/** The whole answer as HTTP/1.1, for a connection on which the platform gives nothing to answer with; it ends there. */
+export function messageOf(refusal: Problem, instance: string): string {
+  const text = problemText(refusal, instance)
+  const [status, title] = kinds[refusal.name]
+  const length = String(new TextEncoder().encode(text).length)
+  const headers = { ...problemHeaders(refusal, instance), 'content-length': length, connection: 'close' }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${status} ${title}\r\n${lines.join('')}\r\n${text}`
 }

@@ -1,16 +1,19 @@
 /** `POST /receive`: the refusals of SPEC 2 in their order, then the receipt. Each step calls the next one once. */
 import type { Contracts, FieldError } from '../../contracts/contract.ts'
 import type { AcceptedRecord, Fault, Outcome, Receipt, RecordStore } from '../../contracts/record.ts'
-import { accept } from './accept.ts'
-import { headRefusal, readBody } from './body.ts'
-import { intake } from './intake.ts'
+import { accept } from '../envelope/accept.ts'
+import { intake } from '../envelope/intake.ts'
+import { headRefusal, readBody, tooMany } from './body.ts'
 import { type Problem, problem, retryAfter } from './problem.ts'
 import { presentedToken, type TokenCheck, wrongToken } from './token.ts'
 import type { Visit } from './visit.ts'
+import { Scale, smallBody, Turns } from './weight.ts'
 import { within } from './within.ts'
 
 /** Every request is answered within 10 s of its arrival (SPEC 2): the body has 8, storage what is left. */
 const bodyMs = 8_000
+/** What was not begun by then could only be late: it is not parsed. */
+const parseMs = 8_500
 const storeMs = 9_000
 const answerMs = 9_500
 
@@ -38,27 +41,66 @@ export type Answer = { readonly stored: Stored } | { readonly refusal: Problem }
 /** `beforeBody` is called right before the first byte of the body is asked for: the place for `100 Continue`. */
 export type Receive = (request: Request, visit: Visit, beforeBody?: () => void) => Answer | Promise<Answer>
 
+type Load = { readonly scale: Scale; readonly turns: Turns }
+
 export function receiver(deps: ReceiveDeps): Receive {
+  const load: Load = { scale: new Scale(), turns: new Turns() }
   let inFlight = 0
   return (request, visit, beforeBody) => {
     const tokenSha256 = deps.tokens.match(presentedToken(request.headers))
     if (tokenSha256 === undefined) return { refusal: wrongToken }
+    visit.isKnown = true
     const shut = closedProblem(deps.closed()) ?? (inFlight >= deps.maxInFlight ? tooMany : undefined)
     const refusal = shut ?? headRefusal(request.headers, deps.maxBodyBytes)
     if (refusal) return { refusal }
     inFlight++
-    beforeBody?.()
-    return take(deps, request, visit, tokenSha256).finally(() => {
+    return take(deps, load, { request, visit, tokenSha256, beforeBody }).finally(() => {
       inFlight--
     })
   }
 }
 
-async function take(deps: ReceiveDeps, request: Request, visit: Visit, tokenSha256: string): Promise<Answer> {
-  const body = await readBody(request, { maxBytes: deps.maxBodyBytes, withinMs: bodyMs })
-  if (!body.ok) return { refusal: body.refusal }
-  visit.bytes = body.bytes.length
-  const taken = intake(body.bytes)
+type Post = {
+  readonly request: Request
+  readonly visit: Visit
+  readonly tokenSha256: string
+  readonly beforeBody: (() => void) | undefined
+}
+
+async function take(deps: ReceiveDeps, load: Load, post: Post): Promise<Answer> {
+  const releases: (() => void)[] = []
+  let isAnswered = false
+  const admit = async (bytes: number): Promise<boolean> => {
+    const release = await load.scale.admit(bytes)
+    if (release) releases.push(release)
+    // the body was too slow, and is answered already
+    if (isAnswered) release?.()
+    return release !== undefined
+  }
+  try {
+    const body = await readBody(post.request, {
+      maxBytes: deps.maxBodyBytes,
+      until: post.visit.arrived + bodyMs,
+      admit,
+      beforeBody: post.beforeBody,
+    })
+    if (!body.ok) return { refusal: body.refusal }
+    post.visit.bytes = body.bytes.length
+    if (body.bytes.length <= smallBody) return await work(deps, post, body.bytes)
+    const end = await load.turns.take()
+    const answer = work(deps, post, body.bytes)
+    end()
+    return await answer
+  } finally {
+    isAnswered = true
+    for (const release of releases) release()
+  }
+}
+
+/** All that holds the thread is done before the promise is given. */
+function work(deps: ReceiveDeps, { visit, tokenSha256 }: Post, bytes: Uint8Array): Promise<Answer> | Answer {
+  if (performance.now() > visit.arrived + parseMs) return { refusal: tooMany }
+  const taken = intake(bytes)
   if (!taken.ok) return { refusal: problem('bad-json', taken.detail, taken) }
   const accepted = accept(taken.value, taken.found, { tokenSha256, now: new Date() }, deps.contracts)
   if (!accepted.ok) {
@@ -67,9 +109,16 @@ async function take(deps: ReceiveDeps, request: Request, visit: Visit, tokenSha2
       refusal: problem('bad-envelope', 'Change what `errors` names and post the envelope again.', accepted),
     }
   }
-  const { record, warnings } = accepted
-  visit.addon = record.addon
-  visit.association = record.association_slug
+  visit.addon = accepted.record.addon
+  visit.association = accepted.record.association_slug
+  return store(deps, visit, accepted)
+}
+
+async function store(
+  deps: ReceiveDeps,
+  visit: Visit,
+  { record, warnings }: Pick<Stored, 'record' | 'warnings'>,
+): Promise<Answer> {
   const left = Math.max(visit.arrived + answerMs - performance.now(), 0)
   // storage keeps to its deadline by itself, except where the disk itself does not answer
   const outcome = await within(left, late, deps.store.put(record, visit.arrived + storeMs))
@@ -92,8 +141,6 @@ function closedProblem(closed: Closed | undefined): Problem | undefined {
   )
 }
 
-const tooMany = problem('too-many-requests-in-flight', 'Send again in a moment.', retryAfter(1))
-
 const faults: Readonly<Record<Fault, Problem>> = {
   full: problem(
     'disk-full',
@@ -110,9 +157,14 @@ const faults: Readonly<Record<Fault, Problem>> = {
     'It is not known to be stored. Send the same envelope again: it is stored once.',
     retryAfter(10),
   ),
+  paused: problem(
+    'paused',
+    'Nothing was stored: whoever owns the database has closed it for a while. Send again later.',
+    retryAfter(60),
+  ),
   long: problem(
     'body-too-large',
-    'Nothing was stored: as stored, with its numbers written out, the record would be longer than 7.5 MiB. Send less of them, or as strings.',
+    'Nothing was stored: as stored, with its numbers and blanks written out, the record would be longer than 7.5 MiB. Send less.',
   ),
   damaged: problem(
     'records-refused',

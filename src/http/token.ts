@@ -2,20 +2,27 @@
 import { type Problem, problem } from './problem.ts'
 
 export type TokenCheck = {
-  /** The SHA-256 (hex) of the presented token when it is the current or the previous one. Takes the same time for all. */
-  match(presented: string): string | undefined
+  /**
+   * The SHA-256 (hex) of the presented token when it is the current or the previous one. Takes the same time for all. No token,
+   * and an empty one, match nothing, whatever is configured.
+   */
+  match(presented: string | undefined): string | undefined
 }
 
 /** `X-Node-Token` is the contract; `Authorization: Bearer` counts only where that is absent. */
-export function presentedToken(headers: Headers): string {
+export function presentedToken(headers: Headers): string | undefined {
   const own = headers.get('x-node-token')
   if (own !== null) return own
-  return /^bearer +(.*)$/i.exec(headers.get('authorization') ?? '')?.[1] ?? ''
+  return /^bearer +(.*)$/i.exec(headers.get('authorization') ?? '')?.[1]
 }
+
+const challenge = { headers: { 'www-authenticate': 'NodeToken realm="civic-orchestrator"' } }
 
 /** The same answer for a missing and for a wrong token. */
 export const wrongToken: Problem = problem(
   'wrong-token',
   'Send the node token in the header X-Node-Token. It is the one in the configuration of this receiver.',
-  { headers: { 'www-authenticate': 'NodeToken realm="civic-orchestrator"' } },
+  challenge,
 )
+
+export const tokenTwice: Problem = problem('wrong-token', 'Send the header X-Node-Token once.', challenge)

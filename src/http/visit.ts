@@ -5,6 +5,8 @@ export type Visit = {
   readonly id: string
   /** On the clock of `performance.now()`. */
   readonly arrived: number
+  /** A valid node token came with it. */
+  isKnown?: boolean
   bytes?: number
   addon?: string
   association?: string

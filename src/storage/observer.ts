@@ -1,4 +1,4 @@
-/** What storage tells whoever watches it. Called on the way to an answer: it takes no time and does not throw. */
+/** The events of the storage that metrics count. Called before an answer is sent, so quick and without a throw. */
 export type StorageObserver = {
   /** The disk was made to keep something: a batch of appended records, or one file that was replaced. */
   synced(rule: 'append' | 'overwrite', ms: number): void

@@ -1,10 +1,12 @@
 /**
  * The calls of the Ğ1 runtime that move money or carry a comment, by pallet and call number. The numbers are those of
- * duniter-v2s (g1, spec version 1000; the same on its test network): a chain may renumber them in an upgrade, and a call
+ * duniter-v2s (g1, spec versions 1000 and 1100, with which Ğ1 began): a chain may renumber them in an upgrade, and a call
  * that is not in this table, or does not end where it should, is "not recognised".
  */
 import { accountId } from './extrinsic.ts'
 import { attempt, Malformed, type Reader, reader } from './scale.ts'
+
+export const knownSpecVersions: readonly number[] = [1000, 1100]
 
 export type Transfer = {
   readonly call: string
@@ -64,18 +66,14 @@ function decodeCall(from: Reader, depth: number): Effects {
   return decoder(from, depth)
 }
 
-/** Undefined when no candidate is a known call that ends where the extrinsic ends. */
-export function effectsOf(candidates: readonly Uint8Array[]): Effects | undefined {
-  for (const bytes of candidates) {
-    const effects = attempt(() => {
-      const from = reader(bytes)
-      const found = decodeCall(from, 0)
-      from.end()
-      return found
-    })
-    if (effects) return effects
-  }
-  return undefined
+/** Undefined when the bytes are no known call, or do not end where it ends. */
+export function effectsOf(call: Uint8Array): Effects | undefined {
+  return attempt(() => {
+    const from = reader(call)
+    const found = decodeCall(from, 0)
+    from.end()
+    return found
+  })
 }
 
 /** `1.00 Ğ1`; the unit of account on the chain is the centime. */

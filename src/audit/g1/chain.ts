@@ -20,6 +20,8 @@ export type Chain = {
   readonly head: number
   /** Undefined where the endpoint no longer has, or never had, the block. */
   blocks(numbers: readonly number[]): Promise<(Block | undefined)[]>
+  /** What else the endpoint tells; undefined where it tells nothing, or nothing of use. */
+  told(method: string, ...params: readonly unknown[]): Promise<unknown>
 }
 
 export async function openChain(endpoint: Endpoint): Promise<Chain> {
@@ -30,7 +32,22 @@ export async function openChain(endpoint: Endpoint): Promise<Chain> {
     throw new EndpointError('the endpoint gave no usable block number')
   const genesis = text(await endpoint.call('chain_getBlockHash', 0), 'a hash')
   const name = text(await endpoint.call('system_chain'), 'a name')
-  return { name, genesis, head, blocks: (numbers) => fetchBlocks(endpoint, numbers) }
+  return {
+    name,
+    genesis,
+    head,
+    blocks: (numbers) => fetchBlocks(endpoint, numbers),
+    told: (method, ...params) => toldBy(endpoint, method, params),
+  }
+}
+
+async function toldBy(endpoint: Endpoint, method: string, params: readonly unknown[]): Promise<unknown> {
+  try {
+    return (await endpoint.call(method, ...params)) ?? undefined
+  } catch (error) {
+    if (error instanceof EndpointError) return undefined
+    throw error
+  }
 }
 
 async function fetchBlocks(endpoint: Endpoint, numbers: readonly number[]): Promise<(Block | undefined)[]> {

@@ -1,29 +1,35 @@
 /** `g1`: what a record says about its payment, and what the payment says about the record. */
-import { readFileSync } from 'node:fs'
-import type { JsonObject } from '../../../contracts/contract.ts'
-import { CannotRun, type Command, type Exit, type Io } from '../io.ts'
-import { dataDirectory, type Parsed, parse, slugArgument } from '../options.ts'
-import { aligned, counted, type Printer, printer } from '../print.ts'
-import { type Progress, progressOn } from '../progress.ts'
-import { eachRecord, objectOf, slugsOf, stop, textMember } from '../read.ts'
+import { CannotRun, type Command, type Exit, type Io } from '../../cli/io.ts'
+import { type Parsed, parse } from '../../cli/options.ts'
+import { aligned, counted, type Printer, printer } from '../../cli/print.ts'
+import { type Progress, progressOn } from '../../cli/progress.ts'
+import { member, textMember } from '../members.ts'
+import { Trouble } from '../trouble.ts'
+import { Payments } from '../verify/same.ts'
 import { type Chain, openChain } from './chain.ts'
 import { contentDigest } from './digest.ts'
-import { duplicates } from './duplicates.ts'
+import { type Identity, identityOf } from './facts.ts'
 import { bytesFromHex } from './hex.ts'
-import { type Proof, proveExtrinsic } from './proof.ts'
+import { proveExtrinsic } from './proof.ts'
+import { identityText, printReport, proofRows, type RecordReport } from './rows.ts'
 import { connect, defaultLimits, EndpointError, endpointUrl } from './rpc.ts'
+import type { ChainFacts } from './signature.ts'
+import { eachSubject, type Subject } from './subjects.ts'
 import { askChain, type Online, windowAround } from './verdict.ts'
 
-const help = `npm run audit -- g1 [SLUG] [--participant ID] [--sequence N] [--data DIR] [--json]
-npm run audit -- g1 --record FILE …          one record from a file, "-" for standard input
+const help = `node scripts/audit.mjs g1 [[ADDON/]SLUG] [--participant ID] [--sequence N] [--data DIR] [--json]
+node scripts/audit.mjs g1 --record FILE …          one record from a file, "-" for standard input
 
 The Ğ1 side of Scenarios. Offline unless --rpc is given.
   without more    form of each g1_tx_hash; the same hash under two records; with SLUG or --record
                   each record's content digest, which a wallet may put into the comment of the
                   transfer as scn01:<64 hex>
   --extrinsic HEX for one record: whether blake2b-256 of these bytes is its g1_tx_hash, whether the
-                  comment names the record, who paid whom and how much. The signature is not checked;
-                  the chain did that when it took the extrinsic in.
+                  comment names the record, whom it names as payer and payee, and how much. Exit 1:
+                  whether it was ever on the chain is not checked without --rpc.
+  --genesis HEX --spec-version N --transaction-version N [--era-block HEX]
+                  with --extrinsic: the facts of the chain under which its signature is checked.
+                  With --rpc the chain tells them, and another genesis than --genesis is refused
   --rpc URL       asks a Duniter v2 (Substrate) JSON-RPC endpoint over HTTP(S), finalized blocks only.
                   The endpoint is TRUSTED: what it says about blocks is believed. Use your own node,
                   or ask several. It learns which stretch of time you look at, not which record.
@@ -41,19 +47,12 @@ recognised, not found), 2 could not run or the endpoint could not answer.`
 
 const minute = 60_000
 
-type Subject = { readonly place: string; readonly record: JsonObject; readonly detailed: boolean }
-
-type Report = {
-  readonly place: string
-  readonly participant_id: string | undefined
-  readonly submitted_at: string | undefined
-  readonly g1_tx_hash: string | undefined
-  readonly digest: string | undefined
-  readonly problems: readonly string[]
-  readonly online: Online | undefined
+type Asking = {
+  readonly chain: Chain
+  readonly identity: Identity
+  readonly before: number
+  readonly after: number
 }
-
-type Asking = { readonly chain: Chain; readonly before: number; readonly after: number }
 
 export const g1: Command = {
   summary: 'payment hashes: form, duplicates, digest, proof by extrinsic, look-up on the chain',
@@ -66,6 +65,10 @@ export const g1: Command = {
         sequence: { type: 'string' },
         record: { type: 'string' },
         extrinsic: { type: 'string' },
+        genesis: { type: 'string' },
+        'spec-version': { type: 'string' },
+        'transaction-version': { type: 'string' },
+        'era-block': { type: 'string' },
         rpc: { type: 'string' },
         before: { type: 'string' },
         after: { type: 'string' },
@@ -79,43 +82,14 @@ export const g1: Command = {
   },
 }
 
-async function eachSubject(options: Parsed, see: (subject: Subject) => Promise<void>): Promise<void> {
-  const file = options.text('record')
-  if (file !== undefined)
-    return see({ place: file === '-' ? 'standard input' : file, record: recordIn(file), detailed: true })
-  const root = dataDirectory(options.data)
-  const [named] = options.positionals
-  const slugs = named === undefined ? slugsOf(root, 'scn01') : [slugArgument(named)]
-  const participant = options.text('participant')
-  const sequence = options.number('sequence', 1)
-  for (const slug of slugs) {
-    await eachRecord(root, slug, async ({ number, value }) => {
-      const isMeant =
-        (sequence === undefined || number === sequence) &&
-        (participant === undefined || textMember(value, 'participant_id') === participant)
-      const place = `scn01/${slug}, record ${number}`
-      if (value && isMeant) await see({ place, record: value, detailed: named !== undefined })
-      return number === sequence ? stop : undefined
-    })
-  }
-}
-
-function recordIn(file: string): JsonObject {
-  try {
-    const record = objectOf(readFileSync(file === '-' ? 0 : file))
-    if (record) return record
-  } catch (error) {
-    throw new CannotRun(`cannot read ${file}: ${(error as Error).message}`)
-  }
-  throw new CannotRun(`${file} does not hold one JSON object`)
-}
-
 async function checkExtrinsic(hex: string, options: Parsed, io: Io): Promise<Exit> {
   const bytes = bytesFromHex(hex)
   if (!bytes || bytes.length === 0)
     throw new CannotRun('--extrinsic takes the bytes of an extrinsic as hexadecimal digits')
+  const facts = factsIn(options)
   const subjects: Subject[] = []
-  await eachSubject(options, async (subject) => void subjects.push(subject))
+  const trouble = new Trouble()
+  await eachSubject(options, trouble, async (subject) => void subjects.push(subject))
   const [subject] = subjects
   if (!subject || subjects.length > 1) {
     throw new CannotRun(
@@ -123,28 +97,56 @@ async function checkExtrinsic(hex: string, options: Parsed, io: Io): Promise<Exi
     )
   }
   const print = printer(io, options.json)
-  const proof = proveExtrinsic(bytes, subject.record)
-  await print.say(`${subject.place}\n${aligned(proofRows(proof), io)}`)
-  await print.give('proof', { place: subject.place, ...proof })
-  return proof.hash_matches && proof.comment === 'this record' && proof.payments.length > 0 ? 0 : 1
+  const asking = await openEndpoint(options, print)
+  const offline = proveExtrinsic(bytes, subject.record, facts)
+  // the chain is asked for the hash that the record names, so its answer is about these bytes only where they are those
+  const online = asking && offline.hash_matches ? await ask(asking, subject, progressOn(io)) : undefined
+  const proof = online?.proof ?? offline
+  const onChain = online
+    ? `${online.verdict}: ${online.meaning}`
+    : 'NOT checked: whether this was ever on the chain. Bytes alone do not show it; ask a node with --rpc'
+  await print.say(`${subject.place}\n${aligned([...proofRows(proof), ['on chain', onChain]], io)}`)
+  const on_chain = online?.verdict ?? 'not checked: whether this was ever on the chain'
+  await print.give('proof', { place: subject.place, on_chain, ...proof })
+  trouble.end(io)
+  if (!online) return 1
+  return unanswered(online) ? 2 : looksWrong(online, asking) ? 1 : 0
+}
+
+/** What a signature is over, beside the bytes. */
+function factsIn(options: Parsed): ChainFacts {
+  const hash = (name: string): Uint8Array | undefined => {
+    const text = options.text(name)
+    if (text === undefined) return undefined
+    const bytes = bytesFromHex(text)
+    if (bytes?.length !== 32) throw new CannotRun(`--${name} takes a block hash: 64 hexadecimal digits`)
+    return bytes
+  }
+  return {
+    genesis: hash('genesis'),
+    specVersion: options.number('spec-version'),
+    transactionVersion: options.number('transaction-version'),
+    eraBlock: hash('era-block'),
+  }
 }
 
 async function checkRecords(options: Parsed, io: Io): Promise<Exit> {
   const print = printer(io, options.json)
   const progress = progressOn(io)
   const asking = await openEndpoint(options, print)
-  const seen = duplicates()
+  const seen = new Payments()
+  const trouble = new Trouble()
   const totals = { records: 0, hashes: 0, problems: 0, unanswered: 0 }
-  await eachSubject(options, async (subject) => {
+  await eachSubject(options, trouble, async (subject) => {
     const hash = textMember(subject.record, 'g1_tx_hash')
-    const problems = problemsOf(subject, hash, seen.firstUse)
+    const problems = problemsOf(subject, hash, seen)
     const online = asking && hash !== undefined ? await ask(asking, subject, progress) : undefined
     totals.records++
     if (hash !== undefined) totals.hashes++
-    totals.problems += problems.length + (online && looksWrong(online) ? 1 : 0)
+    totals.problems += problems.length + (online && looksWrong(online, asking) ? 1 : 0)
     if (online && unanswered(online)) totals.unanswered++
     progress.show(totals.records, undefined, counted(totals.records, 'record'))
-    if (!subject.detailed && problems.length === 0 && !online) return
+    if (!subject.detailed && hash === undefined && problems.length === 0) return
     progress.clear()
     await printReport(reportOf(subject, hash, problems, online), print, io)
   })
@@ -154,7 +156,8 @@ async function checkRecords(options: Parsed, io: Io): Promise<Exit> {
     `${counted(records, 'record')}, ${counted(hashes, 'hash', 'hashes')}: ${counted(problems, 'thing')} to look at`,
   )
   await print.give('summary', totals)
-  return totals.unanswered > 0 ? 2 : problems > 0 ? 1 : 0
+  const unread = trouble.end(io)
+  return totals.unanswered > 0 ? 2 : problems > 0 ? 1 : unread
 }
 
 async function openEndpoint(options: Parsed, print: Printer): Promise<Asking | undefined> {
@@ -166,24 +169,38 @@ async function openEndpoint(options: Parsed, print: Printer): Promise<Asking | u
   const pauseMs = options.number('pause') ?? defaultLimits.pauseMs
   const chain = await opened(connect(url, { ...defaultLimits, timeoutMs, pauseMs }))
   const { name, genesis, head } = chain
+  const identity = await identityOf(chain)
+  refuseOther(options.text('genesis'), genesis)
   await print.say(
     aligned(
       [
         ['endpoint', `${url.origin} (trusted)`],
         ['chain', name],
         ['genesis', genesis],
+        ['is it Ğ1', identityText[identity]],
         ['finalized', `block ${head}`],
       ],
       { columns: 110 },
       0,
     ),
   )
-  await print.give('endpoint', { url: url.origin, trusted: true, chain: name, genesis, finalized: head })
+  const facts = { chain: name, genesis, identity, finalized: head }
+  await print.give('endpoint', { url: url.origin, trusted: true, ...facts })
   return {
     chain,
+    identity,
     before: (options.number('before') ?? 30) * minute,
     after: (options.number('after') ?? 5) * minute,
   }
+}
+
+function refuseOther(wanted: string | undefined, genesis: string): void {
+  if (
+    wanted === undefined ||
+    wanted.replace(/^0x/i, '').toLowerCase() === genesis.replace(/^0x/i, '').toLowerCase()
+  )
+    return
+  throw new CannotRun('the chain of the endpoint has another genesis block than --genesis names')
 }
 
 async function opened(endpoint: ReturnType<typeof connect>): Promise<Chain> {
@@ -209,94 +226,43 @@ async function ask(
 
 const hashForm = /^0x[0-9a-f]{64}$/
 
-function problemsOf(
-  { place, record }: Subject,
-  hash: string | undefined,
-  firstUse: ReturnType<typeof duplicates>['firstUse'],
-): string[] {
-  if (hash === undefined) return []
+function problemsOf({ place, record }: Subject, hash: string | undefined, seen: Payments): string[] {
+  if (hash === undefined)
+    return Object.hasOwn(record, 'g1_tx_hash_raw')
+      ? ['what was sent as g1_tx_hash is no transaction hash']
+      : []
   if (!hashForm.test(hash)) return ['g1_tx_hash is not 0x and 64 lower-case hexadecimal digits']
   if (Object.hasOwn(record, 'g1_tx_hash_raw'))
     return ['there is a g1_tx_hash and a g1_tx_hash_raw; the receiver writes only one']
-  const first = firstUse(hash, place)
+  const first = seen.firstUse(hash, place)
   return first === undefined ? [] : [`the same hash as ${first}: one payment, named by two records`]
 }
 
 const unanswered = ({ verdict }: Online): boolean =>
   verdict === 'endpoint error' || verdict === 'endpoint lacks the blocks'
 
-/** Only a bound record whose extrinsic moves money is beyond question. */
-const looksWrong = (online: Online): boolean =>
-  !unanswered(online) &&
-  !(online.verdict === 'bound' && online.proof !== null && online.proof.payments.length > 0)
+/** Only a bound record, whose extrinsic moves money, on a chain that is not known to be another, is beyond question. */
+function looksWrong(online: Online, asking: Asking | undefined): boolean {
+  if (unanswered(online)) return false
+  const { verdict, proof } = online
+  const isPaid = proof !== null && proof.payments.length > 0 && proof.signature.verdict !== 'not valid'
+  return verdict !== 'bound' || !isPaid || proof.warning !== null || asking?.identity === 'another chain'
+}
 
 function reportOf(
   { place, record, detailed }: Subject,
   hash: string | undefined,
   problems: readonly string[],
   online: Online | undefined,
-): Report {
+): RecordReport {
   return {
     place,
     participant_id: textMember(record, 'participant_id'),
     submitted_at: textMember(record, 'submitted_at'),
     g1_tx_hash: hash,
+    g1_tx_hash_raw: member(record, 'g1_tx_hash_raw'),
     digest: detailed ? contentDigest(record) : undefined,
     problems,
     online,
   }
-}
-
-async function printReport(report: Report, print: Printer, io: Io): Promise<void> {
-  await print.give('record', report)
-  const { place, participant_id, submitted_at, g1_tx_hash, digest, problems, online } = report
-  const rows: [string, string | undefined][] = [
-    ['participant', participant_id],
-    ['submitted', submitted_at],
-    ['hash', g1_tx_hash ?? 'none'],
-    ['digest', digest],
-    ['comment', digest && `scn01:${digest.slice(2)}   (for the transfer, by the wallet)`],
-    ...problems.map((problem): [string, string] => ['LOOK', problem]),
-    ['verdict', online && `${online.verdict}: ${online.meaning}`],
-    [
-      'block',
-      online?.block
-        ? `${online.block.number} of ${online.block.time}, extrinsic ${online.block.index}, ${online.block.hash}`
-        : undefined,
-    ],
-    ...(online?.proof ? callRows(online.proof) : []),
-  ]
-  await print.say(`${place}\n${aligned(rows, io)}`)
-}
-
-function proofRows(proof: Proof): [string, string | undefined][] {
-  return [
-    ['extrinsic', proof.extrinsic_hash],
-    ['hash', proof.hash_matches ? 'is the g1_tx_hash of the record' : 'is NOT the g1_tx_hash of the record'],
-    ['digest', proof.digest],
-    ...callRows(proof),
-  ]
-}
-
-const commentTexts: Readonly<Record<Proof['comment'], string>> = {
-  'this record': 'names this record',
-  'another record': 'names ANOTHER record',
-  none: 'there is no scn01: comment, so nothing ties this payment to the record',
-  'call not recognised': 'cannot be read',
-}
-
-function callRows(proof: Proof): [string, string | undefined][] {
-  return [
-    ['comment', commentTexts[proof.comment]],
-    ['payer', proof.payer ?? undefined],
-    ...proof.payments.map(({ call, payee, amount }): [string, string] => [
-      'transfer',
-      `${amount} to ${payee}   (${call})`,
-    ]),
-    [
-      'call',
-      proof.unread ??
-        (proof.payments.length === 0 ? 'no transfer in it: nothing shows a payment' : undefined),
-    ],
-  ]
 }

@@ -4,8 +4,8 @@
  * the receiver adds, so that a wallet can compute it before it pays.
  */
 import type { JsonObject } from '../../../contracts/contract.ts'
-import { canonicalBytes } from '../../storage/canonical.ts'
-import { blake2b256 } from './hash.ts'
+import { canonicalBytes } from '../../records/canonical.ts'
+import { blake2b256 } from './blake2b.ts'
 
 export function contentDigest(record: JsonObject): string {
   const {

@@ -6,17 +6,37 @@
  *   general, version 5  0x45 · extensions that only the chain's metadata explains · call
  *
  * The bytes do not say which extensions a chain has, so a signed one yields a candidate for each of the two forms that Ğ1
- * has had; a call is believed only when it ends exactly where the extrinsic ends. The signature is not checked here: its
- * payload holds the genesis hash and the runtime version, and the chain checked it when it took the extrinsic in.
+ * has had; a call is believed only when it ends exactly where the extrinsic ends. What the signature is over, beside the call,
+ * is kept for `signature.ts`.
  */
 import { Malformed, type Reader, reader } from './scale.ts'
 
+export type Signed = {
+  readonly kind: 'signed'
+  readonly signer: Uint8Array
+  readonly scheme: 'ed25519' | 'sr25519' | 'ecdsa'
+  readonly signature: Uint8Array
+  /** Undefined for an extrinsic that is valid for ever. */
+  readonly era: Era | undefined
+  /** Era, nonce and tip as they stand in the extrinsic; the mode of the metadata hash follows where the form has one. */
+  readonly extensions: Uint8Array
+  /** One for each form that Ğ1 has had: with and without the mode of the metadata hash. */
+  readonly forms: readonly { readonly mode: number | undefined; readonly call: Uint8Array }[]
+}
+
+/** The extrinsic is valid for `period` blocks, from a block that `phase` and the block it stands in tell. */
+export type Era = { readonly period: number; readonly phase: number }
+
 export type Extrinsic =
-  | { readonly kind: 'signed'; readonly signer: Uint8Array; readonly calls: readonly Uint8Array[] }
+  | Signed
   | { readonly kind: 'bare'; readonly call: Uint8Array }
   | { readonly kind: 'unreadable'; readonly why: string }
 
-const signatureLengths = [64, 64, 65] // ed25519, sr25519, ecdsa
+const schemes = [
+  { scheme: 'ed25519', length: 64 },
+  { scheme: 'sr25519', length: 64 },
+  { scheme: 'ecdsa', length: 65 },
+] as const
 
 export function decodeExtrinsic(bytes: Uint8Array): Extrinsic {
   try {
@@ -43,15 +63,19 @@ function decode(bytes: Uint8Array): Extrinsic {
 
 function signed(from: Reader): Extrinsic {
   const signer = accountId(from)
-  const length = signatureLengths[from.byte()]
-  if (length === undefined) throw new Malformed('a signature of an unknown kind')
-  from.take(length)
-  skipEra(from)
+  const form = schemes[from.byte()]
+  if (form === undefined) throw new Malformed('a signature of an unknown kind')
+  const signature = from.take(form.length)
+  const start = from.at()
+  const era = readEra(from)
   from.compact() // nonce
   from.compact() // tip
+  const extensions = from.since(start)
   const rest = from.rest()
-  const withMode = rest[0] === 0 || rest[0] === 1 ? [rest.subarray(1)] : []
-  return { kind: 'signed', signer, calls: [...withMode, rest] }
+  const mode = rest[0]
+  const withMode = mode === 0 || mode === 1 ? [{ mode, call: rest.subarray(1) }] : []
+  const forms = [...withMode, { mode: undefined, call: rest }]
+  return { kind: 'signed', signer, scheme: form.scheme, signature, era, extensions, forms }
 }
 
 /** A MultiAddress that holds a public key; the other forms name an account by an index that only the chain knows. */
@@ -61,6 +85,10 @@ export function accountId(from: Reader): Uint8Array {
   return from.take(32)
 }
 
-function skipEra(from: Reader): void {
-  if (from.byte() !== 0) from.byte()
+function readEra(from: Reader): Era | undefined {
+  const first = from.byte()
+  if (first === 0) return undefined
+  const encoded = first | (from.byte() << 8)
+  const period = 2 << (encoded % 16)
+  return { period, phase: (encoded >> 4) * Math.max(period >> 12, 1) }
 }

@@ -1,12 +1,22 @@
-/** What needs @polkadot/util-crypto: blake2b-256 of bytes, and Ğ1 addresses. */
-import { blake2AsU8a, encodeAddress } from '@polkadot/util-crypto'
-import { hexFromBytes } from './hex.ts'
+/** What needs @polkadot/util-crypto: signatures, and Ğ1 addresses. */
+import { ed25519Verify, encodeAddress, secp256k1Verify, sr25519Verify } from '@polkadot/util-crypto'
 
 const g1Prefix = 4450
 
-/** Of bytes only: given a text, the library would hash the text. */
-export function blake2b256(bytes: Uint8Array): string {
-  return hexFromBytes(blake2AsU8a(bytes, 256))
+/** False, too, when the signature or the key is none at all. */
+export function isSignedBy(
+  scheme: 'ed25519' | 'sr25519' | 'ecdsa',
+  message: Uint8Array,
+  signature: Uint8Array,
+  account: Uint8Array,
+): boolean {
+  try {
+    if (scheme === 'ed25519') return ed25519Verify(message, signature, account)
+    if (scheme === 'sr25519') return sr25519Verify(message, signature, account)
+    return secp256k1Verify(message, signature, account, 'blake2')
+  } catch {
+    return false
+  }
 }
 
 export function g1Address(publicKey: Uint8Array): string {

@@ -1,9 +1,11 @@
 /** Whether an extrinsic is the one that a record names, and whether it names that record. Offline; needs only the bytes. */
 import type { JsonObject } from '../../../contracts/contract.ts'
-import { amountText, effectsOf } from './call.ts'
+import { blake2b256 } from './blake2b.ts'
+import { amountText, effectsOf, knownSpecVersions } from './call.ts'
 import { contentDigest } from './digest.ts'
 import { decodeExtrinsic } from './extrinsic.ts'
-import { blake2b256, g1Address } from './hash.ts'
+import { g1Address } from './hash.ts'
+import { type ChainFacts, checkSignature, noFacts, type SignatureVerdict } from './signature.ts'
 
 type Payment = { readonly call: string; readonly payee: string; readonly amount: string }
 
@@ -12,9 +14,13 @@ export type Proof = {
   /** blake2b-256 of the extrinsic is the record's `g1_tx_hash`. */
   readonly hash_matches: boolean
   readonly digest: string
+  /** What must be known before a call is read as a transfer; null when nothing must. */
+  readonly warning: string | null
   /** The comment names this record's digest, another one, or there is no `scn01:` comment (or it could not be read). */
   readonly comment: 'this record' | 'another record' | 'none' | 'call not recognised'
+  /** The account that the extrinsic names as the one that signed it; whether it did is `signature`. */
   readonly payer: string | null
+  readonly signature: SignatureVerdict
   readonly payments: readonly Payment[]
   /** Why nothing is said about the call, when nothing is. */
   readonly unread: string | null
@@ -22,31 +28,52 @@ export type Proof = {
 
 const comment = /^scn01:([0-9a-f]{64})$/i
 
-export function proveExtrinsic(bytes: Uint8Array, record: JsonObject): Proof {
+export function proveExtrinsic(bytes: Uint8Array, record: JsonObject, chain: ChainFacts = noFacts): Proof {
   const extrinsic_hash = blake2b256(bytes)
   const digest = contentDigest(record)
-  const facts = { extrinsic_hash, hash_matches: extrinsic_hash === record.g1_tx_hash, digest }
-  return { ...facts, ...reading(bytes, digest) }
+  const hash_matches = extrinsic_hash === record.g1_tx_hash
+  return { extrinsic_hash, hash_matches, digest, warning: warningOf(chain), ...reading(bytes, digest, chain) }
 }
 
-type Reading = Pick<Proof, 'comment' | 'payer' | 'payments' | 'unread'>
+function warningOf({ specVersion }: ChainFacts): string | null {
+  if (specVersion === undefined || knownSpecVersions.includes(specVersion)) return null
+  const known = knownSpecVersions.join(' and ')
+  return `spec version ${specVersion}: this tool knows the calls of ${known}. What follows may mean something else`
+}
 
-function reading(bytes: Uint8Array, digest: string): Reading {
+const unrecognised = {
+  comment: 'call not recognised',
+  signature: { verdict: 'not checked', why: 'what was signed could not be read' },
+  payments: [],
+} as const
+
+type CallReading = Pick<Proof, 'comment' | 'payer' | 'signature' | 'payments' | 'unread'>
+
+function reading(bytes: Uint8Array, digest: string, chain: ChainFacts): CallReading {
   const extrinsic = decodeExtrinsic(bytes)
   if (extrinsic.kind !== 'signed') {
     const unread =
       extrinsic.kind === 'bare' ? 'nobody signed it: it is an inherent, not a payment' : extrinsic.why
-    return { comment: 'call not recognised', payer: null, payments: [], unread }
+    return { ...unrecognised, payer: null, unread }
   }
   const payer = g1Address(extrinsic.signer)
-  const effects = effectsOf(extrinsic.calls)
-  if (!effects) return { comment: 'call not recognised', payer, payments: [], unread: 'call not recognised' }
+  const read = extrinsic.forms
+    .map((form) => ({ form, effects: effectsOf(form.call) }))
+    .find(({ effects }) => effects !== undefined)
+  if (!read?.effects) return { ...unrecognised, payer, unread: 'call not recognised' }
+  const { form, effects } = read
   const payments = effects.transfers.map((transfer) => ({
     call: transfer.call,
     payee: g1Address(transfer.payee),
     amount: amountText(transfer),
   }))
-  return { comment: commentIn(effects.remarks, digest), payer, payments, unread: null }
+  return {
+    comment: commentIn(effects.remarks, digest),
+    payer,
+    signature: checkSignature(extrinsic, form, chain),
+    payments,
+    unread: null,
+  }
 }
 
 /** The digest is compared as a number: a wallet may write its digits in capitals. */

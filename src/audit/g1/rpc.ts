@@ -20,6 +20,7 @@ export type Endpoint = {
 }
 
 export type Limits = {
+  /** For a request, its answer, and reading the answer as JSON. */
   readonly timeoutMs: number
   readonly maxBytes: number
   /** Between two requests, so that a public node is not flooded. */
@@ -81,6 +82,7 @@ function resultOf(answer: unknown, id: number): unknown {
 }
 
 async function exchange(url: URL, body: string, limits: Limits): Promise<unknown> {
+  const began = performance.now()
   const signal = AbortSignal.timeout(limits.timeoutMs)
   const headers = { 'content-type': 'application/json', accept: 'application/json' }
   try {
@@ -88,15 +90,19 @@ async function exchange(url: URL, body: string, limits: Limits): Promise<unknown
     if (response.status >= 300 && response.status < 400)
       throw new EndpointError('the endpoint redirects; redirects are refused')
     if (!response.ok) throw new EndpointError(`the endpoint answered with HTTP status ${response.status}`)
-    return parsed(await limited(response, limits.maxBytes))
+    const answer = parsed(await limited(response, limits.maxBytes))
+    if (performance.now() - began > limits.timeoutMs) throw new EndpointError(late(limits))
+    return answer
   } catch (error) {
     if (error instanceof EndpointError) throw error
-    if (signal.aborted) throw new EndpointError(`no whole answer within ${limits.timeoutMs / 1000} s`)
+    if (signal.aborted) throw new EndpointError(late(limits))
     throw new EndpointError('the endpoint cannot be reached')
   }
 }
 
-async function limited(response: Response, maxBytes: number): Promise<string> {
+const late = ({ timeoutMs }: Limits): string => `no whole answer within ${timeoutMs / 1000} s`
+
+async function limited(response: Response, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of response.body ?? []) {
@@ -104,12 +110,19 @@ async function limited(response: Response, maxBytes: number): Promise<string> {
     if (size > maxBytes) throw new EndpointError(`the answer is larger than ${maxBytes} bytes`)
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString('utf8')
+  return Buffer.concat(chunks)
 }
 
-function parsed(text: string): unknown {
+/** A block is a list of texts. What has more values than this would hold the thread for seconds, whatever the time limit. */
+const mostValues = 100_000
+
+/** JSON.parse cannot be stopped, so the values are counted before: each but the first stands behind one of `,`, `[` and `:`. */
+function parsed(bytes: Uint8Array): unknown {
+  let values = 0
+  for (const byte of bytes) if (byte === 0x2c || byte === 0x5b || byte === 0x3a) values++
+  if (values > mostValues) throw new EndpointError(`the answer holds more than ${mostValues} values`)
   try {
-    return JSON.parse(text)
+    return JSON.parse(new TextDecoder().decode(bytes))
   } catch {
     throw new EndpointError('the endpoint answered something that is not JSON')
   }

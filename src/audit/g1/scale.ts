@@ -12,6 +12,9 @@ export type Reader = {
   /** A byte string: its length as a compact integer, then its bytes. */
   bytes(): Uint8Array
   rest(): Uint8Array
+  at(): number
+  /** The bytes from an earlier place to this one. */
+  since(start: number): Uint8Array
   end(): void
 }
 
@@ -36,6 +39,8 @@ export function reader(source: Uint8Array): Reader {
     compact,
     bytes: () => take(Number(compact())),
     rest: () => take(source.length - at),
+    at: () => at,
+    since: (start) => source.subarray(start, at),
     end: () => {
       if (at !== source.length) throw new Malformed('there are bytes after the end')
     },

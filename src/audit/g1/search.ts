@@ -2,24 +2,35 @@
  * Looks for an extrinsic by its hash in the finalized blocks of a stretch of time: a binary search for the first block of
  * the stretch, then block after block. "Not found" says something about that stretch and that endpoint, never about forgery.
  */
+
+import { blake2b256 } from './blake2b.ts'
 import type { Block, Chain } from './chain.ts'
-import { blake2b256 } from './hash.ts'
 
-export type Stretch = { readonly from: number; readonly until: number }
+export type BlockStretch = { readonly from: number; readonly until: number }
 
-type Found = { readonly block: Block; readonly index: number; readonly extrinsic: Uint8Array }
+type FoundExtrinsic = { readonly block: Block; readonly index: number; readonly extrinsic: Uint8Array }
 
 export type Search =
-  | { readonly verdict: 'found'; readonly found: Found }
+  | { readonly verdict: 'found'; readonly found: FoundExtrinsic }
   | { readonly verdict: 'not found in window'; readonly looked: number }
   | { readonly verdict: 'endpoint lacks the blocks'; readonly why: string }
 
 const stride = 8
 
-export async function findExtrinsic(
+export function findExtrinsic(
   chain: Chain,
   hash: string,
-  stretch: Stretch,
+  stretch: BlockStretch,
+  progress: (looked: number) => void = () => {},
+): Promise<Search> {
+  return findWhere(chain, (bytes) => blake2b256(bytes) === hash, stretch, progress)
+}
+
+/** The first extrinsic of which `isIt` says so. */
+export async function findWhere(
+  chain: Chain,
+  isIt: (extrinsic: Uint8Array) => boolean,
+  stretch: BlockStretch,
   progress: (looked: number) => void = () => {},
 ): Promise<Search> {
   const { first, startsLate } = await firstBlock(chain, stretch.from)
@@ -33,7 +44,7 @@ export async function findExtrinsic(
         continue
       }
       if (block.time > stretch.until) return ended(looked, lacking)
-      const found = inBlock(block, hash)
+      const found = inBlock(block, isIt)
       if (found) return { verdict: 'found', found }
       progress(++looked)
     }
@@ -47,8 +58,8 @@ function ended(looked: number, lacking: string | undefined): Search {
     : { verdict: 'endpoint lacks the blocks', why: lacking }
 }
 
-function inBlock(block: Block, hash: string): Found | undefined {
-  const index = block.extrinsics.findIndex((bytes) => blake2b256(bytes) === hash)
+function inBlock(block: Block, isIt: (extrinsic: Uint8Array) => boolean): FoundExtrinsic | undefined {
+  const index = block.extrinsics.findIndex(isIt)
   return index === -1 ? undefined : { block, index, extrinsic: block.extrinsics[index] as Uint8Array }
 }
 

@@ -1,13 +1,14 @@
 /** The verdict about one record, in the words of the command and with what each of them means. */
 import type { JsonObject } from '../../../contracts/contract.ts'
 import { instant } from '../../../contracts/envelope.ts'
-import { textMember } from '../read.ts'
+import { textMember } from '../members.ts'
 import type { Chain } from './chain.ts'
+import { factsAt } from './facts.ts'
 import { type Proof, proveExtrinsic } from './proof.ts'
 import { EndpointError } from './rpc.ts'
-import { findExtrinsic, type Search, type Stretch } from './search.ts'
+import { type BlockStretch, findExtrinsic, type Search } from './search.ts'
 
-type Verdict =
+type PaymentVerdict =
   | 'bound'
   | 'paid, not bound'
   | 'not found in window'
@@ -15,7 +16,7 @@ type Verdict =
   | 'endpoint error'
 
 export type Online = {
-  readonly verdict: Verdict
+  readonly verdict: PaymentVerdict
   readonly meaning: string
   readonly block: {
     readonly number: number
@@ -26,7 +27,7 @@ export type Online = {
   readonly proof: Proof | null
 }
 
-const meanings: Readonly<Record<Verdict, string>> = {
+const meanings: Readonly<Record<PaymentVerdict, string>> = {
   bound: 'A finalized block holds the extrinsic with this hash, and its comment names exactly this record.',
   'paid, not bound':
     'A finalized block holds the extrinsic with this hash, but it does not name this record: it could have been paid for something else.',
@@ -38,7 +39,7 @@ const meanings: Readonly<Record<Verdict, string>> = {
 }
 
 /** `before` and `after` are milliseconds around `submitted_at`. */
-export function windowAround(record: JsonObject, before: number, after: number): Stretch | undefined {
+export function windowAround(record: JsonObject, before: number, after: number): BlockStretch | undefined {
   const submitted = instant(textMember(record, 'submitted_at') ?? '')
   return Number.isNaN(submitted) ? undefined : { from: submitted - before, until: submitted + after }
 }
@@ -46,30 +47,28 @@ export function windowAround(record: JsonObject, before: number, after: number):
 export async function askChain(
   chain: Chain,
   record: JsonObject,
-  stretch: Stretch,
+  stretch: BlockStretch,
   progress: (looked: number) => void,
 ): Promise<Online> {
   try {
-    return judged(
-      await findExtrinsic(chain, textMember(record, 'g1_tx_hash') ?? '', stretch, progress),
-      record,
-    )
+    const hash = textMember(record, 'g1_tx_hash') ?? ''
+    return await judged(await findExtrinsic(chain, hash, stretch, progress), record, chain)
   } catch (error) {
     if (!(error instanceof EndpointError)) throw error
     return nothing('endpoint error', error.message)
   }
 }
 
-function nothing(verdict: Verdict, why: string): Online {
+function nothing(verdict: PaymentVerdict, why: string): Online {
   return { verdict, meaning: `${meanings[verdict]} (${why})`, block: null, proof: null }
 }
 
-function judged(search: Search, record: JsonObject): Online {
+async function judged(search: Search, record: JsonObject, chain: Chain): Promise<Online> {
   if (search.verdict === 'endpoint lacks the blocks') return nothing(search.verdict, search.why)
   if (search.verdict === 'not found in window')
     return nothing(search.verdict, `${search.looked} blocks looked through`)
   const { block, index, extrinsic } = search.found
-  const proof = proveExtrinsic(extrinsic, record)
+  const proof = proveExtrinsic(extrinsic, record, await factsAt(chain, block.number, extrinsic))
   const verdict = proof.comment === 'this record' ? 'bound' : 'paid, not bound'
   const { number, hash, time } = block
   return {

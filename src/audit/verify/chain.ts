@@ -5,12 +5,26 @@
  *
  * A line is named by its number in the file (`sed -n 813p`), the line of `[` being 1; a record by its sequence.
  */
-import { noHash, parseReceipt, readLines, sha256Hex } from '../../storage/records-file.ts'
-import type { Snapshot } from '../snapshot-file.ts'
+
+import { joined } from '../../records/bytes.ts'
+import { closeBracket, comma, openBracket, parseReceipt, quote } from '../../records/line.ts'
+import { type ByteSource, lineBatches, type TextLine } from '../../records/lines.ts'
+import { noHash } from '../../records/position.ts'
+import { sha256All } from '../../records/sha256.ts'
 import { type Range, Ranges } from './ranges.ts'
+
+/** A records file as it was when somebody began to look: its bytes, and where its last record ends. */
+export type Bytes = {
+  readonly source: ByteSource
+  readonly size: number
+  /** The offset after the last record, or the size when the file does not show its closing. */
+  readonly end: number
+  readonly closed: boolean
+}
 
 export type Link = {
   readonly sequence: number
+  readonly received_at: string
   readonly sha256: string
   readonly previous_sha256: string
   readonly id: string
@@ -19,7 +33,7 @@ export type Link = {
   readonly length: number
 }
 
-export type Fault =
+export type ChainFault =
   /** The record that follows vouches for other bytes than are there. */
   | { readonly kind: 'broken link'; readonly at: Link; readonly next: Link }
   /** The sequence jumps; `rejoined`: the chain nevertheless holds over the gap. */
@@ -30,6 +44,8 @@ export type Fault =
   | { readonly kind: 'no receipt'; readonly line: number }
   | { readonly kind: 'separator'; readonly line: number }
   | { readonly kind: 'opening' }
+  /** Something stands between the closing of the array and the end of the file. */
+  | { readonly kind: 'after the end'; readonly line: number }
   /** A line longer than any record; what is behind it was not read. */
   | { readonly kind: 'too long'; readonly line: number; readonly bytes: number }
   /** `bytes` of an unfinished record; 0 when only the closing is missing. */
@@ -38,7 +54,7 @@ export type Fault =
   | { readonly kind: 'seam'; readonly line: number }
 
 export type ChainReport = {
-  readonly faults: readonly Fault[]
+  readonly faults: readonly ChainFault[]
   /** Faults beyond those that are listed. */
   readonly more: number
   readonly last: Link
@@ -56,14 +72,11 @@ export type ChainWatch = {
 }
 
 const mostFaults = 10_000
-const comma = 44
-const openBracket = 91
-const closeBracket = 93
-const quote = 34
-const openBrace = Buffer.from('{')
+const openBraceBytes = new TextEncoder().encode('{')
 
 const beginning: Link = {
   sequence: 0,
+  received_at: '',
   sha256: noHash,
   previous_sha256: '',
   id: '',
@@ -72,61 +85,110 @@ const beginning: Link = {
   length: 0,
 }
 
-export async function readChain(snapshot: Snapshot, watch: ChainWatch = {}): Promise<ChainReport> {
+export async function readChain(snapshot: Bytes, watch: ChainWatch = {}): Promise<ChainReport> {
   const order = new Order(watch)
-  let line = 0
-  let lines = 0
-  let afterComma = true
-  let seam = false
-  let reached = 0
-  const see = (offset: number, text: Buffer, isLast: boolean): void => {
-    if (line === 1 && text.length === 1 && text[0] === openBracket) return
-    if (line === 1) order.fault({ kind: 'opening' })
-    const isClosing = text.length === 0 || (text.length === 1 && text[0] === closeBracket)
-    if (isClosing && (!afterComma || lines === 0)) {
-      seam = !isLast
-      return
+  const lines = new Lines(snapshot)
+  for await (const batch of lineBatches(snapshot.source, 0, snapshot.end)) {
+    const steps = batch.map((line) => lines.see(line))
+    // all at once: in a browser, hashes that are waited for one by one are slow
+    const hashes = await sha256All(steps.flatMap(({ record }) => (record ? [record.bytes] : [])))
+    let at = 0
+    for (const { faults, record, unreadable, next, line } of steps) {
+      for (const fault of faults) order.fault(fault)
+      if (record) order.take({ ...record.link, sha256: hashes[at++] as string })
+      else if (unreadable) order.unreadable(line)
+      watch.line?.(next, line + 1)
     }
-    lines++
+  }
+  for (const fault of lines.atEnd()) order.fault(fault)
+  order.end()
+  if (!snapshot.closed && !order.hasOpenEnd) order.fault({ kind: 'open end', line: lines.count, bytes: 0 })
+  if (lines.count === 0) order.fault({ kind: 'opening' })
+  return { ...order.report(), lines: lines.records, bytes: snapshot.end }
+}
+
+/** What a line is, as far as it can be told before its hash is known. */
+type Step = {
+  readonly line: number
+  /** The offset of the next line. */
+  readonly next: number
+  readonly faults: readonly ChainFault[]
+  readonly record?: { readonly link: Omit<Link, 'sha256'>; readonly bytes: Uint8Array }
+  readonly unreadable?: true
+}
+
+/** Tells records from brackets, and sees the commas between them. */
+class Lines {
+  readonly #snapshot: Bytes
+  count = 0
+  /** Lines that hold something, `[` and the closing not counted. */
+  records = 0
+  #afterComma = true
+  #seam = false
+  #reached = 0
+
+  constructor(snapshot: Bytes) {
+    this.#snapshot = snapshot
+  }
+
+  see({ offset, text }: TextLine): Step {
+    const line = ++this.count
+    const next = offset + text.length + 1
+    this.#reached = next
+    const isLast = next > this.#snapshot.end
+    const faults: ChainFault[] = []
+    const step = { line, next, faults }
+    if (line === 1 && text.length === 1 && text[0] === openBracket) return step
+    if (line === 1) faults.push({ kind: 'opening' })
+    const isClosing = text.length === 0 || (text.length === 1 && text[0] === closeBracket)
+    if (isClosing && (!this.#afterComma || this.records === 0)) {
+      this.#seam = !isLast
+      if (isLast && this.#snapshot.closed) faults.push({ kind: 'after the end', line })
+      return step
+    }
+    const bytes = this.#record(text, line, faults)
+    const receipt = parseReceipt(bytes)
+    if (receipt)
+      return { ...step, record: { link: { ...receipt, line, offset, length: bytes.length }, bytes } }
+    if (!isLast || this.#snapshot.closed) return { ...step, unreadable: true }
+    faults.push({ kind: 'open end', line, bytes: text.length })
+    return step
+  }
+
+  /** The bytes of a record without its comma, and what is wrong between it and the one before. */
+  #record(text: Uint8Array, line: number, faults: ChainFault[]): Uint8Array {
+    this.records++
     const continued = text[text.length - 1] === comma
     let record = continued ? text.subarray(0, -1) : text
-    if (seam || (!afterComma && record[0] === closeBracket)) {
+    if (this.#seam || (!this.#afterComma && record[0] === closeBracket)) {
       record = acrossSeam(record)
-      order.fault({ kind: 'seam', line })
-    } else if (!afterComma) order.fault({ kind: 'separator', line })
-    seam = false
-    afterComma = continued
-    const receipt = parseReceipt(record)
-    if (receipt) order.take({ ...receipt, sha256: sha256Hex(record), line, offset, length: record.length })
-    else if (isLast && !snapshot.closed) order.fault({ kind: 'open end', line, bytes: text.length })
-    else order.unreadable(line)
+      faults.push({ kind: 'seam', line })
+    } else if (!this.#afterComma) faults.push({ kind: 'separator', line })
+    this.#seam = false
+    this.#afterComma = continued
+    return record
   }
-  await readLines(snapshot.file, 0, snapshot.end, (offset, text) => {
-    const next = offset + text.length + 1
-    line++
-    reached = next
-    see(offset, text, next > snapshot.end)
-    watch.line?.(next, line + 1)
-    return true
-  })
-  if (reached < snapshot.end) order.fault({ kind: 'too long', line, bytes: snapshot.end - reached })
-  if (snapshot.closed && afterComma && lines > 0) order.fault({ kind: 'separator', line: line + 1 })
-  order.end()
-  if (!snapshot.closed && !order.hasOpenEnd) order.fault({ kind: 'open end', line, bytes: 0 })
-  if (line === 0) order.fault({ kind: 'opening' })
-  return { ...order.report(), lines, bytes: snapshot.end }
+
+  atEnd(): readonly ChainFault[] {
+    const { end, closed } = this.#snapshot
+    const found: ChainFault[] = []
+    if (this.#reached < end) found.push({ kind: 'too long', line: this.count, bytes: end - this.#reached })
+    if (closed && this.#afterComma && this.records > 0)
+      found.push({ kind: 'separator', line: this.count + 1 })
+    return found
+  }
 }
 
 /** The three bytes of an append that go over the old closing: `,\n{` where the copy still has some of `\n]\n`. */
-function acrossSeam(record: Buffer): Buffer {
+function acrossSeam(record: Uint8Array): Uint8Array {
   if (record[0] === closeBracket) return record.subarray(1)
-  return record[0] === quote ? Buffer.concat([openBrace, record]) : record
+  return record[0] === quote ? joined([openBraceBytes, record]) : record
 }
 
 /** Puts records in their order. `#held` is one that does not follow; what comes next tells what it is. */
 class Order {
   readonly #watch: ChainWatch
-  readonly #faults: Fault[] = []
+  readonly #faults: ChainFault[] = []
   #more = 0
   readonly #seen = new Ranges()
   #at: Link = beginning
@@ -138,7 +200,7 @@ class Order {
     this.#watch = watch
   }
 
-  fault(fault: Fault): void {
+  fault(fault: ChainFault): void {
     if (fault.kind === 'open end') this.hasOpenEnd = true
     if (this.#faults.length < mostFaults) this.#faults.push(fault)
     else this.#more++

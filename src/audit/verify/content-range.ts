@@ -1,38 +1,39 @@
-/** Judges the records in a stretch of a records file; the unit of work for one thread. */
-import { open } from 'node:fs/promises'
-import { readLines } from '../../storage/records-file.ts'
-import { judgeLine } from './content.ts'
+/** Judges the records in a stretch of a records file; the unit of work for one process or worker. */
+import { type ByteSource, lineBatches, withoutComma } from '../../records/lines.ts'
+import type { Place } from '../addons.ts'
+import { judgeLines } from './content.ts'
 
-export type Stretch = {
-  readonly path: string
-  readonly slug: string
-  /** Offset of the first byte of line `firstLine`, and of the first byte after the last line. */
-  readonly from: number
-  readonly until: number
-  readonly firstLine: number
-}
+/** Offsets of the first byte of line `firstLine`, and of the first byte after the last line. */
+export type Range = { readonly from: number; readonly until: number; readonly firstLine: number }
 
 export type LineComplaints = readonly (readonly [line: number, details: readonly string[]])[]
 
-const comma = 44
+export type RangeJudgement = {
+  readonly complaints: LineComplaints
+  readonly payments: readonly (readonly [hash: string, sequence: number])[]
+}
+
 const mostComplaints = 2_000
 
-export async function judgeStretch({ path, slug, from, until, firstLine }: Stretch): Promise<LineComplaints> {
-  const place = { addon: 'scn01', slug }
-  const found: [number, string[]][] = []
-  let line = firstLine
-  const file = await open(path, 'r')
-  try {
-    await readLines(file, from, until, (_offset, text) => {
-      // a bracket alone is the array's, or a matter for the chain
-      const details =
-        text.length < 2 ? [] : judgeLine(text.at(-1) === comma ? text.subarray(0, -1) : text, place)
-      if (details.length > 0) found.push([line, details])
-      line++
-      return found.length < mostComplaints
-    })
-  } finally {
-    await file.close()
+export async function judgeRange(source: ByteSource, place: Place, range: Range): Promise<RangeJudgement> {
+  const complaints: [number, string[]][] = []
+  const payments: [string, number][] = []
+  let line = range.firstLine
+  for await (const batch of lineBatches(source, range.from, range.until)) {
+    const first = line
+    line += batch.length
+    // a bracket alone is the array's, or a matter for the chain
+    const wanted = batch.flatMap(({ text }, index) => (text.length >= 2 ? [index] : []))
+    const judged = await judgeLines(
+      wanted.map((index) => withoutComma(batch[index]!.text)),
+      place,
+    )
+    for (const [at, judgement] of judged.entries()) {
+      const number = first + wanted[at]!
+      if (judgement.complaints.length > 0) complaints.push([number, judgement.complaints])
+      if (judgement.payment) payments.push([judgement.payment.hash, judgement.payment.sequence])
+      if (complaints.length >= mostComplaints) return { complaints, payments }
+    }
   }
-  return found
+  return { complaints, payments }
 }

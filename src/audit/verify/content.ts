@@ -3,50 +3,86 @@
  * place it is in, and for Scenarios the id that its content gives. Each complaint is a sentence without stored values.
  */
 
-import type { FieldError, JsonObject } from '../../../contracts/contract.ts'
+import { contractNamed, type FieldError, type JsonObject } from '../../../contracts/contract.ts'
 import { contracts } from '../../../contracts/index.ts'
 import type { AcceptedRecord, Member } from '../../../contracts/record.ts'
-import { accept } from '../../http/accept.ts'
-import { intake } from '../../http/intake.ts'
-import { canonicalBytes } from '../../storage/canonical.ts'
-import { parseReceipt, recordId } from '../../storage/records-file.ts'
-
-export type Place = { readonly addon: string; readonly slug: string }
+import { accept } from '../../envelope/accept.ts'
+import { hasByteOrderMark, intake } from '../../envelope/intake.ts'
+import { isEqual } from '../../records/bytes.ts'
+import { canonicalBytes } from '../../records/canonical.ts'
+import { hashedForms } from '../../records/id.ts'
+import { parseReceipt } from '../../records/line.ts'
+import { sha256All } from '../../records/sha256.ts'
+import { addedNames, type Place, paymentMember } from '../addons.ts'
 
 const rawMember = 'g1_tx_hash_raw'
 const mostTold = 5
 
-/** A line of a records file, without its comma. */
-export function judgeLine(line: Buffer, place: Place): string[] {
-  const read = intake(line)
-  if (!read.ok) return [unreadable(read)]
+/** What a line of a records file says, and what is wrong with it. */
+export type Judgement = {
+  readonly complaints: string[]
+  /** The payment that the record names, with the record's sequence. */
+  readonly payment?: { readonly hash: string; readonly sequence: number }
+  /** The id in the receipt, and the forms of the content of which one must have it for its SHA-256. */
+  readonly id?: { readonly claimed: string; readonly forms: readonly Uint8Array[] }
+}
+
+/** The lines of a records file, without their commas; with the ids, which are computed of all of them at once. */
+export async function judgeLines(lines: readonly Uint8Array[], place: Place): Promise<readonly Judgement[]> {
+  const judged = lines.map((line) => judgeLine(line, place))
+  const hashes = await sha256All(judged.flatMap(({ id }) => id?.forms ?? []))
+  let at = 0
+  for (const { id, complaints } of judged) {
+    if (!id) continue
+    const found = hashes.slice(at, at + id.forms.length)
+    at += id.forms.length
+    if (!found.includes(id.claimed)) complaints.push('its content does not give the id in its receipt')
+  }
+  return judged
+}
+
+function judgeLine(line: Uint8Array, place: Place): Judgement {
+  const read = intake(line, true)
+  if (!read.ok) return { complaints: [unreadable(read)] }
   const receipt = parseReceipt(line)
-  if (!receipt) return ['does not end in a receipt of the right shape']
-  const { receipt: _receipt, node_token_hash, [rawMember]: raw, ...sent } = read.value
-  const { record, complaints } = judgeEnvelope(sent, read.found, place)
-  if (typeof node_token_hash !== 'string' || !/^[0-9a-f]{64}$/.test(node_token_hash)) {
-    complaints.push('has no node_token_hash of 64 lower-case hexadecimal digits')
+  if (!receipt) return { complaints: ['does not end in a receipt of the right shape'] }
+  const complaints = judgeRecord(read.value, read.found, place)
+  const hash = Object.hasOwn(read.value, paymentMember) ? read.value[paymentMember] : undefined
+  const id = { claimed: receipt.id, forms: hashedForms(read.value) }
+  if (typeof hash !== 'string') return { complaints, id }
+  return { complaints, id, payment: { hash, sequence: receipt.sequence } }
+}
+
+function judgeRecord(stored: JsonObject, found: readonly FieldError[], place: Place): string[] {
+  const added = addedNames(contractNamed(contracts, stored.addon, stored.contract_version))
+  const { [rawMember]: raw, ...others } = stored
+  const sent = Object.fromEntries(
+    Object.entries(others).filter(([name]) => name !== 'receipt' && !added.includes(name)),
+  )
+  const { record, complaints } = judgeEnvelope(sent, found, place)
+  for (const name of added) {
+    const value = stored[name]
+    if (typeof value !== 'string' || !/^[0-9a-f]{64}$/.test(value))
+      complaints.push(`has no ${name} of 64 lower-case hexadecimal digits`)
   }
-  if (raw !== undefined && (typeof raw !== 'string' || sent.g1_tx_hash !== null)) {
+  if (raw !== undefined && (typeof raw !== 'string' || sent[paymentMember] !== null))
     complaints.push(`has a ${rawMember} that the receiver would not have written`)
-  }
-  if (record) complaints.push(...normalForm(record.members, read.value))
-  if (recordId(read.value) !== receipt.id) complaints.push('its content does not give the id in its receipt')
+  if (record) for (const complaint of normalForm(record.members, added, stored)) complaints.push(complaint)
   return complaints
 }
 
 /** What is stored is what would be stored if it were sent again, in that order; below the top level the order is free. */
-function normalForm(members: readonly Member[], stored: JsonObject): string[] {
+function normalForm(members: readonly Member[], added: readonly string[], stored: JsonObject): string[] {
   const changed = members.filter(
     ([name, value]) =>
-      value !== stored[name] && !canonicalBytes(value).equals(canonicalBytes(stored[name] ?? null)),
+      value !== stored[name] && !isEqual(canonicalBytes(value), canonicalBytes(stored[name] ?? null)),
   )
   const expected = members.flatMap(([name]) =>
-    name === 'g1_tx_hash' && Object.hasOwn(stored, rawMember) ? [name, rawMember] : [name],
+    name === paymentMember && Object.hasOwn(stored, rawMember) ? [name, rawMember] : [name],
   )
   return [
-    ...changed.map(([name]) => `its ${name} is not in normal form`),
-    ...(sameOrder([...expected, 'node_token_hash', 'receipt'], stored)
+    ...changed.slice(0, mostTold).map(([name]) => `its ${name} is not in normal form`),
+    ...(sameOrder([...expected, ...added, 'receipt'], stored)
       ? []
       : ['its members are not in the order in which the receiver writes them']),
   ]
@@ -60,9 +96,10 @@ function sameOrder(names: readonly string[], stored: JsonObject): boolean {
 }
 
 /** A file of vs01 or dsc01. */
-export function judgeFile(bytes: Buffer, place: Place, participant: string): string[] {
-  const read = intake(bytes)
-  if (!read.ok) return [unreadable(read)]
+export function judgeFile(bytes: Uint8Array, place: Place, participant: string): string[] {
+  const layout = layoutOf(bytes)
+  const read = intake(bytes, true)
+  if (!read.ok) return [layout ?? unreadable(read)]
   const { receipt, ...sent } = read.value
   const { complaints } = judgeEnvelope(sent, read.found, place)
   if (read.value.participant_id !== participant)
@@ -70,9 +107,27 @@ export function judgeFile(bytes: Buffer, place: Place, participant: string): str
   if (!isOverwriteReceipt(receipt) || Object.keys(read.value).at(-1) !== 'receipt') {
     complaints.push('does not end in a receipt with the time it was received')
   }
-  if (bytes.at(-1) !== 10) complaints.push('does not end in a line feed')
+  const isPrinted = bytes.length === utf8Length(`${JSON.stringify(read.value, null, 2)}\n`)
+  if (layout) complaints.push(layout)
+  else if (!isPrinted)
+    complaints.push('is not printed as the receiver prints: another program printed it anew')
   return complaints
 }
+
+/** What a program on the way did to the text of a file; undefined for none that is known. */
+function layoutOf(bytes: Uint8Array): string | undefined {
+  if (hasByteOrderMark(bytes))
+    return 'begins with a byte order mark (BOM), which an editor puts before a text'
+  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff))
+    return 'is in UTF-16: an editor saved it as "Unicode"'
+  // a text in JSON has no carriage return of its own
+  if (bytes.includes(13)) return 'has the line ends of Windows (CRLF): an editor or a transfer changed them'
+  return bytes.length > 0 && bytes.at(-1) !== 10
+    ? 'does not end in a line feed: it was cut, or an editor took it away'
+    : undefined
+}
+
+const utf8Length = (text: string): number => new TextEncoder().encode(text).length
 
 type Judged = { readonly record?: AcceptedRecord; readonly complaints: string[] }
 

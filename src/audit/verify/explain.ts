@@ -2,15 +2,13 @@
  * From faults in the chain and complaints about contents to findings: one for each cause. An altered record shows twice,
  * in its own content and in the hash that the next record holds, and is told once.
  */
-import type { ChainReport, Fault, Link } from './chain.ts'
-import type { Finding } from './finding.ts'
+import type { ChainFault, ChainReport, Link } from './chain.ts'
+import type { Told } from './finding.ts'
 
 /** Complaints about the content of a line, by line number. */
 export type Complaints = ReadonlyMap<number, readonly string[]>
 
 const wrongId = /does not give the id/
-
-type Told = Omit<Finding, 'path'>
 
 export function explain(chain: ChainReport, complaints: Complaints): Told[] {
   const found: Told[] = []
@@ -32,7 +30,7 @@ export function explain(chain: ChainReport, complaints: Complaints): Told[] {
 }
 
 /** Lines that are no JSON for a reason that is told anyway. */
-function isUnfinished(fault: Fault): fault is Extract<Fault, { kind: 'seam' | 'open end' }> {
+function isUnfinished(fault: ChainFault): fault is Extract<ChainFault, { kind: 'seam' | 'open end' }> {
   return fault.kind === 'seam' || fault.kind === 'open end'
 }
 
@@ -105,7 +103,7 @@ function missing(from: number, to: number, { faults }: ChainReport): Told {
 }
 
 function otherFault(
-  fault: Exclude<Fault, { kind: 'broken link' }>,
+  fault: Exclude<ChainFault, { kind: 'broken link' }>,
   chain: ChainReport,
   told: Set<number>,
 ): Told[] {
@@ -134,6 +132,16 @@ function otherFault(
           meaning: 'It is not a whole JSON array; its beginning was cut or written over.',
         },
       ]
+    case 'after the end':
+      return [
+        {
+          level: 'finding',
+          kind: 'after the end',
+          line: fault.line,
+          what: 'the array is closed more than once: something stands behind its end',
+          meaning: 'Another program wrote it. JSON programs refuse the file.',
+        },
+      ]
     case 'too long':
       return [tooLong(fault.line, fault.bytes)]
     case 'open end':
@@ -145,7 +153,7 @@ function otherFault(
 
 function firstFault({ faults }: ChainReport): number {
   const lines = faults.map((fault) => ('line' in fault ? fault.line : 'at' in fault ? fault.at.line : 1))
-  return Math.min(Number.POSITIVE_INFINITY, ...lines)
+  return lines.reduce((first, line) => Math.min(first, line), Number.POSITIVE_INFINITY)
 }
 
 /** What is missing in one place and stands in another is told once, as moved. */

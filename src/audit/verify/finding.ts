@@ -3,7 +3,7 @@ export type Finding = {
   readonly level: 'finding' | 'note'
   /** A stable word for programs. */
   readonly kind: string
-  /** Below the data directory. */
+  /** Below the data directory; of a stamp, below the directory of stamps. */
   readonly path: string
   /** The record's sequence, where one is meant. */
   readonly record?: number
@@ -12,5 +12,8 @@ export type Finding = {
   readonly what: string
   readonly meaning: string
 }
+
+/** A finding about the file at hand. */
+export type Told = Omit<Finding, 'path'>
 
 export type Report = (finding: Finding) => void

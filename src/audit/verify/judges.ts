@@ -5,38 +5,46 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
-import { judgeStretch, type LineComplaints, type Stretch } from './content-range.ts'
+import { join } from 'node:path'
+import type { RangeJudgement } from './content-range.ts'
+import type { Judge, Stretch } from './in-directory.ts'
+import { judgeStretch } from './stretch.ts'
 
-export type Judges = AsyncDisposable & { judge(stretch: Stretch): Promise<LineComplaints> }
+/** `judge` takes stretches whose `path` is below the data directory that the judges were started for. */
+export type Judges = AsyncDisposable & { readonly judge: Judge }
 
 /** The first argument of a program that is to answer stretches. */
 export const judgeArgument = '--judge-stretches'
 
-type Waiting = {
+type AskedStretch = {
   readonly stretch: Stretch
-  resolve(found: LineComplaints): void
+  resolve(found: RangeJudgement): void
   reject(error: unknown): void
 }
-type Answer = { readonly found: LineComplaints } | { readonly error: string }
+type JudgeAnswer = { readonly found: RangeJudgement } | { readonly error: string }
 
 /** Less than this is judged before another process has started. */
 const worthwhileBytes = 48 * 1024 * 1024
 
 /** `program`: the file to run; undefined keeps everything in this process. */
-export function startJudges(program: string | undefined, bytes: number): Judges {
+export function startJudges(root: string, program: string | undefined, bytes: number): Judges {
   const processes = availableParallelism()
-  if (program === undefined || processes < 2 || bytes < worthwhileBytes) {
-    return { judge: judgeStretch, [Symbol.asyncDispose]: async () => {} }
+  const onDisk = (stretch: Stretch): Stretch => ({ ...stretch, path: join(root, stretch.path) })
+  if (program === undefined || processes < 2 || bytes < worthwhileBytes)
+    return { judge: (stretch) => judgeStretch(onDisk(stretch)), [Symbol.asyncDispose]: async () => {} }
+  const bench = new Bench(program, processes)
+  return {
+    judge: (stretch) => bench.judge(onDisk(stretch)),
+    [Symbol.asyncDispose]: async () => bench.end(),
   }
-  return new Bench(program, processes)
 }
 
-class Bench implements Judges {
+class Bench {
   readonly #program: string
   readonly #most: number
-  readonly #queue: Waiting[] = []
+  readonly #queue: AskedStretch[] = []
   readonly #idle: ChildProcess[] = []
-  readonly #busy = new Map<ChildProcess, Waiting>()
+  readonly #busy = new Map<ChildProcess, AskedStretch>()
   readonly #all: ChildProcess[] = []
   #failure: Error | undefined
 
@@ -45,14 +53,14 @@ class Bench implements Judges {
     this.#most = most
   }
 
-  judge(stretch: Stretch): Promise<LineComplaints> {
+  judge(stretch: Stretch): Promise<RangeJudgement> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ stretch, resolve, reject })
       this.#next()
     })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  end(): void {
     for (const child of this.#all) child.kill()
   }
 
@@ -61,7 +69,7 @@ class Bench implements Judges {
     if (this.#queue.length === 0) return
     const child = this.#idle.pop() ?? (this.#all.length < this.#most ? this.#start() : undefined)
     if (!child) return
-    const waiting = this.#queue.shift() as Waiting
+    const waiting = this.#queue.shift() as AskedStretch
     this.#busy.set(child, waiting)
     child.send(waiting.stretch)
   }
@@ -71,11 +79,11 @@ class Bench implements Judges {
     this.#all.push(child)
     child.on('error', (error) => this.#fail(error))
     child.on('exit', () => this.#fail(new Error('a process that judges contents ended too early')))
-    child.on('message', (answer: Answer) => this.#answered(child, answer))
+    child.on('message', (answer: JudgeAnswer) => this.#answered(child, answer))
     return child
   }
 
-  #answered(child: ChildProcess, answer: Answer): void {
+  #answered(child: ChildProcess, answer: JudgeAnswer): void {
     const waiting = this.#busy.get(child)
     this.#busy.delete(child)
     this.#idle.push(child)
@@ -96,8 +104,8 @@ export function serveJudges(): void {
   process.on('disconnect', () => process.exit(0))
   process.on('message', (stretch: Stretch) => {
     judgeStretch(stretch).then(
-      (found) => process.send?.({ found } satisfies Answer),
-      (error: unknown) => process.send?.({ error: (error as Error).message } satisfies Answer),
+      (found) => process.send?.({ found } satisfies JudgeAnswer),
+      (error: unknown) => process.send?.({ error: (error as Error).message } satisfies JudgeAnswer),
     )
   })
 }

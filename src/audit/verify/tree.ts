@@ -1,25 +1,41 @@
 /**
  * Every name below the data directory: what has its place there goes to the checks for its kind, everything else is told.
- * Names are taken from the directory and never followed: a link is a finding, not a way.
+ * Symbolic links are reported, never followed.
  */
-import { type Dirent, lstatSync, readdirSync, type Stats } from 'node:fs'
-import { join } from 'node:path'
-import { contracts } from '../../../contracts/index.ts'
+import { isSlug } from '../../../contracts/envelope.ts'
 import {
   asidePattern,
+  developmentTokenName,
+  directoryMode,
+  fileMode,
   headName,
-  indexName,
+  ignoreName,
   lockName,
+  markName,
+  oldIndexPattern,
+  ownTemporaryPattern,
+  pausedName,
   recordsName,
-  temporaryPattern,
+  refusedName,
+  timelineName,
   tornPattern,
-} from '../../storage/paths.ts'
-import { isSlug } from '../options.ts'
+} from '../../records/layout.ts'
+import { type Place, placeName, ruleOf } from '../addons.ts'
+import { type Directory, type Entry, hasCode, type State } from './directory.ts'
 import type { Finding, Report } from './finding.ts'
+import { headFile } from './head-file.ts'
+import { editorsFile, isJunk } from './junk.ts'
+import { Modes } from './modes.ts'
+
+/** An association that has a records file. */
+export type AppendOnly = {
+  readonly place: Place
+  /** The names of files in which recoveries kept what they cut off. */
+  readonly torn: readonly string[]
+}
 
 export type Tree = {
-  /** Slugs of scn01 that have a records file. */
-  readonly associations: readonly string[]
+  readonly associations: readonly AppendOnly[]
   readonly files: readonly OverwriteFile[]
   /** Bytes of all records files, for the progress line. */
   readonly bytes: number
@@ -37,36 +53,40 @@ export type OverwriteFile = {
 
 export type TreeOptions = { readonly report: Report; readonly checkModes: boolean; readonly now: number }
 
-const fileMode = 0o640
-const directoryMode = 0o2750
-
-export function readTree(root: string, options: TreeOptions): Tree {
-  return new Walk(root, options).run()
+export function readTree(directory: Directory, options: TreeOptions): Promise<Tree> {
+  return new Walk(directory, options).run()
 }
 
+const ownAtTop: ReadonlySet<string> = new Set([markName, timelineName])
+
 class Walk {
-  readonly #root: string
+  readonly #directory: Directory
   readonly #options: TreeOptions
-  readonly #associations: string[] = []
+  readonly #associations: AppendOnly[] = []
   readonly #files: OverwriteFile[] = []
+  readonly #modes = new Modes()
+  readonly #junk: string[] = []
   #bytes = 0
 
-  constructor(root: string, options: TreeOptions) {
-    this.#root = root
+  constructor(directory: Directory, options: TreeOptions) {
+    this.#directory = directory
     this.#options = options
   }
 
-  run(): Tree {
-    for (const entry of this.#entries('')) {
-      const versions = contracts.get(entry.name)
-      if (versions && entry.isDirectory()) this.#addon(entry.name, versions[0]!.storage === 'append-only')
-      else this.#atTop(entry)
+  async run(): Promise<Tree> {
+    for (const entry of await this.#entries('')) {
+      const rule = ruleOf(entry.name)
+      if (rule && entry.kind === 'directory') await this.#addon(entry.name, rule === 'append-only')
+      else await this.#atTop(entry)
     }
+    this.#tellOfJunk()
+    for (const finding of this.#modes.findings()) this.#options.report(finding)
     return { associations: this.#associations, files: this.#files, bytes: this.#bytes }
   }
 
-  #atTop(entry: Dirent): void {
-    if (entry.isFile() && entry.name === '.paused') {
+  async #atTop(entry: Entry): Promise<void> {
+    const isFile = entry.kind === 'file'
+    if (isFile && entry.name === pausedName) {
       this.#tell(
         'note',
         'paused',
@@ -74,52 +94,81 @@ class Walk {
         'the receiver is paused',
         'It answers 503 until the operator removes this file.',
       )
-    } else if (entry.isFile() && entry.name === '.node_token') this.#mode(entry.name, 0o600)
-    else this.#foreign(entry.name, entry)
+    } else if (isFile && entry.name === developmentTokenName) await this.#token(entry.name)
+    else if (isFile && entry.name === ignoreName) return
+    else if (isFile && ownAtTop.has(entry.name)) await this.#mode(entry.name, fileMode)
+    else if (isFile && ownTemporaryPattern.test(entry.name)) await this.#temporary(entry.name)
+    else await this.#foreign(entry.name, entry)
   }
 
-  #addon(addon: string, appendOnly: boolean): void {
-    this.#mode(addon, directoryMode)
-    for (const entry of this.#entries(addon)) {
-      const path = join(addon, entry.name)
-      if (!entry.isDirectory() || !isSlug(entry.name)) this.#foreign(path, entry)
+  async #addon(addon: string, appendOnly: boolean): Promise<void> {
+    await this.#mode(addon, directoryMode)
+    for (const entry of await this.#entries(addon)) {
+      const path = `${addon}/${entry.name}`
+      if (entry.kind !== 'directory' || !isSlug(entry.name)) await this.#foreign(path, entry)
       else {
-        this.#mode(path, directoryMode)
-        if (appendOnly) this.#scenarios(addon, entry.name)
-        else this.#placekeys(addon, entry.name)
+        await this.#mode(path, directoryMode)
+        if (appendOnly) await this.#records({ addon, slug: entry.name })
+        else await this.#placekeys({ addon, slug: entry.name })
       }
     }
   }
 
-  #scenarios(addon: string, slug: string): void {
-    const names = new Set<string>()
-    for (const entry of this.#entries(join(addon, slug))) {
-      const path = join(addon, slug, entry.name)
-      names.add(entry.name)
-      if (entry.isFile() && entry.name === recordsName) {
-        this.#bytes += this.#mode(path, fileMode)?.size ?? 0
-        this.#associations.push(slug)
-      } else if (entry.isFile() && (entry.name === headName || entry.name === indexName))
-        this.#mode(path, fileMode)
-      else if (entry.isFile() && temporaryPattern.test(entry.name)) this.#temporary(path)
-      else if (entry.isDirectory() && asidePattern.test(entry.name)) this.#temporary(path)
-      else if (entry.isFile() && tornPattern.test(entry.name)) this.#torn(path)
-      else if (!entry.isDirectory() || entry.name !== lockName) this.#foreign(path, entry)
+  async #records(place: Place): Promise<void> {
+    const torn: string[] = []
+    const entries = await this.#entries(placeName(place))
+    const isFile = (name: string): boolean =>
+      entries.some((entry) => entry.kind === 'file' && entry.name === name)
+    for (const entry of entries) {
+      const path = `${placeName(place)}/${entry.name}`
+      if (entry.kind === 'file' && tornPattern.test(entry.name)) torn.push(entry.name)
+      await this.#besideRecords(path, entry)
     }
-    if (names.has(headName) && !names.has(recordsName)) {
-      const path = join(addon, slug, recordsName)
-      this.#tell(
-        'finding',
-        'shortened',
-        path,
-        'the records file is gone; its head file is there',
-        'All records of this association were removed.',
-      )
-    }
+    if (isFile(recordsName)) this.#associations.push({ place, torn })
+    else if (isFile(headName) && !entries.some(({ name }) => name === recordsName))
+      await this.#headAlone(place)
   }
 
-  #torn(path: string): void {
-    this.#mode(path, fileMode)
+  async #besideRecords(path: string, entry: Entry): Promise<void> {
+    const { name, kind } = entry
+    const isFile = kind === 'file'
+    if (isFile && name === recordsName) this.#bytes += (await this.#mode(path, fileMode))?.size ?? 0
+    else if (isFile && (name === headName || oldIndexPattern.test(name))) await this.#mode(path, fileMode)
+    else if (isFile && ownTemporaryPattern.test(name)) await this.#temporary(path)
+    else if (kind === 'directory' && asidePattern.test(name)) await this.#temporary(path)
+    else if (isFile && tornPattern.test(name)) await this.#torn(path)
+    else if (isFile && name === refusedName) await this.#refused(path)
+    else if (kind !== 'directory' || name !== lockName) await this.#foreign(path, entry)
+  }
+
+  /** A first post that was refused leaves a head file that speaks of no record. */
+  async #headAlone(place: Place): Promise<void> {
+    const head = await headFile(this.#directory, place)
+    const neverHeld = head.state === 'blank' || (head.state === 'read' && head.head.count === 0)
+    this.#tell(
+      neverHeld ? 'note' : 'finding',
+      neverHeld ? 'empty' : 'shortened',
+      `${placeName(place)}/${recordsName}`,
+      'there is no records file; its head file is there',
+      neverHeld
+        ? 'The head file speaks of no record: a first submission was not stored, and its sender was told so.'
+        : 'All records of this association were removed.',
+    )
+  }
+
+  async #refused(path: string): Promise<void> {
+    await this.#mode(path, fileMode)
+    this.#tell(
+      'note',
+      'refused',
+      path,
+      'the receiver refuses this association, since its records file was not as it had written it',
+      'It looks again at each post and each start, and removes this file when the records file is whole. The file says why and since when.',
+    )
+  }
+
+  async #torn(path: string): Promise<void> {
+    await this.#mode(path, fileMode)
     this.#tell(
       'note',
       'torn',
@@ -129,22 +178,23 @@ class Walk {
     )
   }
 
-  #placekeys(addon: string, slug: string): void {
-    for (const entry of this.#entries(join(addon, slug))) {
-      const path = join(addon, slug, entry.name)
-      if (entry.isFile() && temporaryPattern.test(entry.name)) this.#temporary(path)
-      else if (entry.isFile() && entry.name.endsWith('.json') && !entry.name.startsWith('.')) {
-        const size = this.#mode(path, fileMode)?.size
+  async #placekeys({ addon, slug }: Place): Promise<void> {
+    for (const entry of await this.#entries(`${addon}/${slug}`)) {
+      const path = `${addon}/${slug}/${entry.name}`
+      const isFile = entry.kind === 'file'
+      if (isFile && ownTemporaryPattern.test(entry.name)) await this.#temporary(path)
+      else if (isFile && entry.name.endsWith('.json') && !entry.name.startsWith('.')) {
+        const size = (await this.#mode(path, fileMode))?.size
         const name = entry.name.slice(0, -'.json'.length)
         if (size !== undefined) this.#files.push({ addon, slug, name, path, size })
-      } else this.#foreign(path, entry)
+      } else await this.#foreign(path, entry)
     }
   }
 
   /** A write takes milliseconds, and the receiver removes older ones when it starts. */
-  #temporary(path: string): void {
-    const stat = this.#stat(path)
-    if (!stat || stat.mtimeMs > this.#options.now - 20_000) return
+  async #temporary(path: string): Promise<void> {
+    const state = await this.#directory.state(path)
+    if (!state || state.changedMs > this.#options.now - 20_000) return
     this.#tell(
       'note',
       'temporary',
@@ -154,8 +204,8 @@ class Walk {
     )
   }
 
-  #foreign(path: string, entry: Dirent): void {
-    if (entry.isSymbolicLink()) {
+  async #foreign(path: string, entry: Entry): Promise<void> {
+    if (entry.kind === 'link') {
       this.#tell(
         'finding',
         'link',
@@ -164,68 +214,72 @@ class Walk {
         'The receiver makes none. What it points to was not looked at.',
       )
     }
-    if (entry.isSymbolicLink() || !this.#stat(path)) return
-    const kind = entry.isDirectory() ? 'directory' : entry.isFile() ? 'file' : 'special file'
+    if (entry.kind === 'link' || !(await this.#directory.state(path))) return
+    if (isJunk(entry)) {
+      this.#junk.push(path)
+      return
+    }
+    const isEditors = entry.kind === 'file' && editorsFile.test(entry.name)
+    const kind = entry.kind === 'special' ? 'special file' : entry.kind
     this.#tell(
       'finding',
       'foreign',
       path,
-      `a ${kind} that does not belong here`,
+      isEditors ? 'a file that an editor left' : `a ${kind} that does not belong here`,
       'The receiver does not make it, and does not read it. It was not looked into.',
     )
   }
 
-  /** The file's state, or undefined when it went away meanwhile. */
-  #mode(path: string, expected: number): Stats | undefined {
-    const stat = this.#stat(path)
-    if (stat && this.#options.checkModes) this.#compareMode(path, stat, expected)
-    return stat
+  #tellOfJunk(): void {
+    const [first, ...others] = this.#junk
+    if (first === undefined) return
+    this.#tell(
+      'note',
+      'file manager',
+      first,
+      others.length > 0
+        ? `this and ${others.length} more are left by file managers and sticks`
+        : 'is left by file managers and sticks',
+      'They hold no records and were not looked into.',
+    )
   }
 
-  #compareMode(path: string, stat: Stats, expected: number): void {
-    const mode = stat.mode & 0o7777
-    const wider = mode & ~expected & 0o0777
-    const shown = `has mode ${mode.toString(8).padStart(4, '0')}, not ${expected.toString(8).padStart(4, '0')}`
-    if (wider !== 0)
-      this.#tell(
-        'finding',
-        'mode',
-        path,
-        shown,
-        'More people can read or change it than should. In a copy, use --copy.',
-      )
-    else if (mode !== expected)
-      this.#tell(
-        'note',
-        'mode',
-        path,
-        shown,
-        'Auditors of the group may not be able to read it, or what is made inside.',
-      )
-    if (stat.isFile() && stat.nlink > 1) {
+  /** The file's state, or undefined when it went away meanwhile. */
+  async #mode(path: string, expected: number): Promise<State | undefined> {
+    const state = await this.#directory.state(path)
+    if (!state || !this.#options.checkModes) return state
+    this.#modes.see(path, state, expected)
+    if (state.kind === 'file' && state.links > 1) {
       this.#tell(
         'note',
         'hard link',
         path,
-        `has ${stat.nlink} names`,
+        `has ${state.links} names`,
         'It can be changed under another name. Some backup tools make such links.',
       )
     }
+    return state
   }
 
-  #stat(path: string): Stats | undefined {
-    return lstatSync(join(this.#root, path), { throwIfNoEntry: false })
+  /** A token that others can read is a finding in any directory; in a copy it does not belong at all. */
+  async #token(path: string): Promise<void> {
+    const mode = ((await this.#directory.state(path))?.mode ?? 0) & 0o777
+    if (!this.#options.checkModes || (mode & 0o077) === 0) return
+    this.#tell(
+      'finding',
+      'mode',
+      path,
+      `has mode ${mode.toString(8).padStart(4, '0')}, not 0600`,
+      'It is the token with which a node sends. More people can read it than should; in a copy, remove it.',
+    )
   }
 
-  #entries(path: string): Dirent[] {
+  async #entries(path: string): Promise<readonly Entry[]> {
     try {
-      return readdirSync(join(this.#root, path), { withFileTypes: true }).sort((a, b) =>
-        a.name < b.name ? -1 : 1,
-      )
+      return await this.#directory.entries(path)
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      if (code === 'ENOENT') return []
-      if (code !== 'EACCES' && code !== 'EPERM') throw error
+      if (hasCode(error, 'ENOENT')) return []
+      if (!hasCode(error, 'EACCES', 'EPERM')) throw error
       this.#tell(
         'finding',
         'unreadable',

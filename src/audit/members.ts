@@ -1,0 +1,30 @@
+/** Members of a record, asked for by name: never one that JavaScript gives every object. Nothing here runs in Node only. */
+import type { Json, JsonObject } from '../../contracts/contract.ts'
+import { isObject } from '../../contracts/envelope.ts'
+
+export function objectOf(bytes: Uint8Array): JsonObject | undefined {
+  try {
+    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) as Json
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as JsonObject)
+      : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A member that holds a string, or undefined. */
+export function textMember(record: JsonObject | undefined, name: string): string | undefined {
+  const value = record && Object.hasOwn(record, name) ? record[name] : undefined
+  return typeof value === 'string' ? value : undefined
+}
+
+/** A member of any kind, or undefined; never one that JavaScript gives every object. */
+export function member(record: JsonObject | undefined, name: string): Json | undefined {
+  return record && Object.hasOwn(record, name) ? record[name] : undefined
+}
+
+/** When a file without history was received, as its receipt says. */
+export function receivedAt({ receipt }: JsonObject): string | undefined {
+  return isObject(receipt) ? textMember(receipt, 'received_at') : undefined
+}

@@ -1,0 +1,60 @@
+/** Calls between the page and its workers: a name and arguments go out, a value or the words of an error come back. */
+
+/** A worker, the inside of a worker, or one end of a channel. */
+export type Line = Pick<MessagePort, 'postMessage'> & {
+  onmessage: ((event: MessageEvent) => void) | null
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: what each call takes and gives is in the type of the calls
+export type Calls = Record<string, (...args: any[]) => unknown>
+
+type Asked = { readonly id: number; readonly call: string; readonly args: readonly unknown[] }
+type Answered = { readonly id: number; readonly value?: unknown; readonly error?: string }
+type Told = { readonly told: unknown }
+
+/** Answers calls, one after the other or at once, as they come. `tell` sends what nobody asked for, such as progress. */
+export function serve(line: Line, calls: Calls): void {
+  line.onmessage = async ({ data }: MessageEvent<Asked>) => {
+    const { id, call, args } = data
+    try {
+      const value = await calls[call]?.(...args)
+      line.postMessage({ id, value } satisfies Answered)
+    } catch (error) {
+      line.postMessage({ id, error: (error as Error).message } satisfies Answered)
+    }
+  }
+}
+
+export const tell = (line: Line, told: unknown): void => line.postMessage({ told } satisfies Told)
+
+export type Remote<C extends Calls> = {
+  readonly [Name in keyof C]: (...args: Parameters<C[Name]>) => Promise<Awaited<ReturnType<C[Name]>>>
+}
+
+type Waiting = { resolve(value: unknown): void; reject(error: Error): void }
+
+/** The calls that the other end serves. Arguments that are message ports are handed over, not copied. */
+export function remote<C extends Calls>(line: Line, told: (told: unknown) => void = () => {}): Remote<C> {
+  const waiting = new Map<number, Waiting>()
+  let last = 0
+  line.onmessage = ({ data }: MessageEvent<Answered | Told>) => {
+    if ('told' in data) return told(data.told)
+    const asked = waiting.get(data.id)
+    waiting.delete(data.id)
+    if (data.error === undefined) asked?.resolve(data.value)
+    else asked?.reject(new Error(data.error))
+  }
+  const call = (name: string, args: readonly unknown[]): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const id = ++last
+      waiting.set(id, { resolve, reject })
+      const ports = args.flat().filter((arg): arg is MessagePort => arg instanceof MessagePort)
+      line.postMessage({ id, call: name, args } satisfies Asked, ports)
+    })
+  return new Proxy({} as Remote<C>, {
+    get:
+      (_, name) =>
+      (...args: unknown[]) =>
+        call(String(name), args),
+  })
+}

@@ -1,0 +1,94 @@
+/**
+ * The files that somebody opened in a browser, as the directory that `verify` reads. A browser gives no links, no modes, no
+ * owners and no empty directories, so nothing is said about them; the page says that it did not see them.
+ */
+
+import type { ByteSource } from '../../records/lines.ts'
+import { closing } from '../../records/position.ts'
+import type { Bytes } from '../verify/chain.ts'
+import type { Directory, Entry } from '../verify/directory.ts'
+
+/** A file with its path below the data directory. `changedMs`: when it was last changed. */
+export type Opened = { readonly path: string; readonly file: Blob; readonly changedMs: number }
+
+/** What a browser throws when a file was changed since it was chosen, or cannot be opened. */
+class Unread extends Error {
+  override readonly name = 'Unread'
+  readonly code: 'ENOENT' | 'EFBIG' | 'ECHANGED'
+
+  constructor(code: Unread['code']) {
+    super(code)
+    this.code = code
+  }
+}
+
+export function openedDirectory(files: readonly Opened[]): Directory {
+  const byPath = new Map(files.map((opened) => [opened.path, opened]))
+  const entries = entriesOf(files)
+  const fileAt = (path: string): Blob => {
+    const opened = byPath.get(path)
+    if (!opened) throw new Unread('ENOENT')
+    return opened.file
+  }
+  return {
+    entries: async (path) => {
+      const found = entries.get(path)
+      if (!found) throw new Unread('ENOENT')
+      return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+    },
+    state: async (path) => {
+      const opened = byPath.get(path)
+      const isDirectory = entries.has(path)
+      if (!opened && !isDirectory) return undefined
+      return {
+        kind: isDirectory ? 'directory' : 'file',
+        size: opened?.file.size ?? 0,
+        changedMs: opened?.changedMs ?? 0,
+        mode: undefined,
+        links: 1,
+      }
+    },
+    read: async (path, most) => {
+      const file = fileAt(path)
+      if (file.size > most) throw new Unread('EFBIG')
+      return bytesOf(file)
+    },
+    withRecords: async (path, use) => use(await recordsIn(fileAt(path))),
+  }
+}
+
+function entriesOf(files: readonly Opened[]): Map<string, Map<string, Entry>> {
+  const entries = new Map<string, Map<string, Entry>>([['', new Map()]])
+  for (const { path } of files) {
+    const parts = path.split('/')
+    for (let depth = 0; depth < parts.length; depth++) {
+      const parent = parts.slice(0, depth).join('/')
+      const name = parts[depth] as string
+      const kind = depth === parts.length - 1 ? 'file' : 'directory'
+      const siblings = entries.get(parent) ?? new Map<string, Entry>()
+      entries.set(parent, siblings.set(name, { name, kind }))
+    }
+  }
+  return entries
+}
+
+/** A file that grows while it is read is the one it was when it was chosen: a browser keeps the size it had then. */
+async function recordsIn(file: Blob): Promise<Bytes> {
+  const { size } = file
+  const tail = new TextDecoder().decode(await bytesOf(file.slice(Math.max(0, size - closing.length))))
+  const closed = tail === closing && size > closing.length
+  return { source: sourceOf(file), size, end: closed ? size - closing.length : size, closed }
+}
+
+export function sourceOf(file: Blob): ByteSource {
+  // pieces of 4 MB: a browser takes as long to ask for a small one
+  return { chunk: 4 * 1024 * 1024, read: (from, until) => bytesOf(file.slice(from, until)) }
+}
+
+async function bytesOf(file: Blob): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await file.arrayBuffer())
+  } catch {
+    throw new Unread('ECHANGED')
+  }
+}

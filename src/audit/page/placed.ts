@@ -1,0 +1,99 @@
+/**
+ * Finds the data directory in what somebody opened: it may be the directory itself, a folder around it, a stick with two
+ * copies, a part of it, or single files. What has its place nowhere is counted and said, never left out in silence.
+ */
+import { isSlug } from '../../../contracts/envelope.ts'
+import { headName, markName, recordsName } from '../../records/layout.ts'
+import { longestLine } from '../../records/lines.ts'
+import { ruleOf } from '../addons.ts'
+import type { Opened } from './opened-directory.ts'
+
+export type Placed = {
+  readonly files: readonly Opened[]
+  /** Opened files that are outside of the data directory. */
+  readonly outside: number
+  /** A folder that holds several data directories: their paths, of which one has to be chosen. */
+  readonly choices: readonly string[]
+}
+
+export async function placed(opened: readonly Opened[], chosen?: string): Promise<Placed> {
+  const roots = chosen === undefined ? rootsIn(opened) : [chosen]
+  if (roots.length > 1) return { files: [], outside: 0, choices: roots }
+  const [root] = roots
+  if (root === undefined) return loose(opened)
+  const files = opened.filter(({ path }) => path.startsWith(root)).map(below(root))
+  return { files, outside: opened.length - files.length, choices: [] }
+}
+
+const below = (root: string) => (opened: Opened) => ({ ...opened, path: opened.path.slice(root.length) })
+
+/** Paths, with a slash at their end, of what has the form of a data directory. One inside of another is a part of it. */
+function rootsIn(opened: readonly Opened[]): string[] {
+  const found = new Set<string>()
+  for (const { path } of opened) {
+    const parts = path.split('/')
+    if (parts.at(-1) === markName) found.add(prefix(parts, parts.length - 1))
+    // the outermost place that has the form <addon>/<slug>/<file>
+    const at = parts.findIndex((part, index) => ruleOf(part) !== undefined && isPlace(parts, index))
+    if (at !== -1) found.add(prefix(parts, at))
+  }
+  return [...found]
+    .filter((root) => ![...found].some((other) => other !== root && root.startsWith(other)))
+    .sort()
+}
+
+function isPlace(parts: readonly string[], addonAt: number): boolean {
+  return parts.length >= addonAt + 3 && isSlug(parts[addonAt + 1] as string)
+}
+
+const prefix = (parts: readonly string[], length: number): string =>
+  parts
+    .slice(0, length)
+    .map((part) => `${part}/`)
+    .join('')
+
+/** Single files, or the folder of one association: their place is what the records themselves say. */
+async function loose(opened: readonly Opened[]): Promise<Placed> {
+  const files: Opened[] = []
+  const folders = new Map<string, string>()
+  for (const each of opened) {
+    const { folder, name } = splitPath(each.path)
+    const place = await placeSaidBy(each, name)
+    if (!place) continue
+    if (name === recordsName) folders.set(folder, place)
+    if (!files.some(({ path }) => path === `${place}/${name}`))
+      files.push({ ...each, path: `${place}/${name}` })
+  }
+  for (const each of opened) {
+    const { folder, name } = splitPath(each.path)
+    const place = folders.get(folder)
+    if (place && isBeside(name)) files.push({ ...each, path: `${place}/${name}` })
+  }
+  if (files.length === 0) return { files: opened, outside: 0, choices: [] }
+  return { files, outside: opened.length - files.length, choices: [] }
+}
+
+/** What stands beside a records file; a records file itself is placed by what it says. */
+const isBeside = (name: string): boolean =>
+  name === headName || name.startsWith(`${recordsName}.torn-`) || name === '.refused.json'
+
+function splitPath(path: string): { folder: string; name: string } {
+  const cut = path.lastIndexOf('/') + 1
+  return { folder: path.slice(0, cut), name: path.slice(cut) }
+}
+
+const lookedAt = 64 * 1024
+
+/** `<addon>/<slug>`, from the first members that name them. */
+async function placeSaidBy({ file }: Opened, name: string): Promise<string | undefined> {
+  const isRecords = name === recordsName
+  if (!isRecords && (!name.endsWith('.json') || name.startsWith('.') || file.size > longestLine))
+    return undefined
+  const text = await file.slice(0, lookedAt).text()
+  const addon = /"addon":\s*"([a-z0-9]{1,32})"/.exec(text)?.[1]
+  const slug = /"association_slug":\s*"([a-z0-9_-]{1,128})"/.exec(text)?.[1]
+  if (addon === undefined || slug === undefined || !isSlug(slug)) return undefined
+  return ruleOf(addon) === (isRecords ? 'append-only' : 'overwrite-by-placekey')
+    ? `${addon}/${slug}`
+    : undefined
+}

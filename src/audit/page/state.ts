@@ -1,0 +1,47 @@
+/** What the page knows, in one place, and what the views may ask for. */
+import type { Place } from '../addons.ts'
+import type { Finding } from '../verify/finding.ts'
+import type { Report } from './check.ts'
+import type { Progress } from './desk.ts'
+import type { KeptText } from './engine.ts'
+import type { Opened } from './opened-directory.ts'
+import type { DeskRemote } from './workers.ts'
+
+export type State = {
+  readonly phase: 'start' | 'choose' | 'working' | 'done'
+  /** What was opened, in words: the name of the folder, the zip or the files. */
+  readonly name: string
+  readonly choices: readonly string[]
+  readonly progress: Progress | undefined
+  readonly report: Report | undefined
+  readonly kept: readonly KeptText[]
+  /** What went wrong, for the person. */
+  readonly trouble: string
+}
+
+export const atStart: State = {
+  phase: 'start',
+  name: '',
+  choices: [],
+  progress: undefined,
+  report: undefined,
+  kept: [],
+  trouble: '',
+}
+
+export type Checked = {
+  readonly report: Report
+  readonly name: string
+  readonly desk: DeskRemote
+  readonly progress: Progress | undefined
+}
+
+export type Actions = {
+  open(files: readonly Opened[]): void
+  choose(root: string): void
+  addKept(texts: readonly KeptText[]): void
+  startAgain(): void
+}
+
+export const findingsIn = (report: Report, place: Place): readonly Finding[] =>
+  report.findings.filter(({ path }) => path.startsWith(`${place.addon}/${place.slug}/`))

@@ -1,0 +1,118 @@
+/** One association: what was found about it, and its records as a table that can be searched, filtered, saved and printed. */
+import { useLayoutEffect, useState } from 'hono/jsx/dom'
+import { counted } from '../../../cli/print.ts'
+import { type Place, placeName } from '../../addons.ts'
+import { headLine, verdictWords } from '../answer.ts'
+import { everything, type Filter } from '../columns.ts'
+import type { Found, Shown } from '../desk.ts'
+import { type Checked, findingsIn } from '../state.ts'
+import { Filters } from './filters.tsx'
+import { Findings, type Heading, Paper, Picture, saveAs, VerdictMark } from './parts.tsx'
+import { PrintedRecords } from './printed.tsx'
+import { RecordTable } from './table.tsx'
+
+/** More than this is not a print but a book; the CSV has all of it. */
+const mostPrinted = 2_000
+
+export function Association({ checked, place }: { checked: Checked; place: Place }) {
+  const { desk, report } = checked
+  const [filter, setFilter] = useState<Filter>(everything)
+  const [found, setFound] = useState<Found | undefined>(undefined)
+  const [printed, setPrinted] = useState<readonly Shown[] | undefined>(undefined)
+  const [busy, setBusy] = useState('')
+  const sha256 = useFileHash(checked, place)
+  useLayoutEffect(() => {
+    let current = true
+    setPrinted(undefined)
+    void desk.find(place, filter).then((answer) => {
+      if (current) setFound(answer)
+    })
+    return () => {
+      current = false
+    }
+  }, [filter, placeName(place)])
+  useLayoutEffect(() => setFilter(everything), [placeName(place)])
+  useLayoutEffect(() => {
+    if (printed) requestAnimationFrame(() => window.print())
+  }, [printed])
+  const mine = report.associations.find((each) => placeName(each.place) === placeName(place))
+  if (!mine) return <p>There are no records of {placeName(place)}.</p>
+  const print = async (): Promise<void> => {
+    setBusy('Making the print …')
+    setPrinted(await desk.shown(place, (found?.rows ?? []).slice(0, mostPrinted)))
+    setBusy('')
+  }
+  const csv = async (): Promise<void> => {
+    setBusy('Making the table …')
+    saveAs(`${place.slug}.csv`, await desk.csv(place, found?.rows ?? []))
+    setBusy('')
+  }
+  return (
+    <Paper heading={headingOf(checked, place, sha256)}>
+      <h1 tabIndex={-1}>
+        {place.slug} <small>{place.addon}</small>
+      </h1>
+      <p class="glance">
+        <VerdictMark verdict={mine.verdict} />
+        <span>{counted(mine.records, 'record')}</span>
+        <Picture days={mine.days} />
+        <a href={`#/d/${placeName(place)}`} class="no-print">
+          Compare two dates
+        </a>
+      </p>
+      <Findings of={findingsIn(report, place)} title="What was found about this association" />
+      <section aria-labelledby="records-title" class="no-print">
+        <h2 id="records-title">Records</h2>
+        {found ? (
+          <div>
+            <Filters filter={filter} choices={found.choices} change={setFilter} />
+            <p role="status">
+              {found.rows.length === found.total
+                ? counted(found.total, 'record')
+                : `${found.rows.length.toLocaleString('en-US')} of ${counted(found.total, 'record')}`}
+            </p>
+            <RecordTable checked={checked} place={place} rows={found.rows} />
+          </div>
+        ) : (
+          <p role="status">Reading the records …</p>
+        )}
+        <p class="buttons">
+          <button type="button" disabled={!found || found.rows.length === 0} onClick={csv}>
+            Save this table (CSV)
+          </button>
+          <button type="button" disabled={!found || found.rows.length === 0} onClick={print}>
+            Print these records
+          </button>
+          <span role="status">{busy}</span>
+        </p>
+        <p class="hint">
+          In the CSV no cell acts as a formula. A spreadsheet still changes long numbers, leading zeros and
+          what looks like a date: import every column as text.
+        </p>
+      </section>
+      {printed && <PrintedRecords records={printed} more={(found?.rows.length ?? 0) - printed.length} />}
+    </Paper>
+  )
+}
+
+/** The SHA-256 of the whole file, for the heading of a print; undefined until it is known. */
+export function useFileHash({ desk }: Checked, place: Place): string | undefined {
+  const [sha256, setSha256] = useState<string | undefined>(undefined)
+  useLayoutEffect(() => {
+    void desk.fileHash(`${placeName(place)}/records.json`).then((found) => setSha256(found ?? 'no file'))
+  }, [placeName(place)])
+  return sha256
+}
+
+/** What the heading of a sheet says about where its content comes from. */
+export function headingOf({ report, name }: Checked, place: Place, sha256: string | undefined): Heading {
+  const mine = report.associations.find((each) => placeName(each.place) === placeName(place))
+  const head = mine && headLine(mine)
+  return [
+    ['Source', `${name}, ${placeName(place)}/records.json`],
+    ['SHA-256 of the file', sha256 ?? 'not computed yet'],
+    ['Checked', `${report.checked_at}, auditor.html ${report.version}`],
+    ['Head', head ?? 'none'],
+    ['Verdict on this association', mine ? verdictWords[mine.verdict] : 'Cannot be told'],
+  ]
+}

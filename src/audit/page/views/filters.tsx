@@ -1,0 +1,135 @@
+/** What of the records is to be seen. Every field narrows the table at once. */
+import { useState } from 'hono/jsx/dom'
+import { type Choices, everything, type Filter } from '../columns.ts'
+import { inLine } from '../shown-text.tsx'
+
+type Change = (filter: Filter) => void
+
+export function Filters({ filter, choices, change }: { filter: Filter; choices: Choices; change: Change }) {
+  const [text, setText] = useState(filter.text)
+  const set = (name: keyof Filter) => (value: string) => change({ ...filter, [name]: value })
+  return (
+    <form
+      class="filters"
+      aria-label="Search and filter"
+      onSubmit={(event: Event) => {
+        event.preventDefault()
+        change({ ...filter, text })
+      }}
+    >
+      <div class="field grow">
+        <label for="f-text">Search in everything that was sent</label>
+        <span class="joined">
+          <input
+            id="f-text"
+            type="search"
+            value={text}
+            onInput={(event: Event) => setText((event.target as HTMLInputElement).value)}
+          />
+          <button type="submit">Search</button>
+        </span>
+      </div>
+      <Choice
+        id="f-participant"
+        label="Address (Placekey)"
+        value={filter.participant}
+        of={choices.participants}
+        set={set('participant')}
+      />
+      <Choice
+        id="f-scenario"
+        label="Scenario"
+        value={filter.scenario}
+        of={choices.scenarios}
+        set={set('scenario')}
+      />
+      <Choice
+        id="f-standing"
+        label="Standing"
+        value={filter.standing}
+        of={choices.standings}
+        set={set('standing')}
+      />
+      <Choice
+        id="f-payment"
+        label="Payment"
+        value={filter.payment}
+        of={['named', 'no hash', 'none']}
+        set={set('payment')}
+      />
+      <Day id="f-received-from" label="Received from" value={filter.receivedFrom} set={set('receivedFrom')} />
+      <Day id="f-received-to" label="Received to" value={filter.receivedTo} set={set('receivedTo')} />
+      <Day
+        id="f-submitted-from"
+        label="Submitted from"
+        value={filter.submittedFrom}
+        set={set('submittedFrom')}
+      />
+      <Day id="f-submitted-to" label="Submitted to" value={filter.submittedTo} set={set('submittedTo')} />
+      <div class="field">
+        <button
+          type="button"
+          onClick={() => {
+            setText('')
+            change(everything)
+          }}
+        >
+          Show all
+        </button>
+      </div>
+    </form>
+  )
+}
+
+type FieldOf = {
+  readonly id: string
+  readonly label: string
+  readonly value: string
+  readonly set: (value: string) => void
+}
+
+/** Of many choices a browser makes a list to search in; of few, one to choose from. */
+const mostOptions = 100
+
+function Choice({ id, label, value, of, set }: FieldOf & { of: readonly string[] }) {
+  const taken = (event: Event): void => set((event.target as HTMLSelectElement | HTMLInputElement).value)
+  if (of.length > mostOptions)
+    return (
+      <div class="field">
+        <label for={id}>{label}</label>
+        <input id={id} list={`${id}-list`} value={value} onInput={taken} />
+        <datalist id={`${id}-list`}>
+          {of.slice(0, 2_000).map((each) => (
+            <option key={each} value={each} />
+          ))}
+        </datalist>
+      </div>
+    )
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <select id={id} value={value} onInput={taken}>
+        <option value="">all</option>
+        {of.map((each) => (
+          <option key={each} value={each}>
+            {inLine(each)}
+          </option>
+        ))}
+      </select>
+    </div>
+  )
+}
+
+export function Day({ id, label, value, set }: FieldOf) {
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        type="date"
+        value={value}
+        onInput={(event: Event) => set((event.target as HTMLInputElement).value)}
+      />
+    </div>
+  )
+}

@@ -1,0 +1,82 @@
+/** Receipts and heads that others kept: dropped, chosen or typed in, and the heads of this copy, to be kept for later. */
+import { useRef, useState } from 'hono/jsx/dom'
+import { headLine } from '../answer.ts'
+import type { Opened } from '../opened-directory.ts'
+import { filesOfDrop, filesOfInput } from '../opening.ts'
+import type { Actions, Checked } from '../state.ts'
+
+export function Receipts({ report, actions }: { report: Checked['report']; actions: Actions }) {
+  const [typed, setTyped] = useState('')
+  const input = useRef<HTMLInputElement>(null)
+  const take = async (files: readonly Opened[]): Promise<void> => {
+    const texts = files.map(async ({ path, file }) => ({ name: path, text: await file.text() }))
+    actions.addKept(await Promise.all(texts))
+  }
+  const dropped = async (event: DragEvent): Promise<void> => {
+    event.preventDefault()
+    event.stopPropagation()
+    if (event.dataTransfer) await take(await filesOfDrop(event.dataTransfer))
+  }
+  const heads = report.associations
+    .filter(({ verdict }) => verdict !== 'altered')
+    .flatMap((each) => headLine(each) ?? [])
+  return (
+    <section
+      class="receipts"
+      aria-labelledby="receipts-title"
+      onDragOver={(event: Event) => event.preventDefault()}
+      onDrop={dropped}
+    >
+      <h2 id="receipts-title">Receipts and heads that others kept</h2>
+      <p>
+        A receipt is what the sender of a record was answered; a head is the same of the last record, as it
+        was published. Only with one from outside can a file that was rewritten as a whole be told from an
+        untouched one. Drop files of them here, or paste them.
+      </p>
+      <div class="no-print">
+        <label for="typed-receipts">
+          Receipts or heads, one a line (ADDON/SLUG:NUMBER:SHA-256, or the receiver’s answer)
+        </label>
+        <textarea
+          id="typed-receipts"
+          rows={3}
+          spellcheck={false}
+          value={typed}
+          onInput={(event: Event) => setTyped((event.target as HTMLTextAreaElement).value)}
+        />
+        <p class="buttons">
+          <button
+            type="button"
+            disabled={typed.trim() === ''}
+            onClick={() => {
+              actions.addKept([{ name: 'typed in', text: typed }])
+              setTyped('')
+            }}
+          >
+            Compare with these
+          </button>
+          <button type="button" onClick={() => input.current?.click()}>
+            Choose a file of them
+          </button>
+        </p>
+        <input
+          ref={input}
+          class="off"
+          type="file"
+          id="open-receipts"
+          tabIndex={-1}
+          aria-hidden="true"
+          multiple
+          onInput={(event: Event) => void take(filesOfInput((event.target as HTMLInputElement).files))}
+        />
+      </div>
+      {heads.length > 0 && (
+        <details>
+          <summary>Heads of this copy, to be kept somewhere else</summary>
+          <p>Whoever keeps these lines can show later whether anything up to here was changed.</p>
+          <pre class="heads">{heads.join('\n')}</pre>
+        </details>
+      )}
+    </section>
+  )
+}

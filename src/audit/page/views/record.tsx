@@ -1,0 +1,152 @@
+/**
+ * One record, as it was sent. What this page says, what the receiver wrote, what was sent under the contract and what the
+ * participant's side sent besides stand apart, each in a box with its own heading: nobody can forge a verdict by naming a
+ * member after one.
+ */
+import { useLayoutEffect, useState } from 'hono/jsx/dom'
+import { type Place, paymentMember, placeName } from '../../addons.ts'
+import { contentDigest } from '../../g1/digest.ts'
+import { textMember } from '../../members.ts'
+import { parted } from '../../parted.ts'
+import type { Shown } from '../desk.ts'
+import { Members, visible } from '../shown-text.tsx'
+import { type Checked, findingsIn } from '../state.ts'
+import { headingOf, useFileHash } from './association.tsx'
+import { Findings, Paper } from './parts.tsx'
+
+type Which = { readonly sequence: number } | { readonly line: number }
+
+export function RecordView({ checked, place, which }: { checked: Checked; place: Place; which: Which }) {
+  const isRecord = 'sequence' in which
+  const number = isRecord ? which.sequence : which.line
+  /** What is asked for; an answer to an earlier question is not shown under the name of this one. */
+  const asked = `${placeName(place)} ${isRecord ? 'Record' : 'Line'} ${number}`
+  const [answer, setAnswer] = useState<
+    { readonly to: string; readonly shown: Shown | undefined } | undefined
+  >(undefined)
+  useLayoutEffect(() => {
+    const asking = isRecord ? checked.desk.record(place, number) : checked.desk.line(place, number)
+    void asking.then((shown) => setAnswer({ to: asked, shown }))
+  }, [asked])
+  const isCurrent = answer?.to === asked
+  const title = isRecord ? `Record ${number}` : `Line ${number}`
+  return (
+    <div>
+      {!isCurrent && <p role="status">Reading …</p>}
+      {isCurrent && !answer.shown && (
+        <p>
+          {title} of {placeName(place)} is not there. <a href={`#/a/${placeName(place)}`}>All records</a>
+        </p>
+      )}
+      {isCurrent && answer.shown && (
+        <Sheet
+          checked={checked}
+          place={place}
+          shown={answer.shown}
+          title={title}
+          sequence={isRecord ? number : undefined}
+        />
+      )}
+    </div>
+  )
+}
+
+type SheetOf = {
+  readonly checked: Checked
+  readonly place: Place
+  readonly shown: Shown
+  readonly title: string
+  /** Undefined for a line that is no record of the chain. */
+  readonly sequence: number | undefined
+}
+
+function Sheet({ checked, place, shown, title, sequence }: SheetOf) {
+  const sha256 = useFileHash(checked, place)
+  const findings = findingsIn(checked.report, place).filter(
+    ({ record, line }) => (sequence !== undefined && record === sequence) || line === shown.line,
+  )
+  const address = textMember(shown.record, 'participant_id')
+  return (
+    <Paper heading={[...headingOf(checked, place, sha256), ['SHA-256 of this line', shown.sha256]]}>
+      <h1 tabIndex={-1}>
+        {title} <small>{placeName(place)}</small>
+      </h1>
+      <p class="no-print buttons">
+        {sequence !== undefined && sequence > 1 && (
+          <a href={`#/r/${placeName(place)}/${sequence - 1}`}>Record {sequence - 1}</a>
+        )}
+        {sequence !== undefined && (
+          <a href={`#/r/${placeName(place)}/${sequence + 1}`}>Record {sequence + 1}</a>
+        )}
+        {address !== undefined && (
+          <a href={`#/p/${place.slug}/${encodeURIComponent(address)}`}>This address over time</a>
+        )}
+        <button type="button" onClick={() => window.print()}>
+          Print this record
+        </button>
+      </p>
+      <Said shown={shown} findings={findings.length} />
+      <Findings of={findings} title="What was found about this record" />
+      <Content shown={shown} addon={place.addon} />
+      <details class="no-print">
+        <summary>The stored line, byte for byte</summary>
+        <pre class="sent">{visible(shown.text)}</pre>
+      </details>
+    </Paper>
+  )
+}
+
+function Said({ shown, findings }: { shown: Shown; findings: number }) {
+  const { record, sha256, line } = shown
+  const rows: [string, string][] = [
+    ['SHA-256 of the stored line', sha256],
+    ['Line of the file', String(line)],
+    [
+      'Findings',
+      findings > 0
+        ? `${findings}, below`
+        : 'none about this record: its contract, its id and its place in the chain were checked',
+    ],
+  ]
+  if (record && textMember(record, paymentMember) !== undefined)
+    rows.push(['Comment that a wallet may put into the transfer', `scn01:${contentDigest(record).slice(2)}`])
+  return (
+    <section class="box said" aria-labelledby="said-title">
+      <h2 id="said-title">Said by this page</h2>
+      <dl class="facts">
+        {rows.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  )
+}
+
+export function Content({ shown, addon }: { shown: Pick<Shown, 'record'>; addon: string }) {
+  if (!shown.record)
+    return (
+      <p class="trouble">This cannot be read as a JSON object. The stored line is below, as it stands.</p>
+    )
+  const { sent, unnamed, written } = parted(shown.record, addon)
+  return (
+    <div>
+      <section class="box by-receiver">
+        <h2>Written by the receiver</h2>
+        <Members of={written} caption="Written by the receiver" />
+      </section>
+      <section class="box as-sent">
+        <h2>Sent, as the contract names it</h2>
+        <Members of={sent} caption="Sent, as the contract names it" />
+      </section>
+      {Object.keys(unnamed).length > 0 && (
+        <section class="box not-named">
+          <h2>Sent by the participant’s side, named by no contract, not checked</h2>
+          <Members of={unnamed} caption="Sent, named by no contract, not checked" />
+        </section>
+      )}
+    </div>
+  )
+}

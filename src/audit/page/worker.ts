@@ -1,0 +1,109 @@
+/**
+ * The program of every worker. One is the desk: it follows the chains and answers the page. The others judge stretches of
+ * records for it, each in its own thread, as the tool does with processes.
+ */
+
+import type { Judge, Stretch } from '../verify/in-directory.ts'
+import { type Calls, type Line, type Remote, remote, serve, tell } from './call.ts'
+import { Desk, type Progress } from './desk.ts'
+import { judgeIn } from './engine.ts'
+import type { Opened } from './opened-directory.ts'
+import { sha256OfBlob } from './sha256.ts'
+
+const page = self as unknown as Line
+
+type Judging = {
+  take(files: readonly Opened[]): void
+  judge(stretch: Stretch): ReturnType<Judge>
+}
+
+/** Stretches that are under way in one worker: one that is judged and one whose bytes are being read. */
+const atOnce = 2
+
+/** Hands each stretch to the judge that has least to do. */
+class Bench {
+  readonly #judges: { readonly remote: Remote<Judging>; busy: number }[]
+  readonly #queue: (() => void)[] = []
+
+  constructor(ports: readonly MessagePort[]) {
+    this.#judges = ports.map((port) => ({ remote: remote<Judging>(port), busy: 0 }))
+  }
+
+  async take(files: readonly Opened[]): Promise<void> {
+    await Promise.all(this.#judges.map((judge) => judge.remote.take(files)))
+  }
+
+  readonly judge: Judge = async (stretch) => {
+    const judge = await this.#free()
+    judge.busy++
+    try {
+      return await judge.remote.judge(stretch)
+    } finally {
+      judge.busy--
+      this.#queue.shift()?.()
+    }
+  }
+
+  async #free() {
+    for (;;) {
+      const [least] = [...this.#judges].sort((a, b) => a.busy - b.busy)
+      if (least && least.busy < atOnce) return least
+      await new Promise<void>((resolve) => this.#queue.push(resolve))
+    }
+  }
+}
+
+/** Progress is for eyes: not more than this often. */
+const everyMs = 80
+
+function deskCalls(version: string) {
+  let bench: Bench | undefined
+  let told = 0
+  const desk = new Desk(version, (progress: Progress) => {
+    if (performance.now() - told < everyMs) return
+    told = performance.now()
+    tell(page, progress)
+  })
+  return {
+    judges: (ports: readonly MessagePort[]) => {
+      bench = new Bench(ports)
+    },
+    open: (opened: readonly Opened[]) => desk.open(opened),
+    choose: (root: string) => desk.choose(root),
+    check: async (kept: Parameters<Desk['check']>[0]) => {
+      await bench?.take(desk.files)
+      return desk.check(kept, bench?.judge ?? judgeIn(desk.files))
+    },
+    find: (...args: Parameters<Desk['find']>) => desk.find(...args),
+    shown: (...args: Parameters<Desk['shown']>) => desk.shown(...args),
+    record: (...args: Parameters<Desk['record']>) => desk.record(...args),
+    line: (...args: Parameters<Desk['line']>) => desk.line(...args),
+    latest: (path: string) => desk.latest(path),
+    csv: (...args: Parameters<Desk['csv']>) => desk.csv(...args),
+    fileHash: async (path: string) => {
+      const file = desk.files.find((opened) => opened.path === path)?.file
+      return file && sha256OfBlob(file)
+    },
+  } satisfies Calls
+}
+
+export type DeskCalls = ReturnType<typeof deskCalls>
+
+function judgeCalls(): Judging & Calls {
+  let judge: Judge | undefined
+  return {
+    take: (files) => {
+      judge = judgeIn(files)
+    },
+    judge: (stretch) => (judge as Judge)(stretch),
+  }
+}
+
+const roles = {
+  desk: (version: string): void => serve(page, { ...deskCalls(version) }),
+  judge: (_version: string, port: MessagePort): void => serve(port, judgeCalls()),
+} as const
+
+/** The first message says what this worker is. */
+page.onmessage = ({ data }: MessageEvent<{ role: keyof typeof roles; version: string; port: MessagePort }>) =>
+  roles[data.role](data.version, data.port)

@@ -1,0 +1,61 @@
+/** Whether the times of receipt are times, and follow each other: the receiver writes them in order, from one clock. */
+import type { Link } from './chain.ts'
+import type { Told } from './finding.ts'
+
+/** Clocks are slewed by less; a step of this size was made by somebody. */
+const toleratedMs = 1_000
+const mostTold = 20
+
+export class Clock {
+  #last = ''
+  #lastMs = Number.NEGATIVE_INFINITY
+  readonly #found: Told[] = []
+  #more = 0
+
+  see({ sequence, line, received_at }: Link): void {
+    if (received_at === this.#last) return
+    const ms = Date.parse(received_at)
+    if (Number.isNaN(ms) || new Date(ms).toISOString() !== received_at) {
+      this.#tell(noTime(sequence, line))
+      return
+    }
+    if (ms < this.#lastMs - toleratedMs) this.#tell(backwards(sequence, line))
+    this.#last = received_at
+    this.#lastMs = ms
+  }
+
+  findings(): Told[] {
+    if (this.#more === 0) return this.#found
+    return [
+      ...this.#found,
+      { ...backwards(0, 0), kind: 'more', what: `${this.#more} more times of receipt are out of order` },
+    ]
+  }
+
+  #tell(told: Told): void {
+    if (this.#found.length < mostTold) this.#found.push(told)
+    else this.#more++
+  }
+}
+
+function noTime(sequence: number, line: number): Told {
+  return {
+    level: 'finding',
+    kind: 'clock',
+    record: sequence,
+    line,
+    what: 'has a received_at that is no time',
+    meaning: 'The receiver does not write this, so another program wrote it.',
+  }
+}
+
+function backwards(record: number, line: number): Told {
+  return {
+    level: 'finding',
+    kind: 'clock',
+    ...(record > 0 ? { record, line } : {}),
+    what: 'was received before the record that stands before it',
+    meaning:
+      "The order of the records is certain, the times are not: either the receiver's clock was set back, or another program wrote this time. Ask the operator.",
+  }
+}

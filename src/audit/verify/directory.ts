@@ -1,0 +1,50 @@
+/**
+ * The data directory that `verify` reads, wherever it is: on a disk under Node (`disk-directory.ts`), or the files that
+ * somebody opened in a browser (`page/opened-directory.ts`). Everything that judges knows this port alone, so the tool and
+ * the page give the same findings because they run the same code.
+ *
+ * Paths are below the data directory, with `/` between their parts; '' is the data directory itself. Errors carry the
+ * `code` that a file system gives: ENOENT the file went away, EACCES this user may not open it, ENOTREGULAR it is no
+ * regular file (then `kind` says in words what it is), EFBIG it is longer than its reader takes, ECHANGED it was changed
+ * while it was read.
+ */
+import type { Bytes } from './chain.ts'
+
+export type Kind = 'file' | 'directory' | 'link' | 'special'
+
+export type Entry = { readonly name: string; readonly kind: Kind }
+
+export type State = {
+  readonly kind: Kind
+  readonly size: number
+  /** When it was last changed, in milliseconds since 1970. */
+  readonly changedMs: number
+  /** Permission bits; undefined where they cannot be seen, and then nothing is said about them. */
+  readonly mode: number | undefined
+  /** How many names the file has. */
+  readonly links: number
+}
+
+export type Directory = {
+  /** The names in a directory, in order. */
+  entries(path: string): Promise<readonly Entry[]>
+  /** Undefined when nothing of this name is there. */
+  state(path: string): Promise<State | undefined>
+  /** The whole content of a regular file of at most `most` bytes. */
+  read(path: string, most: number): Promise<Uint8Array>
+  /** Opens a records file as it is now, and closes it when `use` is done. */
+  withRecords<T>(path: string, use: (records: Bytes) => Promise<T>): Promise<T>
+}
+
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  const code = (error as { readonly code?: unknown } | null)?.code
+  return typeof code === 'string' && codes.includes(code)
+}
+
+export function whyUnread(error: unknown): string {
+  if (hasCode(error, 'EACCES')) return 'cannot be opened by this user'
+  if (hasCode(error, 'ENOENT')) return 'went away while it was read'
+  if (hasCode(error, 'ECHANGED')) return 'was changed while it was read'
+  const { kind } = error as { readonly kind?: string }
+  return kind ? `is ${kind}, not a regular file; it was not read` : (error as Error).message
+}

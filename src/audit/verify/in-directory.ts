@@ -1,0 +1,195 @@
+/** One association in a data directory: its records file, the head file beside it, and what a recovery kept. */
+import { isWhole } from '../../records/id.ts'
+import { recordsName } from '../../records/layout.ts'
+import { lineFeed, parseReceipt } from '../../records/line.ts'
+import { type ByteSource, longestLine, withoutComma } from '../../records/lines.ts'
+import { type Place, placeName } from '../addons.ts'
+import { emptyFile, type Verified, verifyRecords } from './association.ts'
+import { bytesInMemory, type Cause, causeOf, largestUndone, lookedAt } from './causes.ts'
+import type { Bytes, Link } from './chain.ts'
+import { judgeRange, type Range, type RangeJudgement } from './content-range.ts'
+import { type Directory, hasCode } from './directory.ts'
+import type { Expectation } from './expectations.ts'
+import type { Report, Told } from './finding.ts'
+import { headFile } from './head-file.ts'
+import type { Payments } from './same.ts'
+import type { HeadFile } from './witnesses.ts'
+
+export type InDirectory = {
+  readonly directory: Directory
+  readonly place: Place
+  /** The names of files in which recoveries kept what they cut off. */
+  readonly torn: readonly string[]
+  readonly expected: readonly Expectation[]
+}
+
+/** A stretch of a records file. Where it is judged (in this process, in another, in a worker) is the caller's. */
+export type Stretch = Range & { readonly path: string; readonly place: Place }
+export type Judge = (stretch: Stretch) => Promise<RangeJudgement>
+
+export type How = {
+  /** Undefined: only chains (`--chain`). */
+  readonly judge: Judge | undefined
+  readonly payments: Payments
+  readonly report: Report
+  readonly progress: (bytes: number) => void
+  /** Told of each record that has its place in the chain. */
+  readonly record?: (link: Link) => void
+}
+
+export type Tally = {
+  readonly records: number
+  readonly bytes: number
+  readonly last: Link | undefined
+  /** What offsets of records count in: the file, or in memory what it was before another program rewrote it. */
+  readonly source?: ByteSource
+}
+
+export async function verifyAssociation(of: InDirectory, how: How): Promise<Tally> {
+  const path = `${placeName(of.place)}/${recordsName}`
+  const report = (told: Told): void => how.report({ ...told, path })
+  // before the records: a head that was read first never leads them
+  const early = await headFile(of.directory, of.place)
+  return of.directory.withRecords(path, async (snapshot): Promise<Tally> => {
+    const head = early.state === 'read' ? early : await laterHead(of, early)
+    if (snapshot.size === 0) {
+      report(emptyFile(head, of.expected))
+      return { records: 0, bytes: 0, last: undefined }
+    }
+    const cause = causeOf(
+      await snapshot.source.read(0, Math.min(lookedAt, snapshot.size)),
+      await snapshot.source.read(Math.max(0, snapshot.size - lookedAt), snapshot.size),
+    )
+    const undone = cause && (await undo(cause, snapshot))
+    const torn = await TornRecords.read(of)
+    const verified = await verifyBytes(snapshot, undone, head, of, how, (link) => {
+      torn.see(link)
+      how.record?.(link)
+    })
+    if (cause) report(explained(cause, undone !== undefined, verified))
+    for (const told of verified.found) report(told)
+    for (const { name, told } of torn.findings())
+      how.report({ ...told, path: `${placeName(of.place)}/${name}` })
+    const { source } = undone ?? snapshot
+    return { records: verified.records, bytes: snapshot.size, last: verified.last, source }
+  })
+}
+
+function verifyBytes(
+  snapshot: Bytes,
+  undone: Bytes | undefined,
+  head: HeadFile,
+  { place, expected }: InDirectory,
+  { judge: elsewhere, payments, progress }: How,
+  record: (link: Link) => void,
+): Promise<Verified> {
+  const path = `${placeName(place)}/${recordsName}`
+  const judge =
+    elsewhere &&
+    ((range: Range) =>
+      undone ? judgeRange(undone.source, place, range) : elsewhere({ path, place, ...range }))
+  return verifyRecords(undone ?? snapshot, { place, head, expected }, { judge, payments, progress, record })
+}
+
+/**
+ * A receiver that is at work writes the head file of a new association after its records. A head that is there by now may
+ * speak of later records than were seen, so nothing is compared with it.
+ */
+async function laterHead({ directory, place }: InDirectory, early: HeadFile): Promise<HeadFile> {
+  const later = await headFile(directory, place)
+  return later.state === 'read' ? { state: 'read', head: { count: 0, size: 0, sha256: '' } } : early
+}
+
+async function undo(cause: Cause, { source, size }: Bytes): Promise<Bytes | undefined> {
+  if (!cause.undo || size > largestUndone) return undefined
+  try {
+    const whole = bytesInMemory(cause.undo(await source.read(0, size)))
+    return causeOf(await whole.source.read(0, lookedAt), new Uint8Array()) ? undefined : whole
+  } catch {
+    return undefined
+  }
+}
+
+function explained({ what }: Cause, isUndone: boolean, { found, records }: Verified): Told {
+  const isSound = isUndone && found.every(({ level }) => level === 'note')
+  return {
+    level: 'finding',
+    kind: 'rewritten as a whole',
+    what: `the file ${what}`,
+    meaning: isSound
+      ? `These are not the bytes that the receiver wrote. With that undone, ${records === 1 ? 'the one record is' : `all ${records} records are`} there as acknowledged, and the chain holds: nothing else was changed. Ask for a copy that went through no such program.`
+      : isUndone
+        ? 'These are not the bytes that the receiver wrote. What else is said about this file is about it with that undone.'
+        : 'These are not the bytes that the receiver wrote, and it could not be undone here. Ask for a copy that went through no such program.',
+  }
+}
+
+/** Whole records in files that recoveries kept: a recovery cuts off what was not acknowledged, so they deserve a look. */
+class TornRecords {
+  readonly #files = new Map<string, Map<string, number>>()
+  readonly #tooLong: string[] = []
+
+  static async read({ directory, place, torn }: InDirectory): Promise<TornRecords> {
+    const records = new TornRecords()
+    for (const name of torn) await records.#read(directory, `${placeName(place)}/${name}`, name)
+    return records
+  }
+
+  see({ id }: Link): void {
+    for (const ids of this.#files.values()) ids.delete(id)
+  }
+
+  findings(): { readonly name: string; readonly told: Told }[] {
+    const found = this.#tooLong.map((name) => ({ name, told: longTear }))
+    for (const [name, ids] of this.#files)
+      if (ids.size > 0) found.push({ name, told: hidden([...ids.values()]) })
+    return found
+  }
+
+  async #read(directory: Directory, path: string, name: string): Promise<void> {
+    try {
+      this.#files.set(name, wholeRecordsIn(await directory.read(path, longestLine)))
+    } catch (error) {
+      if (hasCode(error, 'EFBIG')) this.#tooLong.push(name)
+      else if (!hasCode(error, 'ENOENT')) this.#files.set(name, new Map())
+    }
+  }
+}
+
+/** The sequences of whole records, by their ids. */
+function wholeRecordsIn(bytes: Uint8Array): Map<string, number> {
+  const ids = new Map<string, number>()
+  for (let start = 0; start < bytes.length; ) {
+    const feed = bytes.indexOf(lineFeed, start)
+    const end = feed === -1 ? bytes.length : feed
+    // a batch that was torn begins with the comma behind the record before it
+    const line = withoutComma(bytes.subarray(start, end))
+    const receipt = parseReceipt(line)
+    if (receipt && isWhole(line, receipt)) ids.set(receipt.id, receipt.sequence)
+    start = end + 1
+  }
+  return ids
+}
+
+const longTear: Told = {
+  level: 'finding',
+  kind: 'torn',
+  what: 'is longer than anything a recovery cuts off',
+  meaning: 'Another program made it. It was not looked into.',
+}
+
+function hidden(sequences: readonly number[]): Told {
+  const first = sequences[0] as number
+  const which =
+    sequences.length === 1
+      ? `record ${first}`
+      : `${sequences.length} whole records, the first of them record ${first}`
+  return {
+    level: 'finding',
+    kind: 'hidden',
+    record: first,
+    what: `holds ${which}, which the records file does not have`,
+    meaning:
+      'Either a power cut tore a write of several records, and these were never acknowledged: then their senders have no receipts. Or somebody cut acknowledged records off and hid them here. Ask for receipts with these sequences.',
+  }
+}

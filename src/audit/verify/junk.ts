@@ -1,0 +1,13 @@
+/** What file managers, sticks and editors leave in a directory. */
+import type { Entry } from './directory.ts'
+
+const junkFiles =
+  /^(\.DS_Store|\.localized|\._.*|Thumbs\.db|ehthumbs\.db|desktop\.ini|\.directory|\.VolumeIcon\.icns)$/i
+const junkDirectories =
+  /^(\.Spotlight-V100|\.Trashes|\.Trash-\d+|\.fseventsd|\.TemporaryItems|System Volume Information|\$RECYCLE\.BIN|lost\+found)$/i
+
+export const editorsFile = /(~|\.sw[a-p]|\.bak|\.orig|\.tmp)$|^#.*#$|^\.#|^~\$/
+
+export function isJunk({ kind, name }: Entry): boolean {
+  return kind === 'directory' ? junkDirectories.test(name) : kind === 'file' && junkFiles.test(name)
+}

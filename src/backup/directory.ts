@@ -1,0 +1,86 @@
+/**
+ * Makes sure that the backup directory and everything below it belong to this user alone; otherwise the backup is refused.
+ *
+ * Invariants
+ *   1. Nothing is read, written or removed below a directory that belongs to somebody else, that somebody else can write to, or
+ *      that is a link. So no name below it can be turned into a link between a look and a use.
+ *   2. Files that this program did not make are not touched.
+ *
+ * Not promised: a directory *above* that others can write to. Whoever can rename the whole backup directory can also remove it.
+ */
+
+import { lstatSync, mkdirSync, openSync, readdirSync, rmSync, type Stats, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { CannotRun } from '../cli/io.ts'
+import { ownerOnly, ownerOnlyDirectory } from '../records/layout.ts'
+import { backupLockName, isBackup, isUnfinished, stampsName } from './layout.ts'
+
+const writableByOthers = 0o022
+
+/** Makes it when it is not there. */
+export function ownDirectory(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found) requireOwn(path, found)
+  else mkdirSync(path, { mode: ownerOnlyDirectory })
+}
+
+/** Throws also when it is not there. */
+export function standingDirectory(path: string): void {
+  requireOwn(path, lstatSync(path))
+}
+
+function requireOwn(path: string, found: Stats): void {
+  if (found.isSymbolicLink()) throw new CannotRun(`${path} is a symbolic link, and none is followed here`)
+  if (!found.isDirectory()) throw new CannotRun(`${path} is not a directory`)
+  if (found.uid !== process.geteuid?.())
+    throw new CannotRun(
+      `${path} belongs to another user: run this as its owner (runuser -u NAME -- …), or name a directory of your own`,
+    )
+  if ((found.mode & writableByOthers) !== 0)
+    throw new CannotRun(`${path} can be written to by others: chmod go-w it, and look at what is in it`)
+}
+
+/** What a backup of version 1 left: it is told, and not touched. */
+const versionOne = /^(manifest-\d{8}T\d{9}Z\.json(\.sig)?|\.manifest-.*|objects|records)$/
+
+export type Standing = {
+  /** Backups by name, the newest last. */
+  readonly backups: readonly string[]
+  readonly hasVersionOne: boolean
+}
+
+export function standingIn(directory: string): Standing {
+  const names = readdirSync(directory)
+  const foreign = names.filter(
+    (name) =>
+      !isBackup(name) &&
+      !isUnfinished(name) &&
+      !name.startsWith(backupLockName) &&
+      name !== 'lost+found' &&
+      name !== stampsName &&
+      !versionOne.test(name),
+  )
+  if (foreign.length > 0) throw new CannotRun(`${directory} is neither empty nor a directory of backups`)
+  return {
+    backups: names.filter(isBackup).sort(),
+    hasVersionOne: names.some((name) => versionOne.test(name)),
+  }
+}
+
+/** First runs that were killed. They never had a manifest, so nothing was ever said to be in them. */
+export function removeUnfinished(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if (isUnfinished(name)) rmSync(join(directory, name), { recursive: true, force: true })
+  }
+}
+
+/** Opens a new file under a name that a killed run may have left. What has the name goes; nothing is written through it. */
+export function createFresh(path: string): number {
+  try {
+    return openSync(path, 'wx', ownerOnly)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    unlinkSync(path)
+    return openSync(path, 'wx', ownerOnly)
+  }
+}

@@ -1,0 +1,51 @@
+/** Which names of a data directory a backup takes. The writer and the reader of a list ask the same functions. */
+
+import type { StorageRule } from '../../contracts/contract.ts'
+import { contracts } from '../../contracts/index.ts'
+import { isSlug } from '../cli/options.ts'
+import {
+  asidePattern,
+  headName,
+  lockName,
+  oldIndexPattern,
+  ownTemporaryPattern,
+  type RecordPath,
+  recordsName,
+  refusedName,
+  tornPattern,
+} from '../records/layout.ts'
+import { placekeyFile } from '../storage/files/paths.ts'
+
+/** Undefined for an addon that this program does not know. */
+export function ruleOf(addon: string): StorageRule | undefined {
+  return contracts.get(addon)?.[0]?.storage
+}
+
+export function isPlace({ addon, association_slug }: RecordPath): boolean {
+  return ruleOf(addon) !== undefined && isSlug(association_slug)
+}
+
+/** A file that is copied as a whole: a Placekey's, or the end that recovery cut off an append-only file. */
+export function isWholeFile(addon: string, name: string): boolean {
+  return ruleOf(addon) === 'append-only' ? tornPattern.test(name) : participantOf(name) !== undefined
+}
+
+/** The Placekey that a file is named after; undefined for a name that the receiver does not give. */
+export function participantOf(name: string): string | undefined {
+  const participant_id = name.endsWith('.json') ? name.slice(0, -'.json'.length) : ''
+  try {
+    placekeyFile('', { addon: 'a', association_slug: 'a', participant_id })
+    return participant_id
+  } catch {
+    return undefined
+  }
+}
+
+/** Files beside the records that the receiver makes again, or that nobody misses. A backup leaves them out. */
+export function isPassedOver(addon: string, name: string): boolean {
+  if (ownTemporaryPattern.test(name)) return true
+  if (ruleOf(addon) !== 'append-only') return false
+  return name === recordsName || own.has(name) || asidePattern.test(name) || oldIndexPattern.test(name)
+}
+
+const own: ReadonlySet<string> = new Set([headName, lockName, refusedName])

@@ -1,0 +1,46 @@
+/** The part of the process that a command may use: standard output, standard error, and an error with a plain sentence. */
+import { once } from 'node:events'
+import type { Writable } from 'node:stream'
+
+/** 0 clean, 1 findings, 2 cannot run. */
+export type Exit = 0 | 1 | 2
+
+export type Io = {
+  /** Resolves when the stream takes more, so that a slow reader does not fill the memory. */
+  out(text: string | Uint8Array): Promise<void>
+  err(text: string): void
+  /** Columns of the terminal behind stdout; 100 when there is none. */
+  readonly columns: number
+  /** Whether stdout is a terminal, which acts on some of what it is sent. */
+  readonly terminal?: boolean
+  /** Whether stderr is a terminal: a progress line is wanted. */
+  readonly watched: boolean
+  /** The file of this program, to be run again for more than one core; undefined: not to be. */
+  readonly program?: string | undefined
+}
+
+export type Command = {
+  readonly summary: string
+  readonly help: string
+  run(args: readonly string[], io: Io): Promise<Exit>
+}
+
+/** The reason is for the person who typed the command. Exit status 2. */
+export class CannotRun extends Error {
+  override readonly name = 'CannotRun'
+}
+
+type Terminal = Writable & { isTTY?: boolean; columns?: number }
+
+export function processIo(stdout: Terminal, stderr: Terminal, program: string | undefined): Io {
+  return {
+    out: async (text) => {
+      if (!stdout.write(text)) await once(stdout, 'drain')
+    },
+    err: (text) => void stderr.write(text),
+    terminal: stdout.isTTY === true,
+    columns: Math.max(60, stdout.columns ?? 100),
+    watched: stderr.isTTY === true,
+    program,
+  }
+}

@@ -1,0 +1,69 @@
+/** The commands for a database in the place of files: one word, its options, an exit status. */
+import { CannotRun, type Command, type Exit, type Io } from '../cli/io.ts'
+import { plain } from '../cli/plain.ts'
+import { StorageFault } from '../storage/files/fault.ts'
+import { Broken, codeOf, NotKnown } from '../storage/postgres/fault.ts'
+import { NotPrepared } from '../storage/postgres/prepare.ts'
+import { UrlMistakes } from '../storage/postgres/url.ts'
+import { importCommand } from './import-command.ts'
+import { mirrorCommand } from './mirror-command.ts'
+import { prepareCommand } from './prepare-command.ts'
+import { Refused } from './refused.ts'
+
+const commands = new Map<string, Command>([
+  ['prepare', prepareCommand],
+  ['import', importCommand],
+  ['mirror', mirrorCommand],
+])
+
+const usage = (): string => `database <command> [--help]
+
+For receivers that keep their records in a PostgreSQL (DATABASE_URL), see deploy/SCALE.md.
+
+${[...commands].map(([name, { summary }]) => `  ${name.padEnd(9)}${summary}`).join('\n')}
+
+  --help   after a command: its options
+
+Exit: 0 done, 1 refused or something was found, 2 could not run.
+`
+
+export async function runDatabase(args: readonly string[], io: Io): Promise<Exit> {
+  const [name, ...rest] = args
+  const command = commands.get(name ?? '')
+  if (name === undefined || name === '--help' || name === '-h') {
+    await io.out(usage())
+    return name === undefined ? 2 : 0
+  }
+  if (!command) {
+    io.err(`database: there is no command "${plain(name)}" (--help shows them)\n`)
+    return 2
+  }
+  if (rest.includes('--help') || rest.includes('-h')) {
+    await io.out(command.help)
+    return 0
+  }
+  try {
+    return await command.run(rest, io)
+  } catch (error) {
+    io.err(`${name}: ${plain(sentenceOf(error))}\n`)
+    return error instanceof Refused || error instanceof NotPrepared ? 1 : 2
+  }
+}
+
+/** Neither a statement nor what it was about: of an error of the server only what the server calls it. */
+function sentenceOf(error: unknown): string {
+  if (
+    error instanceof CannotRun ||
+    error instanceof UrlMistakes ||
+    error instanceof NotPrepared ||
+    error instanceof Refused
+  )
+    return error.message
+  if (error instanceof NotKnown) return 'a commit was not waited for by the standby: run it again'
+  if (error instanceof Broken) return 'the connection to the database was lost: run it again'
+  if (error instanceof StorageFault) return `the directory cannot be written to: ${error.message}`
+  // the message would name a file, and its name may be a participant's
+  const { syscall, code } = error as NodeJS.ErrnoException
+  if (syscall !== undefined) return `${syscall} failed (${code})`
+  return `the database refused (${codeOf(error)})`
+}

@@ -1,0 +1,51 @@
+/** The one place where the end of a request is told: one line in the log, and one count in the metrics. */
+import type { Log } from '../log.ts'
+import type { Visit } from './visit.ts'
+
+/** Who counts the answers; handed over when there is to be a `GET /metrics`. */
+export type Metrics = {
+  readonly contentType: string
+  text(): Promise<string>
+  answered(answer: {
+    readonly addon?: string
+    readonly status: number
+    /** What was done with the envelope, or the name of the refusal. */
+    readonly outcome: string
+    readonly bytes?: number
+    readonly ms: number
+  }): void
+}
+
+/** `outcome` is what was done with the envelope, or the name of the refusal. */
+export type Tell = (visit: Visit, status: number, outcome: string) => void
+
+/** Of each kind of refusal, so many a second get a line of their own. */
+const mostStrangersLines = 10
+const windowMs = 1_000
+
+/**
+ * A line each, except where somebody without the token makes many: of those only the first ten of a kind in each second have a line,
+ * and the number of the others follows ("and N more"). Every one is counted in the metrics.
+ */
+export function teller(log: Log, metrics?: Pick<Metrics, 'answered'>): Tell {
+  const floods = new Map<string, { lines: number; more: number }>()
+  const isOneTooMany = (outcome: string, status: number): boolean => {
+    const flood = floods.get(outcome)
+    if (flood) return flood.lines++ >= mostStrangersLines && ++flood.more > 0
+    const begun = { lines: 1, more: 0 }
+    floods.set(outcome, begun)
+    setTimeout(() => {
+      floods.delete(outcome)
+      if (begun.more > 0)
+        log.info({ status, outcome, more: begun.more }, 'requests that have no line of their own')
+    }, windowMs)
+    return false
+  }
+  return (visit, status, outcome) => {
+    const { id, arrived, isKnown, ...fields } = visit
+    const ms = Math.round((performance.now() - arrived) * 1000) / 1000
+    metrics?.answered({ ...fields, status, outcome, ms })
+    if (!isKnown && status >= 400 && isOneTooMany(outcome, status)) return
+    log.info({ request_id: id, status, outcome, ...fields, ms }, 'request')
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * The text of the head file, `.records.head.json`: how many records of `records.json` are known to be on disk. How the file store
+ * writes it, and what it proves after a crash, is in `storage/files/head-file.ts`.
+ *
+ * One line of fixed length. A text that does not pass `check` is read as no head at all, as are an empty one and zeros.
+ */
+import { closing, type Position } from './position.ts'
+import { sha256Hex } from './sha256.ts'
+
+/**
+ * `size` is that of the whole file, closing included; `sha256` that of its last line (64 zeros when there is none). Version
+ * 1.0 wrote a fourth member, `ctime`, behind the check; it is read over.
+ */
+export type Head = {
+  readonly count: number
+  readonly size: number
+  readonly sha256: string
+}
+
+const length = 192
+
+export function headOf(position: Position): Head {
+  return { count: position.count, size: position.end + closing.length, sha256: position.sha256 }
+}
+
+/** Whether the head speaks of exactly this position. */
+export function isAt(head: Head, position: Position): boolean {
+  const here = headOf(position)
+  return head.count === here.count && head.size === here.size && head.sha256 === here.sha256
+}
+
+export function headText(head: Head): string {
+  const text = `{"count":${head.count},"size":${head.size},"sha256":"${head.sha256}","check":"${checkOf(head)}"}`
+  return `${text.padEnd(length - 1)}\n`
+}
+
+/** Undefined when it is no head that can be trusted. */
+export function parseHead(text: string): Head | undefined {
+  try {
+    const { count, size, sha256, check } = JSON.parse(text) as Head & { readonly check: unknown }
+    const head = { count, size, sha256 }
+    return check === checkOf(head) ? head : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function checkOf(head: Head): string {
+  return sha256Hex(`${head.count} ${head.size} ${head.sha256}`).slice(0, 16)
+}

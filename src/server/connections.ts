@@ -1,0 +1,153 @@
+/**
+ * The connections that are open, and which of them have to go.
+ *
+ * A connection is a stranger's until a valid node token has come on it. Strangers must not cost the holder of the token a post:
+ *   1. A stranger that is idle, or has not sent the whole head, is ended after `strangerMs`.
+ *   2. A stranger has one request at a time. One that sends the next before it has its answer, or more than a little after a
+ *      refusal, is held: not read any more, and ended like one that is idle. To end it at once would only bring it back at once.
+ *   3. When there is no room for a new connection, a stranger goes: one that is held, else the one that has been quiet longest.
+ *      A connection on which a valid token has come is never ended for a new one.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Visit } from '../http/visit.ts'
+
+/** A request that has a head, from its arrival to the end of its answer. */
+export type Exchange = {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+  readonly visit: Visit
+}
+
+export type Connection = {
+  readonly socket: Socket
+  /** The requests on this connection, oldest first. Finished ones are removed when the next request arrives. */
+  readonly exchanges: Exchange[]
+  /** A valid token has come on it. */
+  isKnown: boolean
+  /** It is not read any more. */
+  isHeld: boolean
+  /** What came on it was no request, and it is being told so. */
+  isRefused: boolean
+  /** When it was opened, or brought its last request; on the clock of `performance.now()`. */
+  movedAt: number
+  /** How much had come by then. */
+  bytesRead: number
+}
+
+export const mostConnections = 2_048
+export const strangerMs = 5_000
+const sweepMs = 1_000
+
+export class Connections {
+  readonly #open = new Map<Socket, Connection>()
+  /** The one that has been quiet longest first. */
+  readonly #strangers = new Set<Connection>()
+  readonly #held = new Set<Connection>()
+  readonly #endSlow: (connection: Connection) => void
+  readonly #sweeping: NodeJS.Timeout
+  #sweptAt = performance.now()
+
+  /** `endSlow` answers and ends a stranger that has begun a request and not ended its head. */
+  constructor(endSlow: (connection: Connection) => void) {
+    this.#endSlow = endSlow
+    // after what has come meanwhile is read
+    this.#sweeping = setInterval(() => setImmediate(() => this.#sweep()), sweepMs)
+    this.#sweeping.unref()
+  }
+
+  all(): Iterable<Connection> {
+    return this.#open.values()
+  }
+
+  add(socket: Socket): void {
+    if (this.#open.size >= mostConnections && !this.#makeRoom()) {
+      socket.destroy()
+      return
+    }
+    const state = {
+      isKnown: false,
+      isHeld: false,
+      isRefused: false,
+      movedAt: performance.now(),
+      bytesRead: 0,
+    }
+    const connection: Connection = { socket, exchanges: [], ...state }
+    this.#open.set(socket, connection)
+    this.#strangers.add(connection)
+    socket.once('close', () => this.#forget(connection))
+  }
+
+  /** Undefined for one that is closed or was never let in. */
+  of(socket: Socket): Connection | undefined {
+    return this.#open.get(socket)
+  }
+
+  /** A request has come on it. */
+  moved(connection: Connection): void {
+    if (connection.isKnown) return
+    connection.movedAt = performance.now()
+    connection.bytesRead = connection.socket.bytesRead
+    this.#strangers.delete(connection)
+    this.#strangers.add(connection)
+  }
+
+  /** A valid token has come on it. */
+  trust(connection: Connection): void {
+    connection.isKnown = true
+    this.#strangers.delete(connection)
+  }
+
+  hold(connection: Connection): void {
+    const { socket } = connection
+    if (connection.isHeld || socket.destroyed) return
+    socket.pause()
+    // Node reads on when it has ended an answer
+    socket.on('resume', () => socket.pause())
+    connection.isHeld = true
+    connection.movedAt = performance.now()
+    this.#strangers.delete(connection)
+    this.#held.add(connection)
+  }
+
+  end(): void {
+    clearInterval(this.#sweeping)
+  }
+
+  #forget(connection: Connection): void {
+    this.#open.delete(connection.socket)
+    this.#strangers.delete(connection)
+    this.#held.delete(connection)
+  }
+
+  #makeRoom(): boolean {
+    const [first] = this.#held.size > 0 ? this.#held : this.#strangers
+    if (!first) return false
+    this.#forget(first)
+    first.socket.destroy()
+    return true
+  }
+
+  #sweep(): void {
+    const now = performance.now()
+    const wasHeldUp = now - this.#sweptAt > 2 * sweepMs
+    this.#sweptAt = now
+    // what came while the only thread was busy has not been read yet: it was not the strangers that were quiet
+    if (wasHeldUp) return
+    const before = now - strangerMs
+    for (const connection of this.#held) if (connection.movedAt < before) connection.socket.destroy()
+    for (const connection of this.#strangers) {
+      // the others have moved later
+      if (connection.movedAt >= before) break
+      if (isBusy(connection)) continue
+      if (connection.socket.bytesRead > connection.bytesRead) this.#endSlow(connection)
+      else connection.socket.destroy()
+    }
+  }
+}
+
+/** Whether a request on it waits for its answer. */
+export function isBusy({ exchanges }: Connection): boolean {
+  const last = exchanges.at(-1)
+  return last !== undefined && !last.outgoing.writableFinished && !last.outgoing.destroyed
+}

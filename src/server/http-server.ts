@@ -1,0 +1,246 @@
+/**
+ * The rim between Node's HTTP server and the fetch handler: limits, `100 Continue`, answers to what is not HTTP, draining.
+ *
+ * Limits, on purpose: a head within 9.5 s, 16 KiB and 100 lines; a whole request within 15 s (the app refuses a slow body after
+ * 8 s); 2,048 connections; keep-alive of 75 s, longer than the 60 s after which proxies let go of an idle connection, so that
+ * it is not this side that closes while a request is on its way. Connections on which no valid token has come have less
+ * (`connections.ts`).
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { Server as NetServer, type Socket } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import type { App, Platform } from '../http/app.ts'
+import { messageOf, type Problem, problem, problemHeaders, problemText, statusOf } from '../http/problem.ts'
+import type { Tell } from '../http/tell.ts'
+import { type Visit, visitOf } from '../http/visit.ts'
+import { type Connection, Connections, type Exchange, isBusy, strangerMs } from './connections.ts'
+import { headProblem, isLocal, mostHeaderLines, otherCoding } from './head-rules.ts'
+
+const limits = {
+  headersTimeout: 8_500,
+  requestTimeout: 15_000,
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 75_000,
+  maxHeaderSize: 16_384,
+  // answered with a problem document (`head-rules.ts`)
+  requireHostHeader: false,
+} as const
+/** While draining, a connection that was kept alive may bring one more request, so that none meets a closing socket. */
+const lingerMs = 1_000
+/** After a refusal, so much of a body that nobody reads may still come, for so long; the connection is then free for the next. */
+const unread = {
+  known: { bytes: 8 * 1024 * 1024, ms: 5_000 },
+  stranger: { bytes: 64 * 1024, ms: 500 },
+} as const
+
+export type HttpServer = {
+  readonly server: Server
+  /** Stops accepting and resolves when the last answer is out. `onLingered`: from now on, requests are too late. */
+  drain(onLingered: () => void): Promise<void>
+}
+
+export function createHttpServer(app: App, tell: Tell): HttpServer {
+  return new Rim(app, tell)
+}
+
+class Rim implements HttpServer {
+  readonly server: Server
+  readonly #tell: Tell
+  readonly #listener: ReturnType<typeof getRequestListener>
+  readonly #connections = new Connections((connection) => this.#endWith(connection.socket, tooSlow))
+  readonly #awaitsContinue = new WeakSet<IncomingMessage>()
+  #isDraining = false
+  /** The one that the listener is being called for. */
+  #entering: Exchange | undefined
+
+  constructor(app: App, tell: Tell) {
+    this.#tell = tell
+    this.#listener = getRequestListener(
+      (request, env) => app.fetch(request, this.#platform(env as Pick<Exchange, 'incoming' | 'outgoing'>)),
+      {
+        errorHandler: () => this.#notHttp(),
+        // an HTTP/1.0 request may have no Host
+        hostname: 'localhost',
+        autoCleanupIncoming: false,
+      },
+    )
+    this.server = createServer(limits, (incoming, outgoing) => this.#serve(incoming, outgoing))
+    this.server.maxHeadersCount = mostHeaderLines
+    this.#listen()
+  }
+
+  async drain(onLingered: () => void): Promise<void> {
+    this.#isDraining = true
+    for (const { exchanges } of this.#connections.all()) {
+      for (const { outgoing } of exchanges) outgoing.shouldKeepAlive = false
+    }
+    // http's own close() would end idle connections at once, and with them a request that is on its way
+    const closed = new Promise<void>((resolve) =>
+      NetServer.prototype.close.call(this.server, () => resolve()),
+    )
+    const lingered = setTimeout(() => {
+      onLingered()
+      this.server.closeIdleConnections()
+      for (const { socket } of this.#connections.all()) if (socket.bytesRead === 0) socket.destroy()
+    }, lingerMs)
+    await closed
+    clearTimeout(lingered)
+    this.#connections.end()
+  }
+
+  #listen(): void {
+    const { server } = this
+    // a client that has sent its request may end its side, and gets its answer; not in the types of Node
+    Object.assign(server, { httpAllowHalfOpen: true })
+    server.on('connection', (socket) => this.#connections.add(socket))
+    server.on('checkContinue', (incoming, outgoing) => {
+      this.#awaitsContinue.add(incoming)
+      this.#serve(incoming, outgoing)
+    })
+    server.on('checkExpectation', (incoming, outgoing) => {
+      outgoing.shouldKeepAlive = false
+      this.#serve(incoming, outgoing, badExpectation)
+    })
+    server.on('connect', (incoming, socket) => this.#endWith(socket as Socket, noTunnel, visitFor(incoming)))
+    server.on('clientError', (error: ParseError, socket) =>
+      this.#endWith(socket as Socket, clientProblem(error)),
+    )
+  }
+
+  #platform({ incoming, outgoing }: Pick<Exchange, 'incoming' | 'outgoing'>): Platform {
+    // a refusal in its place leaves the body unsent, and Node then ends the connection
+    const beforeBody = this.#awaitsContinue.has(incoming) ? () => outgoing.writeContinue() : undefined
+    const { visit } = this.#entering as Exchange
+    return { visit, beforeBody, target: incoming.url, isLocal: () => isLocal(incoming) }
+  }
+
+  #serve(incoming: IncomingMessage, outgoing: ServerResponse, unmet?: Problem): void {
+    const connection = this.#connections.of(incoming.socket)
+    if (!connection) return
+    if (connection.isHeld || (!connection.isKnown && isBusy(connection))) {
+      this.#connections.hold(connection)
+      return
+    }
+    const exchange = this.#begin(connection, incoming, outgoing)
+    const refusal = headProblem(incoming) ?? unmet
+    if (refusal) {
+      this.#refuse(exchange, refusal)
+      return
+    }
+    this.#entering = exchange
+    void this.#listener(incoming, outgoing)
+    this.#entering = undefined
+    if (exchange.visit.isKnown && !connection.isKnown) this.#connections.trust(connection)
+  }
+
+  #begin(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse): Exchange {
+    const { exchanges } = connection
+    const exchange = { incoming, outgoing, visit: visitFor(incoming) }
+    this.#connections.moved(connection)
+    while (exchanges[0]?.outgoing.closed) exchanges.shift()
+    exchanges.push(exchange)
+    if (this.#isDraining) outgoing.shouldKeepAlive = false
+    if (!connection.isKnown) outgoing.setHeader('keep-alive', `timeout=${strangerMs / 1000}`)
+    // before Node takes the rest of a body off the wire without counting it
+    outgoing.once('prefinish', () => {
+      if (!incoming.complete) this.#readRest(connection, incoming)
+    })
+    return exchange
+  }
+
+  /** An unread rest would stop the connection, and with it the requests that follow. */
+  #readRest(connection: Connection, incoming: IncomingMessage): void {
+    const { bytes, ms } = connection.isKnown ? unread.known : unread.stranger
+    let left: number = bytes
+    const stop = (): void => {
+      end()
+      incoming.pause()
+      if (connection.isKnown) connection.socket.destroySoon()
+      else this.#connections.hold(connection)
+    }
+    const timer = setTimeout(stop, ms)
+    const count = (chunk: Uint8Array): void => {
+      left -= chunk.length
+      if (left < 0) stop()
+    }
+    const end = (): void => {
+      clearTimeout(timer)
+      incoming.off('data', count)
+    }
+    incoming.on('data', count).once('end', end).once('close', end)
+  }
+
+  /** Answers in place of the app. */
+  #refuse({ outgoing, visit }: Exchange, what: Problem): void {
+    const text = this.#refusal(what, visit)
+    const headers = { ...problemHeaders(what, visit.id), 'content-length': Buffer.byteLength(text) }
+    outgoing.writeHead(statusOf(what.name), headers).end(text)
+  }
+
+  #refusal(what: Problem, visit: Visit): string {
+    this.#tell(visit, statusOf(what.name), what.name)
+    return problemText(what, visit.id)
+  }
+
+  #notHttp(): Response {
+    const visit = this.#entering?.visit ?? visitOf(null)
+    const init = { status: statusOf(notHttp.name), headers: problemHeaders(notHttp, visit.id) }
+    return new Response(this.#refusal(notHttp, visit), init)
+  }
+
+  /** Answers what is no request, after the answers to the requests before it, and ends the connection. */
+  #endWith(socket: Socket, what: Problem, visit = visitOf(null)): void {
+    const connection = this.#connections.of(socket)
+    if (connection?.isRefused) return
+    if (!connection || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    connection.isRefused = true
+    const { exchanges } = connection
+    const last = exchanges.at(-1)
+    // also of a request that has been answered
+    const isInBody = last !== undefined && !last.incoming.complete
+    const before = exchanges.at(isInBody ? -2 : -1)?.outgoing
+    const end = (): void => {
+      if (!socket.writable || (isInBody && last.outgoing.headersSent)) socket.destroySoon()
+      // the app's own line tells of a body that ended early
+      else if (isInBody) socket.end(messageOf(what, last.visit.id))
+      else {
+        this.#tell(visit, statusOf(what.name), what.name)
+        socket.end(messageOf(what, visit.id))
+      }
+    }
+    if (before && !before.closed) before.once('close', end)
+    else end()
+  }
+}
+
+const notHttp = problem(
+  'bad-request',
+  'Send an HTTP/1.1 request with a valid head: method, path, Host and one body length.',
+)
+const badExpectation = problem('expectation-failed', 'Send no Expect header other than 100-continue.')
+const noTunnel = problem('method-not-allowed', 'Use POST /receive.', { headers: { allow: 'POST' } })
+const tooSlow = problem('request-too-slow', 'Send the whole request without pauses.')
+const clientProblems: ReadonlyMap<string, Problem> = new Map([
+  [
+    'HPE_HEADER_OVERFLOW',
+    problem('header-too-large', `Send at most ${limits.maxHeaderSize} bytes of headers.`),
+  ],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', problem('bad-request', 'Send the body without chunk extensions.')],
+  ['ERR_HTTP_REQUEST_TIMEOUT', tooSlow],
+])
+
+type ParseError = NodeJS.ErrnoException & { readonly reason?: string }
+
+function clientProblem({ code = '', reason = '' }: ParseError): Problem {
+  // the same code as for a length beside chunks, which is no HTTP at all
+  if (code === 'HPE_INVALID_TRANSFER_ENCODING' && !reason.includes('Content-Length')) return otherCoding
+  return clientProblems.get(code) ?? notHttp
+}
+
+function visitFor({ headers }: IncomingMessage): Visit {
+  const sent = headers['x-request-id']
+  return visitOf(typeof sent === 'string' ? sent : null)
+}

@@ -1,0 +1,301 @@
+/**
+ * Append-only: one JSON array per association, one record a line, and no line in it ever changes.
+ *
+ * Invariants
+ *   1. Record n is the same bytes for ever once a receipt for it has been sent.
+ *   2. At rest the file is a whole array that ends in `\n]\n`; bytes before that tail are never written again.
+ *   3. A receipt leaves only when the bytes, the size and every new directory entry are on disk.
+ *   4. The chain is unbroken, and the same envelope is in it once, however often and wherever it is sent.
+ *   5. The cost of an append does not depend on how many records there are.
+ *
+ * Life of a record
+ *   1. `put` computes its id and its line up to the receipt, and queues it.
+ *   2. The first record takes the lock and opens the file. The lock is kept for a while, so that later records share it.
+ *   3. All waiting records become one batch. An envelope that is stored already gets its first receipt. The others are chained,
+ *      written with one write over the closing bracket, and synced with one fdatasync.
+ *   4. The head file is written, the receipts leave.
+ *
+ * Killed at any point, this is what is left
+ *   before the write     the old array, and a lock that is free after `staleMs`
+ *   during the write     the old records, whole, and a torn tail that the next opening cuts and keeps beside the file
+ *   after the fdatasync  the new array; the sender has no receipt, sends again, and is given this record's
+ *
+ * Not promised: order between two senders; a whole array to a reader that ignores the snapshot rule while an append lands.
+ */
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import type { AcceptedRecord, Fault, Outcome, Receipt } from '../../../contracts/record.ts'
+import type { Log } from '../../log.ts'
+import { batchOf, type Draft, draftOf, type Written } from '../../records/batch.ts'
+import { longestRecord } from '../../records/lines.ts'
+import type { StorageObserver } from '../observer.ts'
+import { AssociationFile } from './association-file.ts'
+import { forgetDirectories, removeEmptyDirectories } from './durable-file.ts'
+import { codeOf, faultOf, hasCode } from './fault.ts'
+import type { Lock } from './lock.ts'
+import { isRefused, keepRefusal, removeRefusal } from './refusal.ts'
+import { Tenure } from './tenure.ts'
+
+const mostBatchRecords = 64
+const mostBatchBytes = 1024 * 1024
+/** After this a lock is given up as soon as another process wants it: without work at once, busy for `pauseMs`. */
+const idleMs = 50
+const holdMs = 100
+const pauseMs = 5
+/** A lock that no other process is seen to want is kept for longer, while more than one batch comes. */
+const longestIdleMs = 250
+const longestHoldMs = 1_000
+
+type WaitingRecord = Draft & { readonly deadline: number; readonly answer: (outcome: Outcome) => void }
+
+export class AppendLog {
+  readonly #directories: readonly [string, string]
+  readonly #log: Log
+  readonly #file: AssociationFile
+  readonly #tenure: Tenure
+  #queue: WaitingRecord[] = []
+  #working: Promise<void> | undefined
+  #idle: NodeJS.Timeout | undefined
+  /** More than one batch has come since the lock was had: another one is likely. */
+  #isBusy = false
+  #isDamaged = false
+  /** A refusal of an earlier start may lie beside the file. */
+  #mayBeRefused = true
+
+  /** `directories`: those that have to be there, outermost first; the last one is the association's. */
+  constructor(directories: readonly [string, string], log: Log, observer?: StorageObserver) {
+    this.#directories = directories
+    this.#log = log
+    this.#file = new AssociationFile(directories[1], log, observer)
+    this.#tenure = new Tenure(directories, this.#file, log, observer)
+  }
+
+  /** Records known by id, for deciding what to keep in memory. */
+  get count(): number {
+    return this.#file.count
+  }
+
+  get isIdle(): boolean {
+    return this.#working === undefined && this.#tenure.held === undefined
+  }
+
+  /** Files are open; they stay so between two holdings of the lock. */
+  get isOpen(): boolean {
+    return this.#file.isOpen
+  }
+
+  /** The records file was refused when it was last looked at. */
+  get isDamaged(): boolean {
+    return this.#isDamaged
+  }
+
+  get isLockMissing(): boolean {
+    return this.#tenure.isLockMissing
+  }
+
+  put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
+    const draft = draftOf(record)
+    if (draft.opening.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
+    // a long file is still being read: waiting would only make the answer late
+    if (this.#file.readingLeftMs > deadline - performance.now())
+      return Promise.resolve({ ok: false, fault: 'busy' })
+    return new Promise((answer) => {
+      this.#queue.push({ id: draft.id, opening: draft.opening, deadline, answer })
+      if (!this.#working) this.#run(() => this.#work())
+    })
+  }
+
+  /** Opens, verifies and repairs the file without storing anything. For the start. */
+  async recover(deadline: number): Promise<void> {
+    while (this.#working) await this.#working
+    await this.#run(async () => {
+      try {
+        await this.#acquire(deadline)
+      } catch (error) {
+        await this.#note(error)
+      }
+      await this.#tenure.release()
+      await this.#file.close()
+    })
+  }
+
+  /** Reads the file if this process does not know it yet, so that no sender waits for the reading. Called at the start. */
+  async preload(): Promise<void> {
+    while (this.#working) await this.#working
+    await this.#run(async () => {
+      if (!this.#file.isKnown) await this.#file.preload()
+    })
+  }
+
+  /** Ends the work under way, releases the lock and closes the files. What this process remembers of them stays in memory. */
+  async close(): Promise<void> {
+    while (this.#working) await this.#working
+    await this.#run(async () => {
+      await this.#tenure.end()
+      await this.#file.close()
+    })
+  }
+
+  /** Runs one job at a time. After it, waiting records are stored; when there are none, the lock is kept for a while. */
+  #run(job: () => Promise<void>): Promise<void> {
+    clearTimeout(this.#idle)
+    this.#working = job().finally(() => {
+      this.#working = undefined
+      if (this.#queue.length > 0) this.#run(() => this.#work())
+      else if (this.#tenure.held) this.#idleFor(this.#tenure.held.lock, 0)
+    })
+    return this.#working
+  }
+
+  #idleFor(lock: Lock, ms: number): void {
+    this.#idle = setTimeout(() => {
+      const mayStay = this.#isBusy && ms + idleMs < longestIdleMs
+      if (mayStay && lock.held() && !lock.wanted()) this.#idleFor(lock, ms + idleMs)
+      else this.#run(() => this.#tenure.release())
+    }, idleMs)
+  }
+
+  async #work(): Promise<void> {
+    while (this.#queue.length > 0) {
+      try {
+        this.#isBusy = this.#tenure.held !== undefined
+        const { lock, since } = await this.#acquire((this.#queue[0] as WaitingRecord).deadline)
+        // one turn of the event loop: what has arrived with the same packets joins this batch. The first record after a rest
+        // waits for nobody, since on most nodes nobody else comes
+        if (this.#isBusy) await nextTurn()
+        if (!(await this.#store(this.#take(), lock))) {
+          await this.#tenure.release()
+          continue
+        }
+        const heldMs = performance.now() - since
+        if (heldMs < holdMs || (heldMs < longestHoldMs && !lock.wanted())) continue
+        await this.#tenure.release()
+        await sleep(pauseMs)
+      } catch (error) {
+        await this.#fail(error)
+      }
+    }
+  }
+
+  /** The lock and the open, verified file. `#store` sees whether they are still good. */
+  async #acquire(deadline: number): ReturnType<Tenure['acquire']> {
+    const held = await this.#tenure.acquire(deadline)
+    if (this.#isDamaged || this.#mayBeRefused) this.#liftRefusal()
+    return held
+  }
+
+  /** The file is whole. */
+  #liftRefusal(): void {
+    this.#isDamaged = false
+    this.#mayBeRefused = false
+    if (!isRefused(this.#directories[1])) return
+    removeRefusal(this.#directories[1])
+    this.#log.info({}, 'a records file that was refused is whole again; its association is served')
+  }
+
+  /** Takes the next batch from the queue. A record whose deadline has passed is answered `busy` instead. */
+  #take(): WaitingRecord[] {
+    const now = performance.now()
+    const batch: WaitingRecord[] = []
+    let bytes = 0
+    let taken = 0
+    for (const waiting of this.#queue) {
+      if (batch.length === mostBatchRecords || (bytes > 0 && bytes + waiting.opening.length > mostBatchBytes))
+        break
+      taken++
+      if (waiting.deadline < now) {
+        waiting.answer({ ok: false, fault: 'busy' })
+        continue
+      }
+      batch.push(waiting)
+      bytes += waiting.opening.length
+    }
+    this.#queue.splice(0, taken)
+    return batch
+  }
+
+  /** False when the lock was lost or the file was changed by somebody else: nobody was answered, and the batch is queued again. */
+  async #store(batch: readonly WaitingRecord[], lock: Lock): Promise<boolean> {
+    try {
+      const stored = new Map<string, Written>()
+      const fresh = new Map<string, WaitingRecord>()
+      for (const waiting of batch) {
+        const found = stored.get(waiting.id) ?? (await this.#file.find(waiting.id))
+        if (found) stored.set(waiting.id, found)
+        else if (!fresh.has(waiting.id)) fresh.set(waiting.id, waiting)
+      }
+      const written = await this.#write([...fresh.values()], lock)
+      if (!written) {
+        this.#queue.unshift(...batch)
+        return false
+      }
+      for (const record of written) stored.set(record.id, record)
+      for (const waiting of batch) {
+        const isFirst = fresh.get(waiting.id) === waiting
+        waiting.answer({
+          ok: true,
+          receipt: receiptOf(stored.get(waiting.id) as Written, isFirst ? 'appended' : 'duplicate'),
+        })
+      }
+      return true
+    } catch (error) {
+      this.#queue.unshift(...batch)
+      throw error
+    }
+  }
+
+  async #write(fresh: readonly Draft[], lock: Lock): Promise<readonly Written[] | undefined> {
+    if (fresh.length > 0) return this.#file.append(batchOf(fresh, new Date().toISOString()), lock.held)
+    if (!lock.held() || !this.#file.isUnchanged()) return undefined
+    await this.#file.syncInherited()
+    return []
+  }
+
+  /** Answers those who wait for the file: all of them, or after a busy lock only those whose deadline has passed. */
+  async #fail(error: unknown): Promise<void> {
+    // what comes next opens the file anew
+    await this.#file.close().catch(() => {})
+    await this.#tenure.release()
+    if (hasCode(error, 'ENOENT')) forgetDirectories(this.#directories)
+    const fault = await this.#note(error)
+    if (this.#file.count === 0 && (fault === 'full' || fault === 'io'))
+      removeEmptyDirectories(this.#directories)
+    const now = performance.now()
+    const told =
+      fault === 'busy'
+        ? this.#queue.filter(({ deadline }, index) => index === 0 || deadline < now)
+        : this.#queue
+    this.#queue = this.#queue.filter((waiting) => !told.includes(waiting))
+    for (const { answer } of told) answer({ ok: false, fault })
+  }
+
+  /** Gives the fault behind an error, and logs a fault that a person has to look at. */
+  async #note(error: unknown): Promise<Fault> {
+    const fault = faultOf(error)
+    if (fault === 'damaged' && !this.#isDamaged) {
+      this.#isDamaged = true
+      const reason = (error as Error).message
+      this.#log.fatal({ reason }, 'a records file is damaged and is left alone; its association is refused')
+      await this.#keepRefusal(reason)
+    } else if (fault === 'io') {
+      this.#log.error({ code: codeOf(error) }, 'the disk reported an error')
+    }
+    return fault
+  }
+
+  async #keepRefusal(reason: string): Promise<void> {
+    this.#mayBeRefused = true
+    try {
+      await keepRefusal(this.#directories[1], reason, this.#file.witness)
+    } catch (error) {
+      this.#log.error(
+        { code: codeOf(error) },
+        'the refusal could not be kept; a restart looks at the file anew',
+      )
+    }
+  }
+}
+
+function receiptOf(written: Written, outcome: Receipt['outcome']): Receipt {
+  const { id, sequence, received_at, previous_sha256, sha256 } = written
+  return { outcome, received_at, id, sequence, record_sha256: sha256, previous_sha256 }
+}

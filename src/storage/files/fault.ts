@@ -1,0 +1,58 @@
+/** Turns what the operating system says into the faults that SPEC 2 tells apart. */
+import type { Fault } from '../../../contracts/record.ts'
+
+/** Expected trouble on the way to disk. Anything else that is thrown is a mistake in this program. */
+export class StorageFault extends Error {
+  override readonly name = 'StorageFault'
+  readonly fault: Fault
+
+  constructor(fault: Fault, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.fault = fault
+  }
+}
+
+const ENOSPC = 28
+const EFBIG = 27
+/** Node 20 has no name for EDQUOT and reports `Unknown system error -122`, so numbers are compared. */
+const EDQUOT = 122
+
+function errnoOf(error: unknown): number | undefined {
+  const errno = (error as NodeJS.ErrnoException | null)?.errno
+  return typeof errno === 'number' ? Math.abs(errno) : undefined
+}
+
+export function isFull(error: unknown): boolean {
+  const errno = errnoOf(error)
+  return errno === ENOSPC || errno === EDQUOT || errno === EFBIG
+}
+
+export function hasCode(error: unknown, code: string): boolean {
+  return (error as NodeJS.ErrnoException | null)?.code === code
+}
+
+/** Undefined where there is no such file or directory. */
+export async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/** Before anything is written that is not an append: a process may be stopped for longer than its lock lasts. */
+export function requireLock(isHeld: () => boolean): void {
+  if (!isHeld()) throw new StorageFault('busy', 'the lock was lost')
+}
+
+/** For the log: the name of the error, never its message, which holds a path. */
+export function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException | null)?.code ?? String((error as Error | null)?.name)
+}
+
+/** The fault behind an error. What is not the disk's is a mistake in this program: nothing was stored, so `io`, too. */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof StorageFault) return error.fault
+  return isFull(error) ? 'full' : 'io'
+}

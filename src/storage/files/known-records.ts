@@ -1,0 +1,131 @@
+/**
+ * What this process remembers of a records file: the ids of its records, where the last record ends, and the stamp that the file
+ * had at that time. Records that this module reads were written by another process, so it verifies them along the chain.
+ */
+import type { BigIntStats } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import type { Batch } from '../../records/batch.ts'
+import { type Head, headOf } from '../../records/head.ts'
+import { closing, emptyPosition, type Position } from '../../records/position.ts'
+import { IdTable } from './id-table.ts'
+import { isClosed, verify } from './recover.ts'
+
+/** Two equal stamps mean that nobody has written to the file: inode, size, and the time of the last change of any kind. */
+export type Stamp = { readonly ino: bigint; readonly size: bigint; readonly ctime: bigint }
+
+export const stampOf = (stat: BigIntStats): Stamp => ({ ino: stat.ino, size: stat.size, ctime: stat.ctimeNs })
+export const isSame = (a: Stamp, b: Stamp): boolean =>
+  a.ino === b.ino && a.size === b.size && a.ctime === b.ctime
+
+/** Stands for the time of change when the file was read without the lock: its writer may still take the last records back. */
+const unlocked = 0n
+
+export class KnownRecords {
+  #ids = new IdTable()
+  #position: Position = emptyPosition
+  /** The file when everything up to the position had been verified or written; undefined: nothing is known. */
+  #seen: Stamp | undefined
+
+  get isKnown(): boolean {
+    return this.#seen !== undefined
+  }
+
+  get count(): number {
+    return this.#ids.count
+  }
+
+  get position(): Position {
+    return this.#position
+  }
+
+  /** The file exists and nothing has been written to it, not even the bracket. */
+  get isEmpty(): boolean {
+    return this.#seen?.size === 0n
+  }
+
+  /** Where records may be whose id begins as this one does. */
+  find(id: string): Iterable<number> {
+    return this.#ids.find(id)
+  }
+
+  isAt(stamp: Stamp): boolean {
+    return this.#seen !== undefined && isSame(this.#seen, stamp)
+  }
+
+  forget(): void {
+    this.#ids = new IdTable()
+    this.#position = emptyPosition
+    this.#seen = undefined
+  }
+
+  /** A file that was just made. Should another process have written to it, the next opening reads its records. */
+  begin(stamp: Stamp): void {
+    this.forget()
+    this.#seen = { ...stamp, size: 0n }
+  }
+
+  /** A batch is on disk; `stamp` is the file as it was seen after that. */
+  add({ records, next }: Batch, stamp: Stamp): void {
+    this.setPosition(next, stamp)
+    for (const { id, offset } of records) this.remember(id, offset)
+  }
+
+  /**
+   * The file ends after this position. The size is the one we expect (our last record plus the closing), not what the file
+   * system says now: another process may already have appended.
+   */
+  setPosition(position: Position, stamp: Stamp): void {
+    this.#position = position
+    this.#seen = { ...stamp, size: BigInt(position.end + closing.length) }
+  }
+
+  readonly remember = (id: string, offset: number): void => this.#ids.add(id, offset)
+
+  /** What must be in the file: what the head file speaks of, or what this process has seen under the lock if that is more. */
+  witness(head: Head | undefined): Head | undefined {
+    if (!this.#seen || this.#seen.ctime === unlocked) return head
+    return head && head.count > this.#position.count ? head : headOf(this.#position)
+  }
+
+  /** Reads all of it up to `until`, the size without the closing; true when the head's record was met on the way. */
+  async readFromStart(
+    file: FileHandle,
+    until: number,
+    head: Head | undefined,
+    onOffset: (offset: number) => void = () => {},
+  ): Promise<boolean> {
+    this.forget()
+    const { position, agreesWithHead } = await verify(file, emptyPosition, until, head, (id, offset) => {
+      this.remember(id, offset)
+      onOffset(offset)
+    })
+    this.#position = position
+    return agreesWithHead
+  }
+
+  /**
+   * Reads a file without its lock. Bytes before the closing never change, so what verifies here stays true; the end is looked
+   * at again under the lock. When it does not agree with the head, nothing is known.
+   */
+  async readUnlocked(
+    file: FileHandle,
+    stat: BigIntStats,
+    head: Head | undefined,
+    onOffset: (offset: number) => void,
+  ): Promise<void> {
+    const until = Number(stat.size) - closing.length
+    if (!(await this.readFromStart(file, until, head, onOffset))) this.forget()
+    else this.#seen = { ino: stat.ino, size: BigInt(this.#position.end), ctime: unlocked }
+  }
+
+  /** True when all that changed is that whole records were added behind those that are known. */
+  async readGrowth(file: FileHandle, stamp: Stamp, head: Head | undefined): Promise<boolean> {
+    if (this.#seen?.ino !== stamp.ino || stamp.size <= this.#seen.size) return false
+    const size = Number(stamp.size)
+    const { position, agreesWithHead } = await verify(file, this.#position, size, head, this.remember)
+    if (!agreesWithHead || !(await isClosed(file, position, size))) return false
+    this.#position = position
+    this.#seen = stamp
+    return true
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * `.refused.json` beside a records file that is refused as damaged: why, since when, and up to which record the file was
+ * known. It outlives a restart, so that an association is refused until its file is whole again, even when the file and its
+ * head file have gone. Whoever accepts that records are lost removes it by hand.
+ */
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Head } from '../../records/head.ts'
+import { refusedName } from '../../records/layout.ts'
+import { removeIfThere } from './durable-file.ts'
+import { writeSmallFile } from './small-file.ts'
+
+export type Refusal = {
+  readonly refused_at: string
+  readonly reason: string
+  /** The last record that was known to be there; null when none was. */
+  readonly head: Head | null
+}
+
+export function isRefused(directory: string): boolean {
+  return existsSync(join(directory, refusedName))
+}
+
+/** Undefined when there is no refusal, or when it cannot be read. */
+export async function readRefusal(directory: string): Promise<Refusal | undefined> {
+  if (!isRefused(directory)) return undefined
+  try {
+    const { refused_at, reason, head } = JSON.parse(
+      await readFile(join(directory, refusedName), 'utf8'),
+    ) as Refusal
+    const isHead = typeof head?.count === 'number' && typeof head.size === 'number'
+    return { refused_at: String(refused_at), reason: String(reason), head: isHead ? head : null }
+  } catch {
+    return undefined
+  }
+}
+
+/** Writes the refusal unless one is there: the first refusal knows the most records. */
+export async function keepRefusal(directory: string, reason: string, head: Head | undefined): Promise<void> {
+  const refusal: Refusal = { refused_at: new Date().toISOString(), reason, head: head ?? null }
+  const text = `${JSON.stringify(refusal, null, 2)}\n`
+  await writeSmallFile(join(directory, refusedName), text, { onlyIfAbsent: true })
+}
+
+export function removeRefusal(directory: string): void {
+  removeIfThere(join(directory, refusedName))
+}

@@ -1,0 +1,226 @@
+/** The file store: gives each record to the storage rule that its contract names. Knows no HTTP. */
+
+import type { StorageRule } from '../../../contracts/contract.ts'
+import { contracts } from '../../../contracts/index.ts'
+import type { AcceptedRecord, Outcome } from '../../../contracts/record.ts'
+import type { Log } from '../../log.ts'
+import { nameOf, type RecordPath } from '../../records/layout.ts'
+import type { StorageObserver } from '../observer.ts'
+import type { Readiness, Store } from '../store.ts'
+import { AppendLog } from './append.ts'
+import { codeOf } from './fault.ts'
+import { Health } from './health.ts'
+import { markCheck } from './mark.ts'
+import { OverwriteRule } from './overwrite.ts'
+import { associationDirectories } from './paths.ts'
+import { type FoundAssociation, survey } from './survey.ts'
+
+export type FileStoreOptions = {
+  /** The data directory. */
+  readonly root: string
+  /** Below this many free bytes nothing is tried (507). */
+  readonly minFreeBytes: number
+  readonly log: Log
+  readonly observer?: StorageObserver | undefined
+}
+
+const anotherDirectory =
+  'the data directory does not bear the mark that it had at the start: its file system is gone, or another is in its place'
+const tidyMs = 1_000
+/** Temporaries of a receiver that was killed right before this start are old enough by then. */
+const secondSurveyMs = 30_000
+/** How long the start waits for the lock on a file that it has to look at. */
+const recoverMs = 10_000
+/** A shorter records file is read in the time that an answer takes anyway. */
+const leastPreloaded = 1024 * 1024
+/** What is kept of associations without work: open files, ids in memory (about 70 MB), and the rest of each. */
+const mostOpen = 256
+const mostKnownRecords = 2_000_000
+const mostLogs = 10_000
+
+export function openFileStore(options: FileStoreOptions): Store {
+  const store = new FileStore(options)
+  return {
+    put: (record, deadline) => store.put(record, deadline),
+    readiness: () => store.readiness(),
+    start: () => store.start(),
+    close: () => store.close(),
+  }
+}
+
+class FileStore {
+  readonly #root: string
+  readonly #log: Log
+  readonly #observer: StorageObserver | undefined
+  readonly #health: Health
+  readonly #overwrite: OverwriteRule
+  readonly #isMarked: () => boolean
+  /** In order of use: a log that is asked for moves to the end. */
+  readonly #logs = new Map<string, AppendLog>()
+  readonly #refused = new Set<string>()
+  readonly #rules: Readonly<
+    Record<StorageRule, (record: AcceptedRecord, deadline: number) => Promise<Outcome>>
+  >
+  #wasMarked = true
+  #tidied = 0
+  #reading: string | undefined
+  #isClosing = false
+  #secondSurvey: NodeJS.Timeout | undefined
+
+  constructor({ root, minFreeBytes, log, observer }: FileStoreOptions) {
+    this.#root = root
+    this.#log = log
+    this.#observer = observer
+    this.#health = new Health(root, minFreeBytes)
+    this.#isMarked = markCheck(root)
+    const overwrite = new OverwriteRule(root, (of) => namedLog(log, of), observer)
+    this.#overwrite = overwrite
+    this.#rules = {
+      'append-only': (record, deadline) => this.#append(record, deadline),
+      'overwrite-by-placekey': (record, deadline) => overwrite.put(record, deadline),
+    }
+  }
+
+  async put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
+    try {
+      if (!this.#isInPlace()) return { ok: false, fault: 'io' }
+      if (!this.#health.hasRoom()) return { ok: false, fault: 'full' }
+      const outcome = await this.#rules[record.storage](record, deadline)
+      if (outcome.ok) this.#health.stored(nameOf(record))
+      else if (outcome.fault === 'io') await this.#health.failed(nameOf(record))
+      return outcome
+    } catch (error) {
+      this.#log.error({ code: codeOf(error) }, 'storing failed')
+      return { ok: false, fault: 'io' }
+    }
+  }
+
+  async readiness(): Promise<Readiness> {
+    return {
+      reasons: this.#isInPlace() ? await this.#health.reasons() : [anotherDirectory],
+      refused: [...this.#refused].sort(),
+      locked: [...this.#logs].filter(([, log]) => log.isLockMissing).map(([name]) => name),
+      reading: this.#reading === undefined ? [] : [this.#reading],
+    }
+  }
+
+  /** Puts in order what killed processes left, then reads long records files so that no sender waits for that. */
+  async start(): Promise<void> {
+    this.#secondSurvey = setTimeout(() => {
+      this.#putInOrder().catch((error) =>
+        this.#log.error({ code: codeOf(error) }, 'leftovers could not be put in order'),
+      )
+    }, secondSurveyMs).unref()
+    await this.#preload(await this.#putInOrder())
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    clearTimeout(this.#secondSurvey)
+    await Promise.all([this.#overwrite.drain(), ...[...this.#logs.values()].map((log) => log.close())])
+  }
+
+  /** Asked before anything is made: what would be made in another file system's place is lost when that one is mounted. */
+  #isInPlace(): boolean {
+    const isNow = this.#isMarked()
+    if (!isNow && this.#wasMarked) this.#log.fatal({}, `${anotherDirectory}; nothing is stored`)
+    if (isNow && !this.#wasMarked) this.#log.info({}, 'the data directory bears its mark again')
+    this.#wasMarked = isNow
+    return isNow
+  }
+
+  #logOf(of: RecordPath): AppendLog {
+    const name = nameOf(of)
+    const known =
+      this.#logs.get(name) ??
+      new AppendLog(associationDirectories(this.#root, of), namedLog(this.#log, of), this.#observer)
+    this.#logs.delete(name)
+    this.#logs.set(name, known)
+    return known
+  }
+
+  async #append(record: AcceptedRecord, deadline: number): Promise<Outcome> {
+    const log = this.#logOf(record)
+    const outcome = await log.put(record, deadline)
+    this.#noteDamage(record, log)
+    this.#tidy()
+    return outcome
+  }
+
+  #noteDamage(of: RecordPath, log: AppendLog): void {
+    if (log.isDamaged) this.#refused.add(nameOf(of))
+    else this.#refused.delete(nameOf(of))
+  }
+
+  /** Closes files and forgets records that have not been asked for the longest, where there are too many. */
+  #tidy(): void {
+    const now = performance.now()
+    if (now - this.#tidied < tidyMs) return
+    this.#tidied = now
+    const logs = this.#logs
+    let records = 0
+    let open = 0
+    for (const log of logs.values()) {
+      records += log.count
+      if (log.isOpen) open++
+    }
+    for (const [name, log] of logs) {
+      if (open <= mostOpen && records <= mostKnownRecords && logs.size <= mostLogs) return
+      if (!log.isIdle) continue
+      if (log.isOpen) open--
+      log.close().catch(() => {})
+      if (records <= mostKnownRecords && logs.size <= mostLogs) continue
+      logs.delete(name)
+      records -= log.count
+    }
+  }
+
+  /** Gives the append-only associations that were found. */
+  async #putInOrder(): Promise<FoundAssociation[]> {
+    for (const addon of contracts.keys()) await this.#health.look(addon)
+    const appendOnly: FoundAssociation[] = []
+    for await (const found of survey(this.#root, this.#log)) {
+      await this.#health.look(nameOf(found))
+      if (!found.isAppendOnly) continue
+      if (found.needsRecovery) {
+        const log = this.#logOf(found)
+        await log.recover(performance.now() + recoverMs)
+        this.#noteDamage(found, log)
+      }
+      appendOnly.push(found)
+    }
+    return appendOnly
+  }
+
+  /** The largest first, of equals the one that was written last, as long as all of them are kept in memory. */
+  async #preload(found: readonly FoundAssociation[]): Promise<void> {
+    const long = found.filter(({ size }) => size >= leastPreloaded)
+    let records = 0
+    for (const association of long.sort((a, b) => b.size - a.size || b.writtenMs - a.writtenMs)) {
+      if (this.#isClosing || records > mostKnownRecords / 2) break
+      records += await this.#preloadOne(association)
+    }
+    this.#reading = undefined
+  }
+
+  async #preloadOne(of: FoundAssociation): Promise<number> {
+    this.#reading = nameOf(of)
+    const log = this.#logOf(of)
+    const began = performance.now()
+    try {
+      await log.preload()
+      const ms = Math.round(performance.now() - began)
+      namedLog(this.#log, of).info({ records: log.count, bytes: of.size, ms }, 'a long records file was read')
+    } catch (error) {
+      namedLog(this.#log, of).error({ code: codeOf(error) }, 'a records file could not be read')
+      await this.#health.failed(nameOf(of))
+    }
+    return log.count
+  }
+}
+
+function namedLog(log: Log, { addon, association_slug }: RecordPath): Log {
+  const named = (level: keyof Log) => (fields: object, message: string) =>
+    log[level]({ addon, association: association_slug, ...fields }, message)
+  return { info: named('info'), warn: named('warn'), error: named('error'), fatal: named('fatal') }
+}

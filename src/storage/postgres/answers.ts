@@ -1,0 +1,64 @@
+/** Those who wait to be stored. Each has a timer of his own; a statement that is under way is never cancelled for it. */
+import type { Fault, Outcome } from '../../../contracts/record.ts'
+
+/** Before the deadline of a request: what is answered then still has to travel. */
+const reserveMs = 1_000
+
+/** The latest time, on the clock of `performance.now()`, at which a request with this deadline is told something. */
+function answerBy(deadline: number): number {
+  return deadline - reserveMs
+}
+
+export class Answer {
+  readonly promise: Promise<Outcome>
+  readonly by: number
+  readonly #timer: NodeJS.Timeout
+  #give: (outcome: Outcome) => void = () => {}
+  #isGiven = false
+
+  constructor(deadline: number) {
+    this.by = answerBy(deadline)
+    this.promise = new Promise((resolve) => {
+      this.#give = resolve
+    })
+    this.#timer = setTimeout(() => this.fail('busy'), Math.max(0, this.by - performance.now()))
+  }
+
+  get isGiven(): boolean {
+    return this.#isGiven || performance.now() >= this.by
+  }
+
+  give(outcome: Outcome): void {
+    if (this.#isGiven) return
+    this.#isGiven = true
+    clearTimeout(this.#timer)
+    this.#give(outcome)
+  }
+
+  fail(fault: Fault): void {
+    this.give({ ok: false, fault })
+  }
+}
+
+const mostRecords = 64
+const mostBytes = 1024 * 1024
+
+/** The next batch of a queue, as far as its senders still wait; at least one, however long. */
+export function takeBatch<T extends { readonly answer: Answer }>(
+  queue: T[],
+  sizeOf: (waiting: T) => number,
+): T[] {
+  const batch: T[] = []
+  let bytes = 0
+  let taken = 0
+  for (const waiting of queue) {
+    const size = sizeOf(waiting)
+    if (batch.length === mostRecords || (bytes > 0 && bytes + size > mostBytes)) break
+    taken++
+    if (waiting.answer.isGiven) continue
+    batch.push(waiting)
+    bytes += size
+  }
+  queue.splice(0, taken)
+  return batch
+}

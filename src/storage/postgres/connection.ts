@@ -1,0 +1,121 @@
+/**
+ * One connection, one statement at a time. A connection never cancels a statement: a cancelled commit looks stored and is
+ * not on the standby. Whoever waits for a statement gives up waiting by a timer of his own, and the statement goes on.
+ */
+import { Socket } from 'node:net'
+import type pg from 'pg'
+import { clientOf } from './client.ts'
+import { type Facts, factsOf } from './facts.ts'
+import { Broken, ClocksApart, NotKnown } from './fault.ts'
+import type { Host, Target } from './url.ts'
+
+const connectMs = 2_000
+/** How long a measured difference of two clocks is believed. */
+const clockMs = 30_000
+/** As the trigger has it: a receiver whose clock is further ahead is refused there, too. */
+const mostApartMs = 5_000
+
+export type Statement = { readonly name?: string; readonly text: string }
+export type Row = Readonly<Record<string, unknown>>
+
+export class Connection {
+  readonly facts: Facts
+  readonly #client: pg.Client
+  readonly #socket: Socket
+  /** Reading of the engine's clock, and of this machine's monotonic one when the answer had come. */
+  #clock: { readonly engine: number; readonly here: number }
+  #isBroken = false
+  #isWarned = false
+  #since: number | undefined
+
+  private constructor(client: pg.Client, socket: Socket, facts: Facts) {
+    this.#client = client
+    this.#socket = socket
+    this.facts = facts
+    this.#clock = { engine: facts.clock, here: performance.now() }
+    client.on('notice', () => {
+      // `client_min_messages` lets through nothing below a warning; the text is translated, so it is not looked at
+      this.#isWarned = true
+    })
+    client.on('error', () => this.destroy())
+    client.on('end', () => this.destroy())
+  }
+
+  /** Connects within two seconds and asks the server what it is; whether that is good enough is for the caller to judge. */
+  static async open(target: Target, host: Host): Promise<Connection> {
+    const socket = new Socket()
+    const client = clientOf(target, host, socket)
+    client.on('error', () => {})
+    const timer = setTimeout(() => socket.destroy(), connectMs)
+    try {
+      await Promise.race([client.connect(), destroyed(socket)])
+      return new Connection(client, socket, await Promise.race([factsOf(client), destroyed(socket)]))
+    } catch (error) {
+      socket.destroy()
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  get isBroken(): boolean {
+    return this.#isBroken
+  }
+
+  /** When the statement under way was sent; undefined when there is none. */
+  get since(): number | undefined {
+    return this.#since
+  }
+
+  /** Sends one statement. Throws what the server says, `NotKnown` after a warning, `Broken` when the connection ends. */
+  async run(statement: Statement, values: readonly unknown[] = []): Promise<readonly Row[]> {
+    if (this.#isBroken) throw new Broken()
+    if (this.#since !== undefined) throw new Error('a statement is under way on this connection')
+    this.#isWarned = false
+    this.#since = performance.now()
+    try {
+      const { rows } = await this.#client.query({ ...statement, values: [...values] })
+      if (this.#isWarned) throw new NotKnown()
+      return rows
+    } catch (error) {
+      if (this.#isBroken && !(error instanceof NotKnown)) throw new Broken()
+      throw error
+    } finally {
+      this.#since = undefined
+    }
+  }
+
+  /** Throws `ClocksApart`. Measures anew when the last measurement is old, or when it says so: a clock may have been set. */
+  async requireClock(): Promise<void> {
+    if (performance.now() - this.#clock.here < clockMs && !this.#areClocksApart()) return
+    const [row] = await this.run(readClock)
+    this.#clock = { engine: Number(row?.clock), here: performance.now() }
+    if (this.#areClocksApart()) throw new ClocksApart()
+  }
+
+  #areClocksApart(): boolean {
+    return Math.abs(Date.now() - this.engineTime(performance.now()).getTime()) > mostApartMs
+  }
+
+  /** The engine's clock when this machine's monotonic clock shows `at`: never later than the truth. */
+  engineTime(at: number): Date {
+    return new Date(Math.floor(this.#clock.engine + at - this.#clock.here))
+  }
+
+  /** Ends the connection at once. A statement under way fails here as `Broken`, and may still take effect in the server. */
+  destroy(): void {
+    if (this.#isBroken) return
+    this.#isBroken = true
+    // the library says goodbye and waits for an answer; a server that is stopped gives none
+    this.#client.end().catch(() => {})
+    this.#socket.destroySoon()
+    setTimeout(() => this.#socket.destroy(), 100).unref()
+    if (this.#since !== undefined) this.#socket.destroy()
+  }
+}
+
+const readClock: Statement = { text: 'SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS clock' }
+
+function destroyed(socket: Socket): Promise<never> {
+  return new Promise((_resolve, reject) => socket.once('close', () => reject(new Broken())))
+}

@@ -1,0 +1,221 @@
+/**
+ * A fixed small number of connections to the one server that may be written to, over several hosts.
+ *
+ * A statement that waits for a standby keeps its process in the server when its client is gone. So a connection whose
+ * statement does not come back is kept and not replaced; new requests are refused meanwhile (`trouble`). Each half second a
+ * look over the hosts finds out whether a server was promoted, or whether the statement's process is gone: then, and only
+ * then, the connection is destroyed, and those who wait for it go elsewhere.
+ */
+import type { Log } from '../../log.ts'
+import { Connection, type Statement } from './connection.ts'
+import { unfit } from './facts.ts'
+import { Broken, codeOf } from './fault.ts'
+import type { Timeline } from './timeline.ts'
+import type { Host, Target } from './url.ts'
+
+const most = 4
+/** A commit that takes longer than this is waiting for a standby that is not there, or for a server that is not. */
+const patienceMs = 2_000
+const lookMs = 500
+
+type Borrower = { readonly take: (connection: Connection) => void; readonly fail: (error: unknown) => void }
+
+export class Connections {
+  readonly #target: Target
+  readonly #timeline: Timeline
+  readonly #log: Log
+  readonly #open = new Set<Connection>()
+  #opening = 0
+  readonly #idle: Connection[] = []
+  readonly #waiting: Borrower[] = []
+  readonly #look: NodeJS.Timeout
+  #looking: Promise<void> | undefined
+  #failingSince: number | undefined
+  #reasons: readonly string[] = []
+  #isClosed = false
+
+  constructor(target: Target, timeline: Timeline, log: Log) {
+    this.#target = target
+    this.#timeline = timeline
+    this.#log = log
+    this.#look = setInterval(() => this.#tend(), lookMs)
+    this.#look.unref()
+  }
+
+  /** Why nothing should be sent now, in words for an operator; undefined when all is well. */
+  get trouble(): string | undefined {
+    const now = performance.now()
+    const isAlone = ![...this.#open].some(({ isBroken }) => !isBroken)
+    if (isAlone && this.#failingSince !== undefined && now - this.#failingSince > patienceMs)
+      return `no server can be written to: ${this.#reasons.join('; ')}`
+    if (this.#stuck().length > 0)
+      return 'a commit has been waiting for more than 2 s: the synchronous standby or the primary does not answer'
+    return undefined
+  }
+
+  /** Lends a connection for the time of `use`; rejects with `Broken` when none was had until `deadline`. */
+  async with<T>(deadline: number, use: (connection: Connection) => Promise<T>): Promise<T> {
+    const connection = await this.#take(deadline)
+    try {
+      return await use(connection)
+    } finally {
+      this.#giveBack(connection)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#look)
+    for (const { fail } of this.#waiting.splice(0)) fail(new Broken())
+    for (const connection of this.#open) connection.destroy()
+    await this.#looking
+  }
+
+  #take(deadline: number): Promise<Connection> {
+    if (this.#isClosed) return Promise.reject(new Broken())
+    const idle = this.#nextIdle()
+    if (idle) return Promise.resolve(idle)
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => settle(() => reject(new Broken())),
+        Math.max(0, deadline - performance.now()),
+      )
+      const settle = (how: () => void): void => {
+        clearTimeout(timer)
+        const at = this.#waiting.indexOf(waiting)
+        if (at !== -1) this.#waiting.splice(at, 1)
+        how()
+      }
+      const waiting: Borrower = {
+        take: (connection) => settle(() => resolve(connection)),
+        fail: (error) => settle(() => reject(error)),
+      }
+      this.#waiting.push(waiting)
+      this.#fill()
+    })
+  }
+
+  #nextIdle(): Connection | undefined {
+    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) {
+      if (!idle.isBroken) return idle
+      this.#open.delete(idle)
+    }
+    return undefined
+  }
+
+  #giveBack(connection: Connection): void {
+    if (connection.isBroken || this.#isClosed) {
+      connection.destroy()
+      this.#open.delete(connection)
+      this.#fill()
+    } else if (this.#waiting[0]) this.#waiting[0].take(connection)
+    else this.#idle.push(connection)
+  }
+
+  /** Opens as many as are waited for, up to the fixed number. After a failure the next look tries again. */
+  #fill(): void {
+    while (
+      !this.#isClosed &&
+      this.#failingSince === undefined &&
+      this.#waiting.length > this.#opening &&
+      this.#open.size + this.#opening < most
+    )
+      void this.#openOne()
+  }
+
+  async #openOne(): Promise<void> {
+    this.#opening++
+    const connection = await this.#connect()
+    this.#opening--
+    if (connection) this.#adopt(connection)
+  }
+
+  #adopt(connection: Connection): void {
+    this.#open.add(connection)
+    this.#giveBack(connection)
+    this.#fill()
+  }
+
+  /** The first host of the list that may be written to. */
+  async #connect(): Promise<Connection | undefined> {
+    const reasons: string[] = []
+    for (const [at, host] of this.#target.hosts.entries()) {
+      const found = await this.#tryHost(host)
+      if (typeof found !== 'string') {
+        if (this.#failingSince !== undefined)
+          this.#log.info({ host: at + 1 }, 'the database takes records again')
+        this.#failingSince = undefined
+        this.#dropBelow(found.facts.timeline)
+        return found
+      }
+      reasons.push(`host ${at + 1}: ${found}`)
+    }
+    if (this.#failingSince === undefined)
+      this.#log.error({ reasons }, 'no server of the database can be written to')
+    this.#failingSince ??= performance.now()
+    this.#reasons = reasons
+    return undefined
+  }
+
+  async #tryHost(host: Host): Promise<Connection | string> {
+    try {
+      const connection = await Connection.open(this.#target, host)
+      const reason = unfit(connection.facts) ?? this.#timeline.refusal(connection.facts)
+      if (reason === undefined) return connection
+      connection.destroy()
+      return reason
+    } catch (error) {
+      return `no connection (${codeOf(error)})`
+    }
+  }
+
+  /** Whoever is connected to a server that was left behind by a promotion must not store there any more. */
+  #dropBelow(timeline: number): void {
+    for (const connection of this.#open) {
+      if (connection.facts.timeline < timeline) this.#drop(connection)
+    }
+  }
+
+  #drop(connection: Connection): void {
+    connection.destroy()
+    this.#open.delete(connection)
+  }
+
+  #stuck(): Connection[] {
+    const now = performance.now()
+    return [...this.#open].filter(({ since }) => since !== undefined && now - since > patienceMs)
+  }
+
+  #tend(): void {
+    if (this.#looking || this.#isClosed) return
+    if (this.#failingSince === undefined && this.#stuck().length === 0) return
+    this.#looking = this.#examine().finally(() => {
+      this.#looking = undefined
+    })
+  }
+
+  async #examine(): Promise<void> {
+    const probe = await this.#connect()
+    if (!probe) return
+    for (const stuck of this.#stuck()) {
+      if (await isGone(probe, stuck)) this.#drop(stuck)
+    }
+    if (this.#open.size + this.#opening < most && !probe.isBroken) this.#adopt(probe)
+    else probe.destroy()
+    this.#fill()
+  }
+}
+
+const findBackend: Statement = {
+  text: 'SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2::timestamptz',
+}
+
+/** Whether the process that served a connection has ended, as seen from a new connection. */
+export async function isGone(seenFrom: Connection, { facts }: Pick<Connection, 'facts'>): Promise<boolean> {
+  if (seenFrom.facts.timeline > facts.timeline) return true
+  try {
+    return (await seenFrom.run(findBackend, [facts.backend.pid, facts.backend.began])).length === 0
+  } catch {
+    return false
+  }
+}

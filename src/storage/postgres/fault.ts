@@ -1,0 +1,74 @@
+/**
+ * What a failed statement means. Only the SQLSTATE and the name of a constraint are looked at: an error's `detail`, `query`
+ * and message may hold contents and names.
+ */
+import type { Fault } from '../../../contracts/record.ts'
+
+/**
+ *   lost     another writer was first, or a record was there already: read the head and go again
+ *   broken   the connection or the server is gone; whether the statement took effect is not known
+ *   fault    the answer for those who wait
+ */
+export type Meaning =
+  | { readonly kind: 'lost' }
+  | { readonly kind: 'broken' }
+  | { readonly kind: 'fault'; readonly fault: Fault; readonly reason: string }
+
+/** A commit came back with a warning: the wait for the standby was given up, and the record may be on one disk only. */
+export class NotKnown extends Error {
+  override readonly name = 'NotKnown'
+}
+
+/** The connection ended while a statement was under way, or before it was sent. */
+export class Broken extends Error {
+  override readonly name = 'Broken'
+}
+
+/** What the trigger would say of a clock that is ahead; here of one that is behind, too. */
+export class ClocksApart extends Error {
+  override readonly name = 'ClocksApart'
+  readonly code = 'CV003'
+}
+
+type ServerError = { readonly code?: unknown; readonly constraint?: unknown }
+
+const reasons: Readonly<Record<string, readonly [Fault, string]>> = {
+  CV002: ['damaged', 'the last stored line is not the one that was stored'],
+  CV003: ['io', 'the clocks of this machine and of the database are more than 5 s apart'],
+  CV004: ['io', 'a setting of the database means that a commit is not on disk twice'],
+  CV005: ['io', 'the database refuses the form of a record'],
+  CV006: ['paused', 'an import is under way or was broken off'],
+  '42501': ['paused', "paused by the database's owner"],
+  '53100': ['full', 'the disk of the database is full'],
+  '57014': ['busy', 'the database did not answer in time'],
+  '55P03': ['busy', 'the database did not answer in time'],
+}
+
+export function meaningOf(error: unknown): Meaning {
+  if (error instanceof NotKnown)
+    return { kind: 'fault', fault: 'io', reason: 'a commit was not waited for by the standby' }
+  const code = codeOf(error)
+  if (isLost(code, (error as ServerError).constraint)) return { kind: 'lost' }
+  if (isBroken(error, code)) return { kind: 'broken' }
+  const [fault, reason] = reasons[code] ?? ['io', 'the database reported an error']
+  return { kind: 'fault', fault, reason }
+}
+
+/** With a statement trigger, the loser of two may meet a key of the table before the trigger. */
+function isLost(code: string, constraint: unknown): boolean {
+  if (code === '23505')
+    return constraint === 'record_id' || constraint === 'record_place' || constraint === 'association_pkey'
+  return code === 'CV001' || code === '40001' || code === '40P01'
+}
+
+/** Classes 08 and 57P: the connection, and a server that shuts down or starts. 25006: it became a standby. */
+function isBroken(error: unknown, code: string): boolean {
+  return error instanceof Broken || /^(?:08|57P)/.test(code) || code === '25006'
+}
+
+/** For the log. */
+export function codeOf(error: unknown): string {
+  const { code } = (error ?? {}) as ServerError
+  if (typeof code === 'string') return code
+  return error instanceof Error ? error.name : 'unknown'
+}

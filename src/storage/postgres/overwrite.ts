@@ -1,0 +1,160 @@
+/**
+ * Overwrite by Placekey: one row per participant of an association, and it is the last envelope received, whole.
+ *
+ * Invariants
+ *   1. A receipt leaves only when the commit came back without a warning.
+ *   2. Of two envelopes for one Placekey that this process receives, the one that came last is the one that stays.
+ *   3. A statement that was held up never replaces a newer form: the engine refuses it once its sender has been answered.
+ *      When a connection breaks, the statement on it may still take effect until then. So nothing else is sent before the
+ *      statement's process is seen to have ended, or its time is up.
+ *
+ * One batch at a time, over all associations: so the order of arrival is the order of storing.
+ *
+ * Not promised: that no trace of earlier states is left. The old body is in the table's file until it is vacuumed, and in the
+ * write-ahead log, in its archive and in base backups for as long as they are kept (deploy/SCALE.md).
+ */
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import type { AcceptedRecord, Fault, Outcome } from '../../../contracts/record.ts'
+import { latestText } from '../../records/latest.ts'
+import { longestRecord } from '../../records/lines.ts'
+import { Answer, takeBatch } from './answers.ts'
+import type { Connection } from './connection.ts'
+import { isGone } from './connections.ts'
+import { Broken, codeOf, meaningOf } from './fault.ts'
+import { confirm, type Shared } from './shared.ts'
+import { keyOf, type Latest, replaceAll } from './statements.ts'
+
+const brokenPauseMs = 100
+
+type WaitingReplacement = {
+  readonly record: AcceptedRecord
+  readonly receivedAt: string
+  readonly body: Uint8Array
+  readonly answer: Answer
+}
+
+/** A statement on a connection that broke, which takes effect until `until` or never. */
+type Loose = { readonly connection: Connection; readonly until: number }
+
+export class OverwriteQueue {
+  readonly #shared: Shared
+  readonly #queue: WaitingReplacement[] = []
+  #working: Promise<void> | undefined
+  #loose: Loose | undefined
+
+  constructor(shared: Shared) {
+    this.#shared = shared
+  }
+
+  put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
+    const receivedAt = new Date().toISOString()
+    const body = Buffer.from(latestText(record, receivedAt))
+    if (body.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
+    const answer = new Answer(deadline)
+    this.#queue.push({ record, receivedAt, body, answer })
+    this.#start()
+    return answer.promise
+  }
+
+  #start(): void {
+    this.#working ??= this.#work().finally(() => {
+      this.#working = undefined
+      if (this.#queue.length > 0) this.#start()
+    })
+  }
+
+  async #work(): Promise<void> {
+    while (this.#queue.length > 0) {
+      await nextTurn()
+      const batch = takeBatch(this.#queue, ({ body }) => body.length)
+      if (batch.length > 0) await this.#store(batch)
+    }
+  }
+
+  async #store(batch: readonly WaitingReplacement[]): Promise<void> {
+    for (let waiting = batch; waiting.length > 0; waiting = waiting.filter(({ answer }) => !answer.isGiven)) {
+      const until = Math.min(...waiting.map(({ answer }) => answer.by))
+      try {
+        const { connections } = this.#shared
+        const stored = await connections.with(until, (connection) =>
+          this.#attempt(connection, waiting, until),
+        )
+        return giveReceipts(waiting, stored)
+      } catch (error) {
+        const meaning = meaningOf(error)
+        if (meaning.kind === 'fault') this.#fail(waiting, error, meaning.fault, meaning.reason)
+        else if (meaning.kind === 'broken') await sleep(brokenPauseMs)
+      }
+    }
+  }
+
+  #fail(waiting: readonly WaitingReplacement[], error: unknown, fault: Fault, reason: string): void {
+    this.#shared.log.error({ code: codeOf(error), reason }, 'records could not be stored')
+    for (const { answer } of waiting) answer.fail(fault)
+  }
+
+  /** For each key that is stored, whether it is new. A key that is missing came too late. */
+  async #attempt(
+    connection: Connection,
+    batch: readonly WaitingReplacement[],
+    until: number,
+  ): Promise<ReadonlyMap<string, boolean>> {
+    await this.#settleLoose(connection)
+    await connection.requireClock()
+    const deadline = connection.engineTime(until)
+    if (performance.now() >= until) throw new Broken()
+    const began = performance.now()
+    try {
+      const stored = await replaceAll(connection, lastOfEach(batch), deadline)
+      this.#shared.observer?.synced('overwrite', performance.now() - began)
+      await confirm(this.#shared, connection)
+      return stored
+    } catch (error) {
+      if (meaningOf(error).kind === 'broken') this.#loose = { connection, until }
+      throw error
+    }
+  }
+
+  /** Invariant 3. */
+  async #settleLoose(connection: Connection): Promise<void> {
+    if (
+      !this.#loose ||
+      performance.now() > this.#loose.until ||
+      (await isGone(connection, this.#loose.connection))
+    )
+      this.#loose = undefined
+    else throw new Broken()
+  }
+}
+
+/** Two rows for one key in a statement are an error. In the order of the keys, so that two receivers never wait in a circle. */
+function lastOfEach(batch: readonly WaitingReplacement[]): Latest[] {
+  const last = new Map(batch.map(({ record, body }) => [keyOf(record), { record, body }]))
+  return [...last]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(
+      ([
+        ,
+        {
+          record: { addon, association_slug, participant_id },
+          body,
+        },
+      ]) => ({ addon, association_slug, participant_id, body }),
+    )
+}
+
+/** Of several for one new key, the first one made it. */
+function giveReceipts(batch: readonly WaitingReplacement[], stored: ReadonlyMap<string, boolean>): void {
+  const made = new Set<string>()
+  for (const { record, receivedAt, answer } of batch) {
+    const key = keyOf(record)
+    const isNew = stored.get(key)
+    if (isNew === undefined) {
+      answer.fail('busy')
+      continue
+    }
+    const outcome = isNew && !made.has(key) ? 'created' : 'replaced'
+    made.add(key)
+    answer.give({ ok: true, receipt: { outcome, received_at: receivedAt } })
+  }
+}

@@ -1,0 +1,194 @@
+-- The database of the receiver. `npm run database -- prepare` applies this file once, in one transaction, as a superuser.
+--
+-- Who may do what
+--   civic_owner     owns everything below and cannot log in.
+--   the receiver    may read everything, insert into `record`, and insert or replace in `latest`. It may change nothing else.
+--   the trigger     `civic.append` runs as civic_owner. It alone moves the head of an association.
+--
+-- Errors that the triggers raise, none with a value in it, because the server's log would keep the value
+--   CV001  another writer was first: the batch does not continue the head
+--   CV002  the last stored line is not the one that was stored
+--   CV003  `received_at` is before the last one, or more than 5 s ahead of this server's clock
+--   CV004  a setting under which a commit is not on disk twice
+--   CV005  a line, a name or a body that no receiver writes
+--   CV006  an import is under way or was broken off
+
+CREATE SCHEMA civic AUTHORIZATION civic_owner;
+SET LOCAL ROLE civic_owner;
+
+-- One row. `importing`: nothing is stored by a receiver while an import is under way.
+CREATE TABLE civic.state (
+  version integer NOT NULL,
+  importing boolean NOT NULL
+);
+INSERT INTO civic.state VALUES (1, false);
+
+-- The head of each association. It changes with each batch, so half of each page is left free: the new row then stands on
+-- the same page and no index changes.
+CREATE TABLE civic.association (
+  addon text COLLATE "C",
+  slug text COLLATE "C",
+  count bigint,
+  sha256 text COLLATE "C",
+  received_at text COLLATE "C",
+  PRIMARY KEY (addon, slug)
+) WITH (fillfactor = 50);
+
+-- `line` holds exactly the bytes that stand in records.json, without the comma and the line feed.
+-- No other constraint: the server's log prints the whole row that fails one.
+CREATE TABLE civic.record (
+  addon text COLLATE "C",
+  slug text COLLATE "C",
+  sequence bigint,
+  id bytea,
+  line bytea COMPRESSION lz4,
+  CONSTRAINT record_place PRIMARY KEY (addon, slug, sequence),
+  CONSTRAINT record_id UNIQUE (addon, slug, id)
+);
+
+-- `body` holds exactly the bytes of <participant>.json. `changed` tells a mirror what is new.
+-- Vacuum comes early, because a replaced body stays in the table's file until then.
+CREATE TABLE civic.latest (
+  addon text COLLATE "C",
+  slug text COLLATE "C",
+  participant_id text COLLATE "C",
+  body bytea COMPRESSION lz4,
+  changed xid8,
+  PRIMARY KEY (addon, slug, participant_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 100);
+CREATE INDEX latest_changed ON civic.latest (changed);
+ALTER TABLE civic.latest SET (toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 100);
+
+-- What must hold for a commit to mean "on disk twice". The setting belongs to the session, so each statement looks.
+CREATE FUNCTION civic.require_durable() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
+    OR current_setting('fsync') <> 'on' OR current_setting('full_page_writes') <> 'on'
+  THEN
+    RAISE EXCEPTION 'civic: synchronous_commit must be on or remote_apply, fsync and full_page_writes on'
+      USING ERRCODE = 'CV004';
+  END IF;
+  IF (SELECT importing FROM civic.state) AND NOT pg_has_role(session_user, 'civic_owner', 'MEMBER') THEN
+    RAISE EXCEPTION 'civic: an import is under way or was broken off' USING ERRCODE = 'CV006';
+  END IF;
+END
+$$;
+
+-- The names become a path in the tree that a mirror writes.
+CREATE FUNCTION civic.is_name(name text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+RETURN name ~ '^[A-Za-z0-9@_][A-Za-z0-9@_-]{0,127}$';
+
+-- Once for each INSERT into `record`, however many rows and associations it has. The last 111 bytes of a line have a fixed
+-- shape, `<received_at>","previous_sha256":"<64 hex>"}}`; the whole receipt is built anew and compared byte by byte.
+-- (Reading it as json would fail for ever on a text with \u0000.)
+CREATE FUNCTION civic.append() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  batch record;
+  importing boolean := (SELECT s.importing FROM civic.state s);
+  latest_time text := to_char(clock_timestamp() AT TIME ZONE 'UTC' + interval '5 s', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+BEGIN
+  PERFORM civic.require_durable();
+  FOR batch IN
+    WITH read AS (
+      SELECT addon, slug, sequence, id, line, encode(sha256(line), 'hex') AS sha256,
+        encode(substring(line FROM octet_length(line) - 111 FOR 24), 'escape') COLLATE "C" AS received_at,
+        encode(substring(line FROM octet_length(line) - 66 FOR 64), 'escape') AS previous
+      FROM fresh
+    ), linked AS (
+      SELECT *, lag(sha256) OVER chain AS before, lag(received_at) OVER chain AS earlier,
+        convert_to(format(',"receipt":{"id":"%s","sequence":%s,"received_at":"%s","previous_sha256":"%s"}}',
+          encode(id, 'hex'), sequence, received_at, previous), 'UTF8') AS receipt
+      FROM read WINDOW chain AS (PARTITION BY addon, slug ORDER BY sequence)
+    )
+    SELECT addon, slug, min(sequence) AS first, max(sequence) AS last, count(*) AS records,
+      (array_agg(previous ORDER BY sequence))[1] AS previous,
+      (array_agg(sha256 ORDER BY sequence DESC))[1] AS sha256,
+      min(received_at) AS from_time, max(received_at) AS to_time,
+      bool_and(coalesce(earlier <= received_at, true)) AS forward,
+      bool_and(
+        coalesce(before = previous, true)
+        AND octet_length(id) = 32
+        AND received_at ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$'
+        AND previous ~ '^[0-9a-f]{64}$'
+        AND get_byte(line, 0) = 123 AND position('\x0a'::bytea IN line) = 0
+        AND octet_length(line) <= 8388608
+        AND substring(line FROM octet_length(line) - octet_length(receipt) + 1) = receipt
+      ) AS holds
+    FROM linked GROUP BY addon, slug ORDER BY addon, slug
+  LOOP
+    IF batch.holds IS NOT TRUE OR batch.first < 1 OR batch.last > 9007199254740991
+      OR batch.last - batch.first + 1 <> batch.records
+      OR civic.is_name(batch.addon) IS NOT TRUE OR civic.is_name(batch.slug) IS NOT TRUE
+    THEN
+      RAISE EXCEPTION 'civic: not lines that continue a chain' USING ERRCODE = 'CV005';
+    END IF;
+    IF NOT importing AND (NOT batch.forward OR batch.to_time COLLATE "C" > latest_time) THEN
+      RAISE EXCEPTION 'civic: the clock of the receiver' USING ERRCODE = 'CV003';
+    END IF;
+    PERFORM civic.move_head(batch.addon, batch.slug, batch.first, batch.last, batch.previous, batch.sha256,
+      batch.from_time, batch.to_time, importing);
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+
+-- The compare-and-set. Nobody but `append` may call it.
+CREATE FUNCTION civic.move_head(
+  of_addon text, of_slug text, first bigint, last bigint, previous text, last_sha256 text,
+  from_time text, to_time text, importing boolean
+) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  head record;
+BEGIN
+  IF first = 1 THEN
+    IF previous = repeat('0', 64) THEN
+      INSERT INTO civic.association VALUES (of_addon, of_slug, last, last_sha256, to_time) ON CONFLICT DO NOTHING;
+      IF FOUND THEN RETURN; END IF;
+    END IF;
+    RAISE EXCEPTION 'civic: the head has moved' USING ERRCODE = 'CV001';
+  END IF;
+  UPDATE civic.association SET count = last, sha256 = last_sha256, received_at = greatest(received_at, to_time)
+  WHERE addon = of_addon AND slug = of_slug AND count = first - 1 AND sha256 = previous
+    AND (importing OR received_at <= from_time);
+  IF NOT FOUND THEN
+    SELECT count, sha256 INTO head FROM civic.association WHERE addon = of_addon AND slug = of_slug;
+    IF head.count = first - 1 AND head.sha256 = previous THEN
+      RAISE EXCEPTION 'civic: the clock of the receiver' USING ERRCODE = 'CV003';
+    END IF;
+    RAISE EXCEPTION 'civic: the head has moved' USING ERRCODE = 'CV001';
+  END IF;
+  IF (SELECT encode(sha256(line), 'hex') FROM civic.record
+      WHERE addon = of_addon AND slug = of_slug AND sequence = first - 1) IS DISTINCT FROM previous
+  THEN
+    RAISE EXCEPTION 'civic: the last stored line was altered' USING ERRCODE = 'CV002';
+  END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION civic.move_head FROM PUBLIC;
+
+CREATE TRIGGER append AFTER INSERT ON civic.record
+REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION civic.append();
+
+CREATE FUNCTION civic.replace() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM civic.require_durable();
+  IF civic.is_name(NEW.addon) IS NOT TRUE OR civic.is_name(NEW.slug) IS NOT TRUE
+    OR civic.is_name(NEW.participant_id) IS NOT TRUE OR octet_length(NEW.body) BETWEEN 1 AND 8388608 IS NOT TRUE
+  THEN
+    RAISE EXCEPTION 'civic: not what a receiver writes' USING ERRCODE = 'CV005';
+  END IF;
+  NEW.changed := pg_current_xact_id();
+  RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER replace BEFORE INSERT OR UPDATE ON civic.latest
+FOR EACH ROW EXECUTE FUNCTION civic.replace();
+
+REVOKE ALL ON FUNCTION civic.append, civic.replace, civic.require_durable, civic.is_name FROM PUBLIC;
+RESET ROLE;

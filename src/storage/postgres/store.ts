@@ -1,0 +1,134 @@
+/**
+ * The PostgreSQL store: the same outcomes, receipts and bytes as the file store, in an engine with a synchronous standby, for
+ * several receivers on several machines. Knows no HTTP. What the engine itself refuses is in schema.sql.
+ */
+import type { StorageRule } from '../../../contracts/contract.ts'
+import type { AcceptedRecord, Outcome, RecordStore } from '../../../contracts/record.ts'
+import type { Log } from '../../log.ts'
+import type { StorageObserver } from '../observer.ts'
+import type { Store } from '../store.ts'
+import { AppendQueue } from './append.ts'
+import type { Connection } from './connection.ts'
+import { Connections } from './connections.ts'
+import { meaningOf } from './fault.ts'
+import { OverwriteQueue } from './overwrite.ts'
+import type { Shared } from './shared.ts'
+import { attachedStandbys, isImporting, namesStandby } from './statements.ts'
+import { Timeline } from './timeline.ts'
+import type { Target } from './url.ts'
+
+export type PostgresStoreOptions = {
+  readonly target: Target
+  /** Remembers the server that was last stored in; in the data directory. */
+  readonly timelineFile: string
+  /** Nothing is acknowledged while the primary is not told to wait for a standby. */
+  readonly requireStandby: boolean
+  readonly log: Log
+  readonly observer?: StorageObserver | undefined
+}
+
+/** Associations of which the head is kept in memory. */
+const mostQueues = 10_000
+const readinessMs = 3_000
+
+export function openPostgresStore(options: PostgresStoreOptions): Store {
+  const { target, requireStandby, log, observer } = options
+  const timeline = new Timeline(options.timelineFile)
+  const connections = new Connections(target, timeline, log)
+  const shared: Shared = { connections, timeline, requireStandby, log, observer }
+  const overwrites = new OverwriteQueue(shared)
+  /** In order of use: a queue that is asked for moves to the end. */
+  const queues = new Map<string, AppendQueue>()
+  const refused = new Set<string>()
+  const unanswered = new Set<Promise<Outcome>>()
+
+  const queueOf = (record: AcceptedRecord): AppendQueue => {
+    const name = `${record.addon}/${record.association_slug}`
+    const queue = queues.get(name) ?? new AppendQueue(record, shared)
+    queues.delete(name)
+    queues.set(name, queue)
+    for (const [oldest, { isIdle }] of queues) {
+      if (queues.size <= mostQueues) break
+      if (isIdle) queues.delete(oldest)
+    }
+    return queue
+  }
+
+  const append = async (record: AcceptedRecord, deadline: number): Promise<Outcome> => {
+    const queue = queueOf(record)
+    const outcome = await queue.put(record, deadline)
+    const name = `${record.addon}/${record.association_slug}`
+    if (queue.isDamaged) refused.add(name)
+    else refused.delete(name)
+    return outcome
+  }
+
+  const rules: Readonly<Record<StorageRule, RecordStore['put']>> = {
+    'append-only': append,
+    'overwrite-by-placekey': (record, deadline) => overwrites.put(record, deadline),
+  }
+
+  return {
+    async put(record, deadline) {
+      if (connections.trouble !== undefined) return { ok: false, fault: 'busy' }
+      const answer = rules[record.storage](record, deadline)
+      unanswered.add(answer)
+      return answer.finally(() => unanswered.delete(answer))
+    },
+
+    async readiness() {
+      const { trouble } = connections
+      const found = trouble === undefined ? await state(shared) : { reasons: [trouble], notes: [] }
+      return { ...found, refused: [...refused].sort() }
+    },
+
+    async start() {
+      const { reasons, notes } = await state(shared)
+      if (reasons.length > 0) log.error({ reasons }, 'the database cannot take records now')
+      else log.info({ notes }, 'the database takes records')
+    },
+
+    async close() {
+      // each has an answer by its deadline; a statement that is then still under way is nobody's any more
+      while (unanswered.size > 0) await Promise.allSettled(unanswered)
+      await connections.close()
+    },
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const meaning = meaningOf(error)
+  return meaning.kind === 'fault' ? meaning.reason : 'the connection to the database was lost'
+}
+
+type State = { readonly reasons: readonly string[]; readonly notes: readonly string[] }
+
+async function state({ connections, requireStandby }: Shared): Promise<State> {
+  const until = performance.now() + readinessMs
+  const late = new Promise<State>((resolve) => {
+    setTimeout(resolve, readinessMs, { reasons: ['the database does not answer'], notes: [] }).unref()
+  })
+  const asked = connections
+    .with(until, (connection) => stateSeenFrom(connection, requireStandby))
+    .catch((error) => ({
+      reasons: [connections.trouble ?? reasonOf(error)],
+      notes: [],
+    }))
+  return Promise.race([asked, late])
+}
+
+async function stateSeenFrom(connection: Connection, requireStandby: boolean): Promise<State> {
+  const [isNamed, attached] = [await namesStandby(connection), await attachedStandbys(connection)]
+  const reasons: string[] = []
+  if (await isImporting(connection)) reasons.push('an import is under way or was broken off')
+  if (requireStandby && !isNamed)
+    reasons.push('synchronous_standby_names is empty, and REQUIRE_STANDBY is set')
+  if (requireStandby && isNamed && attached === 0) reasons.push('no synchronous standby is attached')
+  await connection.requireClock()
+  const notes = [
+    isNamed
+      ? `synchronous standbys attached: ${attached}`
+      : 'commits wait for no standby: records are on one disk',
+  ]
+  return { reasons, notes }
+}

@@ -1,0 +1,59 @@
+/**
+ * Remembers where this receiver has stored: which database system, and the highest timeline of it. An old primary that comes
+ * back after a promotion looks like any other server that takes writes; its timeline is what tells.
+ *
+ * Kept in memory and in a small file in the data directory, which is on disk before anything stored on a new timeline is
+ * acknowledged. Without the file the next start knows nothing and takes the first server that is fit.
+ */
+import { readFileSync } from 'node:fs'
+import { hasCode } from '../files/fault.ts'
+import { writeSmallFile } from '../files/small-file.ts'
+import type { Facts } from './facts.ts'
+
+type ServerPlace = { readonly system: string; readonly timeline: number }
+
+export class Timeline {
+  readonly #path: string
+  #place: ServerPlace | undefined
+  #writing: Promise<unknown> = Promise.resolve()
+
+  constructor(path: string) {
+    this.#path = path
+    this.#place = read(path)
+  }
+
+  /** Why this server must not be written to, or undefined. */
+  refusal({ system, timeline }: Facts): string | undefined {
+    if (!this.#place) return undefined
+    if (system !== this.#place.system)
+      return 'it is another database system than the one that records were stored in'
+    if (timeline < this.#place.timeline) return 'another server was promoted since: this is an old primary'
+    return undefined
+  }
+
+  /** Resolves when it is on disk that something was stored here. */
+  async stored({ system, timeline }: Facts): Promise<void> {
+    const before = this.#place
+    if (before?.system !== system || before.timeline !== timeline) {
+      this.#place = { system, timeline }
+      this.#writing = writeSmallFile(this.#path, `${JSON.stringify(this.#place)}\n`).catch((error) => {
+        this.#place = before
+        throw error
+      })
+    }
+    await this.#writing
+  }
+}
+
+function read(path: string): ServerPlace | undefined {
+  try {
+    const { system, timeline } = JSON.parse(readFileSync(path, 'utf8'))
+    if (typeof system === 'string' && Number.isSafeInteger(timeline)) return { system, timeline }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    if (!(error instanceof SyntaxError)) throw error
+  }
+  throw new Error(
+    `${path} cannot be understood: restore it, or remove it after a look at which server is the primary`,
+  )
+}

@@ -1,23 +1,57 @@
 # shellcheck shell=bash
-# What the scripts beside this file share. The three variables are there for tests and for hosts that differ.
+# What the scripts beside this file share. The variables are there for tests and for hosts that differ.
+#
+# Who is trusted: root alone. The user of the service may be in the hands of an attacker. Root therefore never opens, renames
+# or removes a name in a directory that this user can write to: such work is done as this user (`as_receiver`). What the
+# receiver, a server or a file of others says is printed through `printable`. A lock lies where nobody else can open it.
 : "${CIVIC_ROOT:=/srv/civic-orchestrator}"
 : "${CIVIC_ETC:=/etc/civic-orchestrator}"
+: "${CIVIC_USER:=civic-orchestrator}"
 # what starts, stops and asks the service: a program with the commands of the file `service` beside this one
 : "${CIVIC_SERVICE:=${BASH_SOURCE[0]%/*}/service}"
 env_file=$CIVIC_ETC/env_file
+# tools speak one language, and sort and match bytes
+export LC_ALL=C
 
-say() { printf '%s: %s\n' "${0##*/}" "$*"; }
+# A terminal that was closed must not end a script between two steps.
+say() { printf '%s: %s\n' "${0##*/}" "$*" 2>/dev/null || true; }
 die() {
-  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  printf '%s: %s\n' "${0##*/}" "$*" >&2 || true
   exit 1
 }
 
 # usage_of FILE: the comment at the top of a script
 usage_of() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"; }
 
-# setting NAME: its value in env_file; quotes around it are not part of it
+# printable TEXT: what somebody else wrote, with nothing in it that moves a cursor or speaks to a terminal. Every byte that
+# is not printable ASCII is shown in the notation of `cat -v`, for the same byte means other things to other terminals.
+printable() { printf '%s' "${1:0:4000}" | tr '\n\t' '  ' | cat -v; }
+
+# try WHAT COMMAND...: one sentence and the end of the script when the command fails
+try() {
+  local what=$1 said
+  shift
+  said=$("$@" 2>&1) || die "$what: $(reason "$said")"
+}
+
+# reason TEXT: why a tool failed, from what it printed. A full disk makes some of them print a line for each file.
+reason() {
+  case $1 in
+    *'No space left on device'* | *'Disk quota exceeded'*) printf 'no room is left on the disk, nothing was changed' ;;
+    '') printf 'it does not say why' ;;
+    *) printable "${1%%$'\n'*}" ;;
+  esac
+}
+
+# setting NAME: its value in env_file, read as systemd reads it: blanks around it, quotes and a CR at its end do not count
 setting() {
-  sed -n -E "s/^$1=[\"']?([^\"']*)[\"']?[[:space:]]*\$/\1/p" "$env_file" | tail -n 1
+  sed -n -E "/^[[:space:]]*$1[[:space:]]*=/{
+    s/^[^=]*=[[:space:]]*//
+    s/[[:space:]]+\$//
+    s/^\"(.*)\"\$/\1/
+    s/^'(.*)'\$/\1/
+    p
+  }" "$env_file" | tail -n 1
 }
 
 data_dir() {
@@ -26,17 +60,81 @@ data_dir() {
   printf '%s\n' "${dir:-$CIVIC_ROOT/data}"
 }
 
-# http METHOD PATH [HEADER]: the answer, head and body, from the receiver. Needs no tool besides bash; the header may hold a
-# token, so it travels in the environment and not in arguments, which everybody on the host can see.
+# only_one NAME: ends the script when another process holds this lock. Whoever can open a lock's file, for reading even, can
+# hold the lock for ever: so the files lie in a directory that only root can enter. Descriptor 9 is the lock.
+only_one() {
+  local locks=$CIVIC_ROOT/.locks
+  try "$locks cannot be made" install -d -m 0700 "$locks"
+  exec 9>"$locks/$1"
+  # what a killed run has started may hold it for a moment
+  flock -w 5 9 || die "another $1 is at work"
+}
+
+# as_receiver SECONDS COMMAND...: as the user of the service, who can stop, trace and answer for any process of that user. So
+# the command gets no terminal, no environment, no lock, and a limit of time. Give it no pipe to write to: whoever keeps
+# one open is waited for.
+as_receiver() {
+  local seconds=$1
+  shift
+  if [ "$(id -u)" != 0 ]; then
+    env -i PATH="$PATH" "$@" 9>&-
+    return
+  fi
+  timeout --kill-after=1 "$seconds" setsid env -i PATH="$PATH" \
+    setpriv --reuid="$CIVIC_USER" --regid="$CIVIC_USER" --clear-groups --no-new-privs -- "$@" 9>&-
+}
+
+# put_as_receiver FILE MODE: standard input becomes the content of FILE, whatever stands at that name. The temporary has a name
+# that the receiver removes at its start.
+put_as_receiver() {
+  # shellcheck disable=SC2016 # the inner shell expands them
+  as_receiver 10 bash -c '
+    set -eC
+    umask 077
+    new=${1%/*}/.tmp-$$-$(od -An -N6 -tx1 /dev/urandom | tr -d " \n")
+    trap "rm -f \"$new\"" EXIT
+    cat >"$new"
+    chmod "$2" "$new"
+    sync "$new"
+    mv -T "$new" "$1"' put "$1" "$2" >/dev/null 2>&1
+}
+
+# http METHOD PATH [HEADER]: the answer, head and body, from the first address of the receiver that takes a connection. The header may
+# hold a token, so it travels in the environment and not in arguments, which everybody on the host can see.
 http() {
   local address
-  address=$("$CIVIC_SERVICE" address)
+  local -x HTTP_HEAD
+  HTTP_HEAD=$(printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n%s' "$1" "$2" "${3:-Accept: */*}")
+  for address in $("$CIVIC_SERVICE" address); do
+    case $address in
+      /*) http_by_socket "$address" && return ;;
+      *) http_by_port "$address" && return ;;
+    esac
+  done
+  return 1
+}
+
+# By node, because bash knows no unix sockets.
+http_by_socket() {
+  # shellcheck disable=SC2016 # it is JavaScript
+  timeout --foreground 5 node -e '
+    const socket = require("node:net").connect(process.argv[1])
+    let left = 65536
+    socket.on("error", () => process.exit(1))
+    socket.on("data", (part) => {
+      process.stdout.write(part.subarray(0, left))
+      left -= part.length
+      if (left <= 0) process.exit()
+    })
+    socket.write(`${process.env.HTTP_HEAD}\r\n\r\n`)' "$1" 2>/dev/null | tr -d '\0'
+}
+
+http_by_port() {
   # shellcheck disable=SC2016 # the inner shell expands them
-  HTTP_HEAD=$(printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n%s' "$1" "$2" "${3:-Accept: */*}") \
-    timeout 5 bash -c '
-      exec 3<>"/dev/tcp/${1%:*}/${1##*:}" || exit 1
-      printf "%s\r\n\r\n" "$HTTP_HEAD" >&3
-      cat <&3' http "$address" 2>/dev/null
+  timeout --foreground 5 bash -c '
+    exec 3<>"/dev/tcp/${1%:*}/${1##*:}" || exit 1
+    printf "%s\r\n\r\n" "$HTTP_HEAD" >&3
+    exec head -c 65536 <&3' http "$1" 2>/dev/null | tr -d '\0'
 }
 
 # Ready, or paused by the operator: then it runs as it should. What it said is left in `ready_answer`.
@@ -50,29 +148,26 @@ is_ready() {
   esac
 }
 
-# wait_ready SECONDS
+# wait_ready SECONDS: false after them, and at once when the variable `interrupted` is set
 wait_ready() {
   local until=$((SECONDS + $1))
   until is_ready; do
-    [ "$SECONDS" -lt "$until" ] || return 1
+    [ -z "${interrupted:-}" ] && [ "$SECONDS" -lt "$until" ] || return 1
     sleep 0.2
   done
 }
 
-# write_atomically FILE: standard input becomes its content; owner and mode stay
+# write_atomically FILE MODE: standard input becomes its content; owner and mode of a file that is there stay. For directories of
+# root's, under a lock.
 write_atomically() {
-  local new
-  new=$(mktemp "$1.XXXXXX")
-  # shellcheck disable=SC2064 # the name as it is now
-  trap "rm -f '$new'" EXIT
-  cat >"$new"
-  if [ -e "$1" ]; then
-    chown --reference="$1" "$new"
-    chmod --reference="$1" "$new"
-  fi
-  sync "$new"
-  mv -T "$new" "$1"
-  trap - EXIT
+  local new=$1.new
+  rm -f "$new" &&
+    (umask 077 && cat >"$new") &&
+    if [ -e "$1" ]; then chown --reference="$1" "$new" && chmod --reference="$1" "$new"; else chmod "$2" "$new"; fi &&
+    sync "$new" &&
+    mv -T "$new" "$1" && return
+  rm -f "$new"
+  return 1
 }
 
 random_token() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }

@@ -2,88 +2,116 @@
 
 /**
  * Name: Example of a submitting addon
- * Description: Hands a participant's Vital Signs to civic-orchestrator; the parts marked TODO are yours
- * Version: 1.0
+ * Description: A form whose answers go to civic-orchestrator as a Scenario (scn01); a start for an addon of your own
+ * Version: 2.0
  * MinVersion: 8.0
  * Author: Your name
  * Maintainer: Your name
  */
 
 /*
- * Settings, once per node, from Hubzilla's directory, by the operator (README.md, "Five minutes"):
+ * This file: what Hubzilla calls. exampleaddon_renderer.php: what people see. exampleaddon_spool.php: what cron does and what
+ * the operator is told. Mod_Exampleaddon.php: the page /exampleaddon. civic_receiver.php and civic_receiver/ are the client,
+ * copied beside these files.
  *
- *     util/config civic_receiver url        http://127.0.0.1:8787/receive
- *     util/config civic_receiver token_file /etc/civic-orchestrator/hubzilla_token
- *     util/config civic_receiver spool      /var/spool/civic-orchestrator
- *
- * Hubzilla includes addons with @include_once and deletes the registration of a hook whose function it cannot call, so
- * a mistake here is silent: run `php -l` after each change, and disable and enable the addon once if a hook is gone.
+ * Hubzilla includes addons with @include_once. Where a file is missing or does not parse, PHP 8 ends the process: the page is
+ * blank, and cron stops for the whole node. So run `php -l` on each file after each change. Where only a function is missing,
+ * Hubzilla deletes the registration of its hook without a word: disable and enable the addon then.
  */
 
+use CivicReceiver\V2\Client;
+use CivicReceiver\V2\Hubzilla;
 use Zotlabs\Extend\Hook;
+use Zotlabs\Extend\Route;
+use Zotlabs\Lib\Config;
 
-require_once __DIR__ . '/civic_receiver.php'; // a copy beside this file; a second copy in another addon does no harm
+require_once __DIR__ . '/civic_receiver.php';
+require_once __DIR__ . '/exampleaddon_renderer.php';
+require_once __DIR__ . '/exampleaddon_spool.php';
+
+const EXAMPLEADDON = 'addon/exampleaddon/exampleaddon.php';
 
 function exampleaddon_load()
 {
-    Hook::register('cron', 'addon/exampleaddon/exampleaddon.php', 'exampleaddon_cron');
+	Route::register('addon/exampleaddon/Mod_Exampleaddon.php', 'exampleaddon');
+	Hook::register('cron', EXAMPLEADDON, 'exampleaddon_cron');
+	Hook::register('civic_receiver_outcome', EXAMPLEADDON, 'exampleaddon_outcome');
+	Hook::register('admin_mod_init', EXAMPLEADDON, 'exampleaddon_before_disabling');
 }
 
 function exampleaddon_unload()
 {
-    Hook::unregister_by_file('addon/exampleaddon/exampleaddon.php');
-}
-
-/** About every ten minutes. Several addons may each do this on the one spool: only one run is at work at a time. */
-function exampleaddon_cron(&$now)
-{
-    CivicReceiver::fromHubzilla()->run();
-}
-
-/** Under Administration, Addons, this addon: how the spool stands, and why something was refused. */
-function exampleaddon_plugin_admin(&$page)
-{
-    $spool = CivicReceiver::fromHubzilla()->status();
-    $lines = $spool['problem'] === '' ? [] : ['The spool cannot be used: ' . $spool['problem']];
-    $lines[] = "$spool[waiting] submissions wait ($spool[bytes] bytes), the oldest for $spool[oldest_seconds] s.";
-    foreach ($spool['refused'] as $name => $reasons) {
-        $lines[] = "Refused: $name, " . ($reasons['detail'] ?? 'no reasons kept');
-        foreach ($reasons['errors'] ?? [] as $error) $lines[] = "- $error[pointer] $error[detail]";
-    }
-    $page .= '<pre>' . htmlspecialchars(implode("\n", $lines)) . '</pre>';
+	Route::unregister_by_file('addon/exampleaddon/Mod_Exampleaddon.php');
+	Hook::unregister_by_file(EXAMPLEADDON);
 }
 
 /**
- * Call this once when the participant completes the form, after your own checks (standing, group, which sets exist):
- * the receiver makes none of them. Returns whether the form may be marked as handed in.
+ * Call this once when the participant completes the form, after your own checks (standing, group, which sets exist): the
+ * receiver makes none of them. $nonce is the form's own, so that a reload or a double click is one record.
  */
-function exampleaddon_submit(array $association, string $placekey, string $standing, array $all_fields): bool
+function exampleaddon_submit(string $nonce, array $members): array
 {
-    $answer = CivicReceiver::fromHubzilla()->submit(CivicReceiver::envelope('vs01', [
-        'association_slug' => $association['slug'],
-        'association_channel_id' => (string) $association['channel_id'], // digits as a string
-        'participant_id' => $placekey,
-        'standing' => $standing,
-        'perspective' => 'homeowner',
-        // TODO: every field of every Vital Sign that this participant has answered, not only those just changed:
-        // the file of the Placekey is replaced whole, and what is not sent is gone.
-        'fields' => $all_fields,
-    ]));
+	$client = Hubzilla::client();
+	$answer = $client->submit($client->envelopeOnce($nonce, 'scn01', $members));
+	if ($answer['result'] === 'stored' || $answer['kept']) {
+		// Keep the reference with your own data: Client::outcome() and the hook below name the submission by it.
+		Config::Set('exampleaddon', 'last_reference', $answer['reference']);
+	}
+	return $answer;
+}
 
-    if ($answer['result'] === 'stored') {
-        info(t('Your answers are on record.'));
-        return true;
-    }
-    if ($answer['result'] === 'not_reached' && $answer['kept']) {
-        info(t('Your answers are kept here and will be put on record shortly. You need not send them again.'));
-        return true;
-    }
-    if ($answer['result'] === 'refused') {
-        // A pointer such as /fields or /participant_id names a part of the envelope, not of your form.
-        foreach ($answer['errors'] as $error) logger("exampleaddon: refused: $error[pointer] $error[detail]");
-        notice(t('Your answers could not be put on record as they are. The operator of this site has been told why.'));
-        return false;
-    }
-    notice(t('Your answers could not be saved anywhere just now. Please keep this page open and try again later.'));
-    return false;
+/**
+ * What became of a submission that was kept: `state` is stored or refused, `by` is cron, `at` is when; also reference, addon,
+ * association_slug, participant_id, and the receipt or the errors. Every addon hears of every addon's submissions.
+ */
+function exampleaddon_outcome(&$outcome)
+{
+	if (($outcome['addon'] ?? '') === 'scn01') {
+		// TODO: note it with your own data; tell the participant of a refusal
+		logger("exampleaddon: $outcome[reference] was $outcome[state] by $outcome[by] at $outcome[at]");
+	}
+}
+
+/** Disabling the addon while something waits says so first, since its cron hook goes with it. A second click does it. */
+function exampleaddon_before_disabling(&$arr)
+{
+	$isDisabling = argc() > 2 && argv(1) === 'addons' && argv(2) === 'exampleaddon' && ($_GET['a'] ?? '') === 't';
+	if (! $isDisabling || ! is_site_admin()) {
+		return;
+	}
+	$status = Hubzilla::client()->status();
+	$warned = $_SESSION['exampleaddon_warned'] ?? 0;
+	if ($status['waiting'] + $status['refused_count'] === 0 || $warned > time() - 300) {
+		return;
+	}
+	$_SESSION['exampleaddon_warned'] = time();
+	notice(sprintf(
+		t('%d submissions wait to be put on record and %d were refused. Without an addon that runs the spool they stay where they are. To disable this one all the same, click again within five minutes.'),
+		$status['waiting'],
+		$status['refused_count']
+	));
+	goaway(z_root() . '/admin/addons/exampleaddon');
+}
+
+/** Under Administration, Addons, this addon. */
+function exampleaddon_plugin_admin(&$page)
+{
+	$page .= exampleaddon_admin_page(Hubzilla::client()->status());
+}
+
+function exampleaddon_plugin_admin_post()
+{
+	check_form_security_token_redirectOnErr('/admin/addons/exampleaddon', 'exampleaddon_admin');
+	if (isset($_POST['post_all'])) {
+		$status = Hubzilla::client()->run(20, true);
+		info(sprintf(t('All that waits was posted now; %d submissions still wait.'), $status['waiting']));
+		return;
+	}
+	$nick = trim((string) ($_POST['heads_channel'] ?? ''));
+	if ($nick !== '' && ! channelx_by_nick($nick)) {
+		notice(t('There is no channel of that name on this site.'));
+		return;
+	}
+	Config::Set('exampleaddon', 'heads_channel', $nick);
+	info(t('Settings updated.'));
 }

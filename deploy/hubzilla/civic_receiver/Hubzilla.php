@@ -1,0 +1,88 @@
+<?php
+
+declare(strict_types=1);
+
+namespace CivicReceiver\V2;
+
+use Zotlabs\Lib\Config;
+
+/** What the client takes from Hubzilla, and how the operator of a Hubzilla is told. */
+final class Hubzilla
+{
+	private const SETTINGS = 'civic_receiver';
+	private const HOUR = 3600;
+	private const DAY = 86400;
+
+	/** All settings are of the node: util/config civic_receiver KEY VALUE. */
+	public static function client(): Client
+	{
+		$site = self::site();
+		$get = fn(string $key, string $default): string => (string) (Config::Get(self::SETTINGS, $key) ?: $default);
+		$client = new Client(
+			$get('url', 'unix:/run/civic-orchestrator/http.sock'),
+			$get('token_file', '/etc/civic-orchestrator/hubzilla_token'),
+			$get('spool', "/var/spool/civic-orchestrator/$site"),
+			$site,
+		);
+		return $client->onOutcome(function (array $outcome): void {
+			call_hooks('civic_receiver_outcome', $outcome);
+		});
+	}
+
+	/** The name of this site, fit for a path: two sites on one host have a spool each. */
+	public static function site(): string
+	{
+		$url = (string) Config::Get('system', 'baseurl');
+		$at = parse_url($url !== '' ? $url : z_root());
+		$name = strtolower(($at['host'] ?? 'hubzilla') . (isset($at['port']) ? "_$at[port]" : '') . rtrim($at['path'] ?? '', '/'));
+		return trim((string) preg_replace('/[^a-z0-9._-]/', '_', $name), '.');
+	}
+
+	/** What the operator should hear of, a sentence each; empty when all is well. */
+	public static function news(array $status): array
+	{
+		$news = $status['problem'] === '' ? [] : ["The spool: $status[problem]."];
+		if ($status['oldest_seconds'] > self::HOUR) {
+			$why = ($status['oldest']['detail'] ?? '') ?: 'They were not posted yet: does cron run?';
+			$news[] = "$status[waiting] submissions wait to be put on record, the oldest for $status[oldest_seconds] s. $why";
+		}
+		if ($status['refused_count'] > 0) {
+			$news[] = "$status[refused_count] submissions were refused and wait for you.";
+		}
+		return $news;
+	}
+
+	/**
+	 * A mail to the administrator, one a day for all addons together, while there is news. Hubzilla's log is off by default, so
+	 * this and the addon's admin page are the places where a person looks.
+	 */
+	public static function tellOperator(array $status): void
+	{
+		$news = self::news($status);
+		$last = (int) Config::Get(self::SETTINGS, 'told_at');
+		if ($news === [] || ($last > time() - self::DAY && $last <= time())) {
+			return;
+		}
+		$to = (string) Config::Get('system', 'admin_email');
+		$isSent = $to !== '' && z_mail([
+			'fromName' => '',
+			'fromEmail' => '',
+			'replyTo' => '',
+			'toEmail' => $to,
+			'messageSubject' => '[' . self::site() . '] Submissions to civic-orchestrator need you',
+			'textVersion' => implode("\n\n", $news) . "\n\nThe page of the addon under " . z_root() . "/admin/addons tells more.\n",
+			'htmlVersion' => '',
+			'additionalMailHeader' => '',
+		]);
+		if ($isSent) {
+			Config::Set(self::SETTINGS, 'told_at', time());
+		}
+		Config::Set(self::SETTINGS, 'mail_failed', $isSent ? 0 : time());
+	}
+
+	/** Whether a mail was wanted and could not be sent: then nobody was told, and the admin page says so. */
+	public static function mailFailed(): bool
+	{
+		return (int) Config::Get(self::SETTINGS, 'mail_failed') > 0;
+	}
+}

@@ -1,0 +1,29 @@
+<?php
+
+declare(strict_types=1);
+
+namespace CivicReceiver\V2;
+
+/** The last few names by their order, of however many. */
+final class Newest
+{
+	private array $kept = [];
+
+	public function __construct(private int $most)
+	{
+	}
+
+	public function add(string $name): void
+	{
+		$this->kept[] = $name;
+		if (count($this->kept) >= 4 * $this->most) {
+			$this->kept = $this->names();
+		}
+	}
+
+	public function names(): array
+	{
+		rsort($this->kept, SORT_STRING);
+		return array_slice($this->kept, 0, $this->most);
+	}
+}

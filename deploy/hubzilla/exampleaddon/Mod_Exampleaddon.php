@@ -1,0 +1,53 @@
+<?php
+
+namespace Zotlabs\Module;
+
+use Zotlabs\Web\Controller;
+
+require_once __DIR__ . '/exampleaddon.php';
+
+/** The page /exampleaddon. */
+class Exampleaddon extends Controller
+{
+	/** What post() has to say in the same request: there is no redirect, so that nothing that was typed is lost. */
+	private string $page = '';
+
+	public function post()
+	{
+		$uid = local_channel();
+		if (! $uid) {
+			return;
+		}
+		check_form_security_token_redirectOnErr('/exampleaddon', 'exampleaddon');
+		$said = [];
+		foreach (['association', 'placekey', 'scenario', 'narrative', 'nonce'] as $name) {
+			// raw, exactly as it was typed: what is stored is not HTML
+			$said[$name] = is_string($_POST[$name] ?? null) ? $_POST[$name] : '';
+		}
+		if (! in_array($said['nonce'], $_SESSION['exampleaddon_forms'] ?? [], true)) {
+			$this->page = exampleaddon_form($said, t('This form is from another session. Please send it again.'));
+			return;
+		}
+		// TODO: your own checks: is this a member of the association, which sets exist, which standing
+		$answer = exampleaddon_submit($said['nonce'], [
+			'association_slug' => trim($said['association']),
+			'association_channel_id' => (string) $uid, // TODO: that of the association; digits as a string
+			'participant_id' => trim($said['placekey']),
+			'standing' => 'participant',
+			'pinned_scenario_ids' => [trim($said['scenario'])],
+			'narrative' => $said['narrative'],
+			'vs_snapshot' => [], // TODO: all Vital Signs and categories of this participant, field id => answer
+			'dsc_snapshot' => [],
+		]);
+		$this->page = exampleaddon_answer($answer, $said);
+	}
+
+	public function get()
+	{
+		if (! local_channel()) {
+			notice(t('Permission denied.') . EOL);
+			return '';
+		}
+		return $this->page !== '' ? $this->page : exampleaddon_form([]);
+	}
+}

@@ -1,7 +1,7 @@
-/** `npm run audit -- <command>`: the auditor's tool (deploy/AUDITORS.md). */
+/** The auditor's tool (deploy/AUDITORS.md). `audit.mjs` starts it in a checkout; a release holds it as one file. */
 import { run } from '../src/audit/cli.ts'
-import { processIo } from '../src/audit/io.ts'
 import { judgeArgument, serveJudges } from '../src/audit/verify/judges.ts'
+import { processIo } from '../src/cli/io.ts'
 
 const [program, ...args] = process.argv.slice(1)
 

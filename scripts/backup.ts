@@ -1,6 +1,7 @@
 /** `npm run backup`: see `--help`, and deploy/OPERATORS.md. */
-import { processIo } from '../src/audit/io.ts'
+
 import { runBackup } from '../src/backup/cli.ts'
+import { processIo } from '../src/cli/io.ts'
 
 runBackup(process.argv.slice(2), processIo(process.stdout, process.stderr, undefined)).then(
   (exit) => {

@@ -10,25 +10,25 @@ import { part as crashStates } from '../test/faults/crash-states.ts'
 import { part as damage } from '../test/faults/damage.ts'
 import { part as errors } from '../test/faults/errors.ts'
 import { part as fullDisk } from '../test/faults/full-disk.ts'
-import { part as index } from '../test/faults/index.ts'
 import { part as input } from '../test/faults/input.ts'
 import { part as kill } from '../test/faults/kill.ts'
 import { part as locks } from '../test/faults/locks.ts'
 import { part as model } from '../test/faults/model.ts'
 import type { Part, Row } from '../test/faults/part.ts'
 import { part as powerCut } from '../test/faults/power-cut.ts'
+import { part as strangers } from '../test/faults/strangers.ts'
 
 const parts: readonly Part[] = [
   crashStates,
   kill,
   powerCut,
-  index,
   errors,
   fullDisk,
   locks,
   damage,
   input,
   model,
+  strangers,
 ]
 
 const help = `Proves that nothing is lost under faults, and prints a table.

@@ -9,7 +9,7 @@ import { Refusal } from './pack/source.ts'
 const help = `npm run pack -- [--commit REF] [--out DIR] [--version VERSION] [--key FILE] [--help]
 
 Makes civic-orchestrator-<version>.tar.gz from a commit: what is not committed does not travel, and the same commit,
-the same packages (npm ci) and the same Node give the same bytes. With a key it is signed.
+the same packages (npm ci), Node, npm, GNU tar and gzip give the same bytes. With a key it is signed.
 
   --commit REF       the commit to pack (default: HEAD)
   --out DIR          where the archive goes (default: ./dist)

@@ -1,6 +1,7 @@
 /** `npm run restore`: see `--help`, and deploy/OPERATORS.md. */
-import { processIo } from '../src/audit/io.ts'
+
 import { runRestore } from '../src/backup/cli.ts'
+import { processIo } from '../src/cli/io.ts'
 
 runRestore(process.argv.slice(2), processIo(process.stdout, process.stderr, undefined)).then(
   (exit) => {

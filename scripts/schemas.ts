@@ -1,13 +1,14 @@
 /**
- * Writes contracts/<addon>.v<major>.schema.json from the contracts; with --check, says which ones are out of date.
+ * Writes contracts/<addon>-<version>.schema.json from the contracts, and what the PHP client has to know of them
+ * (deploy/hubzilla/civic_receiver/rules.php); with --check, says which ones are out of date.
  *
  * A rule without a JSON Schema stops it. What no JSON Schema can say is listed under `x-not-expressed`, in words.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type JsonSchema, toJsonSchema } from '@valibot/to-json-schema'
-import type { Contract } from '../contracts/contract.ts'
+import { type Contract, fileNameOf, unhashedNames } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
 
 const notExpressed = 'x-not-expressed'
@@ -18,7 +19,7 @@ const notExpressedForAnyEnvelope = [
   'no integer beyond 2^53 - 1 either way, and no number that overflows or becomes zero: such values are sent as strings',
 ]
 
-const attestation = 'node_token_hash is the SHA-256 of the node token that comes with the request'
+const attestedToken = 'node_token_hash is the SHA-256 of the node token that comes with the request'
 
 export function schemaOf(contract: Contract): JsonSchema & { readonly [notExpressed]: readonly string[] } {
   const { $schema, ...schema } = toJsonSchema(contract.envelope, {
@@ -37,7 +38,7 @@ export function schemaOf(contract: Contract): JsonSchema & { readonly [notExpres
     ...schema,
     [notExpressed]: [
       ...notExpressedForAnyEnvelope,
-      ...(contract.attestsToken ? [attestation] : []),
+      ...(contract.attestsToken ? [attestedToken] : []),
       ...Object.values(schema.properties ?? {}).flatMap(takeNotExpressed),
     ],
   }
@@ -52,20 +53,55 @@ function takeNotExpressed(member: object | boolean): string[] {
 }
 
 export function fileOf(contract: Contract): string {
-  return `${contract.addon}.v${contract.version.split('.')[0]}.schema.json`
+  return `${fileNameOf(contract)}.schema.json`
 }
 
-/** The exit code. `directory` is where the schemas are, contracts/. */
-export function schemas(args: readonly string[], directory: string): number {
-  let code = 0
-  for (const contract of [...contracts.values()].flat()) {
-    const path = join(directory, fileOf(contract))
+/** The members that are maps: PHP prints an empty one as a list. */
+function mapsOf(contract: Contract): string[] {
+  const isMap = (member: JsonSchema): boolean =>
+    member.type === 'object' ||
+    (member.anyOf ?? []).some(
+      (one) => typeof one === 'object' && one.type === 'object' && one.propertyNames === undefined,
+    )
+  const members = Object.entries(schemaOf(contract).properties ?? {})
+  return members.flatMap(([name, member]) => (typeof member === 'object' && isMap(member) ? [name] : []))
+}
+
+/** What the PHP client asks the contracts: an addon more is nothing to change in it. */
+export function phpRules(): string {
+  const list = (names: readonly string[]): string => `[${names.map((name) => `'${name}'`).join(', ')}]`
+  const lines = [...contracts].flatMap(([addon, versions]) => [
+    `\t'${addon}' => [`,
+    ...versions.map((contract) => {
+      const isLatestOnly = contract.storage === 'overwrite-by-placekey'
+      const members = Object.keys(contract.envelope.entries)
+      const rules = `'latest' => ${isLatestOnly}, 'unhashed' => ${list(unhashedNames(contract))}, 'maps' => ${list(mapsOf(contract))}`
+      return `\t\t'${contract.version}' => [${rules}, 'members' => ${list(members)}],`
+    }),
+    '\t],',
+  ])
+  return `<?php
+
+// Generated from contracts/ by "npm run schemas"; not to be changed by hand. By addon and version: whether only the latest
+// envelope of an address is kept, which members are no part of the id, which are maps, and all that the contract names.
+
+return [
+${lines.join('\n')}
+];
+`
+}
+
+/** The exit code. `directory` is where the schemas are, contracts/; `rules` is the file of the PHP client. */
+export function schemas(args: readonly string[], directory: string, rules: string): number {
+  const files = [...contracts.values()].flat().map((contract) => {
     const text = `${JSON.stringify(schemaOf(contract), null, 2)}\n`
+    return { path: join(directory, fileOf(contract)), text, from: 'its contract' }
+  })
+  let code = 0
+  for (const { path, text, from } of [...files, { path: rules, text: phpRules(), from: 'the contracts' }]) {
     if (!args.includes('--check')) writeFileSync(path, text)
     else if (readOrEmpty(path) !== text) {
-      console.error(
-        `${fileOf(contract)} differs from its contract: run "npm run schemas" and commit the file`,
-      )
+      console.error(`${basename(path)} differs from ${from}: run "npm run schemas" and commit the file`)
       code = 1
     }
   }
@@ -81,5 +117,7 @@ function readOrEmpty(path: string): string {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  process.exitCode = schemas(process.argv.slice(2), join(import.meta.dirname, '../contracts'))
+  const tree = join(import.meta.dirname, '..')
+  const rules = join(tree, 'deploy/hubzilla/civic_receiver/rules.php')
+  process.exitCode = schemas(process.argv.slice(2), join(tree, 'contracts'), rules)
 }

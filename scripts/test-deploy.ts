@@ -7,17 +7,21 @@ import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { build } from 'esbuild'
 import { makePublisher, type Publisher } from '../test/deploy/host.ts'
 import { bootMachine, debianTree, type Machine, obstacle } from '../test/deploy/machine.ts'
+import { witnessed } from '../test/deploy/witness.ts'
 import { scn01 } from '../test/receiver.ts'
 
 const isLong = process.argv.includes('--long')
 const deploy = '/srv/civic-orchestrator/current/deploy'
-const url = 'http://127.0.0.1:8787'
+const socket = '/run/civic-orchestrator/http.sock'
+const port = 'http://127.0.0.1:8787'
+/** curl, up to the path. */
+const curl = `curl -s --unix-socket ${socket} http://localhost`
 /** Where the senders in the machine look for the token, as Hubzilla has it in its configuration. */
 const hubzilla = '/root/hubzilla-token'
 const envFile = '/etc/civic-orchestrator/env_file'
@@ -61,13 +65,13 @@ async function prepare({ shared, must }: Machine, publisher: Publisher): Promise
   }
   copyFileSync(publisher.signers, join(shared, 'allowed_signers'))
   writeFileSync(join(shared, 'envelope.json'), JSON.stringify(scn01()))
-  const outfile = join(shared, 'load.cjs')
   await build({
-    entryPoints: ['test/deploy/load.ts'],
+    entryPoints: ['test/deploy/load.ts', 'test/deploy/provoke-in-machine.ts'],
     bundle: true,
     platform: 'node',
     format: 'cjs',
-    outfile,
+    outExtension: { '.js': '.cjs' },
+    outdir: shared,
   })
   must('cp /shared/* .')
 }
@@ -75,7 +79,7 @@ async function prepare({ shared, must }: Machine, publisher: Publisher): Promise
 type Step = readonly [name: string, run: (machine: Machine, publisher: Publisher) => unknown]
 
 const post = (token: string): string =>
-  `curl -s -o /dev/null -w '%{http_code}' ${url}/receive -H "X-Node-Token: ${token}" --data-binary @envelope.json`
+  `${curl}/receive -o /dev/null -w '%{http_code}' -H "X-Node-Token: ${token}" --data-binary @envelope.json`
 const current = `$(sed -n s/^NODE_TOKEN=//p ${envFile})`
 const tellHubzilla = `sed -n s/^NODE_TOKEN=//p ${envFile} > ${hubzilla}.new && mv ${hubzilla}.new ${hubzilla}`
 const archive = (version: string): string => `/root/civic-orchestrator-${version}.tar.gz`
@@ -83,7 +87,7 @@ const archive = (version: string): string => `/root/civic-orchestrator-${version
 const steps: readonly Step[] = [
   [
     'install, to the first stored record',
-    ({ must }) => {
+    ({ must, run, shared }) => {
       const began = performance.now()
       must(`mkdir unpacked && tar -xzf ${archive('0.0.1')} -C unpacked`)
       must(`unpacked/*/deploy/install --signers allowed_signers ${archive('0.0.1')}`)
@@ -92,6 +96,14 @@ const steps: readonly Step[] = [
       assert.ok(seconds < 60, `${seconds} s`)
       must(tellHubzilla)
       must('unpacked/*/deploy/install --signers allowed_signers /root/civic-orchestrator-0.0.1.tar.gz')
+      must('test -s /srv/civic-orchestrator/data/.civic-orchestrator')
+      const token = must(`cat ${envFile}`)
+      must(`: > ${envFile}`)
+      const emptied = run(`unpacked/*/deploy/install --signers allowed_signers ${archive('0.0.1')}`)
+      assert.equal(emptied.code, 1)
+      assert.match(emptied.output, /there is no NODE_TOKEN in .*Write the token that Hubzilla has into it/s)
+      writeFileSync(join(shared, 'env_file'), token)
+      must(`cat /shared/env_file > ${envFile}`)
       return `${seconds.toFixed(1)} s; a second time changes nothing`
     },
   ],
@@ -106,6 +118,16 @@ const steps: readonly Step[] = [
       const token = must(`sed -n s/^NODE_TOKEN=//p ${envFile}`).trim()
       const pid = must('systemctl show -P MainPID civic-orchestrator').trim()
       assert.ok(!must(`tr '\\0' '\\n' </proc/${pid}/environ`).includes(token))
+      assert.equal(
+        must(`stat -c "%a %U %G" ${socket} ${dirname(socket)}`),
+        '660 root www-data\n755 root root\n',
+      )
+      const asUser = (user: string): string =>
+        run(
+          `setpriv --reuid ${user} --regid ${user} --clear-groups ${curl}/health -o /dev/null -w '%{http_code}'`,
+        ).output
+      assert.equal(asUser('www-data'), '200')
+      assert.equal(asUser('games'), '000')
       must('useradd -G civic-auditors anna')
       const records = '/srv/civic-orchestrator/data/scn01/heron-ridge/records.json'
       must(`setpriv --reuid anna --regid anna --init-groups jq -e length ${records}`)
@@ -129,9 +151,7 @@ const steps: readonly Step[] = [
   [
     'a release that does not get ready: back by itself, and no connection refused',
     ({ must, run }) => {
-      const { code, output } = run(
-        `CIVIC_READY_SECONDS=5 ${deploy}/pull /root/altered-civic-orchestrator-0.0.3.tar.gz`,
-      )
+      const { code, output } = run(`CIVIC_READY_SECONDS=5 ${deploy}/pull ${archive('0.0.3')}`)
       assert.equal(code, 1, output)
       assert.match(output, /0\.0\.1 is in service again/)
       assert.equal(must(post(current)), '200')
@@ -161,7 +181,7 @@ const steps: readonly Step[] = [
     ({ must }) => {
       must(`${deploy}/pause "the auditors are counting"`)
       assert.equal(must(post(current)), '503')
-      assert.match(must(`curl -s ${url}/ready`), /the auditors are counting/)
+      assert.match(must(`${curl}/ready`), /the auditors are counting/)
       must(`${deploy}/resume`)
       assert.equal(must(post(current)), '200')
     },
@@ -177,14 +197,34 @@ const steps: readonly Step[] = [
     },
   ],
   [
-    'METRICS=1',
+    'a port beside the unix socket, and METRICS=1 on it',
     ({ must }) => {
-      must(`sed -i s/^#METRICS=1/METRICS=1/ ${envFile} && systemctl restart civic-orchestrator`)
-      assert.match(must(`curl -s ${url}/metrics`), /^civic_free_bytes \d+$/m)
+      must(`sed -i s/^#METRICS=1/METRICS=1/ ${envFile}`)
+      must(`mkdir -p /etc/systemd/system/civic-orchestrator.socket.d`)
+      must(
+        `printf '[Socket]\\nListenStream=127.0.0.1:8787\\n' >/etc/systemd/system/civic-orchestrator.socket.d/override.conf`,
+      )
+      must(
+        'systemctl daemon-reload && systemctl restart civic-orchestrator.socket civic-orchestrator.service',
+      )
+      assert.equal(must(post(current)), '200')
+      assert.match(must(`curl -s ${port}/metrics`), /^civic_free_bytes \d+$/m)
     },
   ],
-  ['nginx in front: only /receive, a body limit, no token in its logs', (machine) => proxied(machine, nginx)],
+  [
+    'nginx in front: only /receive, refusals are the receiver’s, no token in a log',
+    (machine) => proxied(machine, nginx),
+  ],
   ['Caddy in front: the same', (machine) => proxied(machine, caddy)],
+  ['HAProxy in front: the same', (machine) => proxied(machine, haproxy)],
+  [
+    'time stamps: an authority, down for a day, and the timer',
+    (machine) =>
+      witnessed(machine, () => {
+        machine.must(`jq -c '.narrative = "one more"' envelope.json > more.json`)
+        assert.equal(machine.must(post(current).replace('envelope.json', 'more.json')), '201')
+      }),
+  ],
   [
     'back up under load, lose the data, restore, find every receipt',
     async (machine) => {
@@ -198,6 +238,7 @@ const steps: readonly Step[] = [
       must(
         `systemctl start civic-orchestrator-backup && ${program}/restore.cjs /var/backups/civic-orchestrator --check`,
       )
+      backupHasItsOwnUser(machine)
       const receipts = (await ended(loads[0] as ChildProcess)).receipts.filter(
         ({ at }) => at < complete_until,
       )
@@ -213,6 +254,18 @@ const steps: readonly Step[] = [
     },
   ],
 ]
+
+/** It can write to the backups and nowhere else, and the log says with priority when a run fails. */
+function backupHasItsOwnUser({ must, run }: Machine): void {
+  const backups = '/var/backups/civic-orchestrator'
+  assert.equal(must(`find ${backups} ! -user civic-backup`), '')
+  must(`chown root: ${backups}`)
+  assert.notEqual(run('systemctl start civic-orchestrator-backup').code, 0)
+  must(`chown civic-backup: ${backups}`)
+  const said = (): string => run('journalctl -p crit -o cat -t civic-orchestrator-backup').output
+  while (!said().includes('The backup of the records failed')) run('sleep 0.2')
+  must('systemctl start civic-orchestrator-backup')
+}
 
 const longSteps: readonly Step[] = [
   [
@@ -245,7 +298,7 @@ const longSteps: readonly Step[] = [
 ]
 
 function load({ start }: Machine, senders: number, connections: 'keep' | 'new'): ChildProcess {
-  return start(`node load.cjs ${url} ${hubzilla} ${senders} ${connections}`)
+  return start(`node load.cjs ${socket} ${hubzilla} ${senders} ${connections}`)
 }
 
 async function until(loads: readonly ChildProcess[], posts: number): Promise<void> {
@@ -298,32 +351,29 @@ const caddy = {
   config: '/etc/caddy/Caddyfile',
   source: 'proxy/Caddyfile',
   start:
-    'sed -i "s/^receiver.example.org {/&\\n\\ttls internal/; 1i {\\n\\tskip_install_trust\\n}" /etc/caddy/Caddyfile && (systemctl restart caddy || (journalctl -o cat -n 20 -u caddy; false)) && sleep 2',
+    'usermod -aG www-data caddy && sed -i "s/^receiver.example.org {/&\\n\\ttls internal/; s/^{$/&\\n\\tskip_install_trust/" /etc/caddy/Caddyfile && (systemctl restart caddy || (journalctl -o cat -n 20 -u caddy; false))',
   stop: 'systemctl stop caddy',
   logs: 'journalctl -o cat -u caddy',
 }
+const haproxy = {
+  config: '/etc/haproxy/haproxy.cfg',
+  source: 'proxy/haproxy.cfg',
+  start:
+    'cat /etc/ssl/receiver/fullchain.pem /etc/ssl/receiver/privkey.pem >/etc/haproxy/receiver.pem && chmod 600 /etc/haproxy/receiver.pem && systemctl restart haproxy',
+  stop: 'systemctl stop haproxy',
+  logs: 'journalctl -o cat -u haproxy -t haproxy',
+}
 
-function proxied({ must, run }: Machine, { config, source, start, stop, logs }: typeof nginx): void {
+/** What is provoked, and what is expected, is in test/deploy/provoke.ts. */
+function proxied({ must }: Machine, { config, source, start, stop, logs }: typeof nginx): void {
   must(
-    'mkdir -p /etc/ssl/receiver && openssl req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=receiver.example.org -keyout /etc/ssl/receiver/privkey.pem -out /etc/ssl/receiver/fullchain.pem 2>/dev/null',
+    'mkdir -p /etc/ssl/receiver && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=receiver.example.org -addext subjectAltName=DNS:receiver.example.org -keyout /etc/ssl/receiver/privkey.pem -out /etc/ssl/receiver/fullchain.pem 2>/dev/null',
   )
   must(`cp ${deploy}/${source} ${config} && ${start}`)
-  const ask = (path: string, more: string): string =>
-    run(
-      `curl -sk -o /dev/null -w '%{http_code}' --resolve receiver.example.org:443:127.0.0.1 https://receiver.example.org${path} ${more}`,
-    ).output
-  const token = must(`cat ${hubzilla}`).trim()
-  const envelope = `-H "X-Node-Token: ${token}" --data-binary @envelope.json`
-  assert.match(ask('/receive', envelope), /^20[01]$/)
-  assert.match(ask('/receive/', envelope), /^20[01]$/)
-  assert.equal(ask('/receive', '-H "X-Node-Token: wrong" --data-binary @envelope.json'), '401')
-  for (const path of ['/metrics', '/ready', '/health', '/receive/more'])
-    assert.equal(ask(path, ''), '404', path)
-  must('head -c 2000000 /dev/zero > large')
-  assert.equal(ask('/receive', `-H "X-Node-Token: ${token}" --data-binary @large`), '413')
-  const said = must(logs)
+  assert.equal(must(`node provoke-in-machine.cjs 443 ${hubzilla}`), '')
+  const said = must(logs) + must('journalctl -o cat -u civic-orchestrator')
   assert.ok(said.includes('/receive'), 'there is an access log')
-  assert.ok(!said.includes(token), 'and the token is not in it')
+  assert.ok(!said.includes(must(`cat ${hubzilla}`).trim()), 'and the token is not in it')
   must(stop)
 }
 

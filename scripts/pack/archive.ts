@@ -2,12 +2,14 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { bundle } from './bundle.ts'
+import { buildPage } from '../page/build.ts'
+import { bundle, packagesOf } from './bundle.ts'
 import { billOfMaterials, componentsOf, licencesText } from './components.ts'
 import { Refusal, type Source, withSource } from './source.ts'
 import { type Entry, tarGz } from './tar.ts'
 
-const largest = 1024 * 1024
+/** The audit page, the database and their source maps are in it: a file that grew by mistake is to be seen. */
+const largest = 2 * 1024 * 1024
 /** Taken as they are in the commit. `data/` is none of them. */
 const asCommitted = ['LICENSE', 'CHANGELOG.md', 'README.md', 'contracts', 'deploy']
 /** Of contracts/: the TypeScript is in the bundles. */
@@ -29,11 +31,7 @@ export function releaseArchive(options: { commit: string; version?: string | und
       throw new Refusal('a version has the form 1.2.3 or 1.2.3-name')
     const { commit, version, date } = source
     const root = `civic-orchestrator-${version}`
-    const entries = await entriesOf(source)
-    const bytes = tarGz(
-      entries.map((entry) => ({ ...entry, path: `${root}/${entry.path}` })),
-      date,
-    )
+    const bytes = tarGz(root, await entriesOf(source), date)
     if (bytes.length > largest)
       throw new Refusal(`the archive has ${bytes.length} bytes; at most ${largest} are meant`)
     return { name: `${root}.tar.gz`, version, commit, bytes, sha256: sha256(bytes) }
@@ -42,7 +40,10 @@ export function releaseArchive(options: { commit: string; version?: string | und
 
 async function entriesOf(source: Source): Promise<Entry[]> {
   const { files, packages } = await bundle(source)
-  const components = componentsOf(source, packages)
+  const { directory, version, commit } = source
+  const page = await buildPage({ directory, version: `${version} (${commit.slice(0, 12)})` })
+  const bundled = [...new Set([...packages, ...packagesOf(page.inputs)])].sort()
+  const components = componentsOf(source, bundled)
   const text = (path: string, content: string): Entry => ({
     path,
     bytes: Buffer.from(content),
@@ -51,6 +52,9 @@ async function entriesOf(source: Source): Promise<Entry[]> {
   const entries = [
     ...files,
     ...asCommitted.flatMap((path) => committedFiles(source.directory, path)),
+    // an administrator reads it before `database prepare` applies it
+    text('schema.sql', readFileSync(join(source.directory, 'src/storage/postgres/schema.sql'), 'utf8')),
+    text('auditor.html', page.html),
     text('VERSION', `${source.version} ${source.commit}\n`),
     text('LICENSES-BUNDLED.txt', licencesText(components)),
     text('sbom.cdx.json', billOfMaterials(source, components)),

@@ -14,6 +14,7 @@ const programs = {
   audit: 'scripts/audit.ts',
   backup: 'scripts/backup.ts',
   restore: 'scripts/restore.ts',
+  database: 'scripts/database.ts',
   'self-test': 'scripts/self-test.ts',
 }
 
@@ -44,6 +45,8 @@ export async function bundle({ directory, version, commit }: Source): Promise<Bu
     sourcemap: 'linked',
     sourcesContent: false,
     legalComments: 'none',
+    // the library's other half, in native code, which is asked for only by who names it
+    external: ['pg-native'],
     metafile: true,
     banner: { js: `/* civic-orchestrator ${version} (commit ${commit}); licences: LICENSES-BUNDLED.txt */` },
     logLevel: 'warning',
@@ -57,7 +60,7 @@ export async function bundle({ directory, version, commit }: Source): Promise<Bu
 }
 
 /** `node_modules/a/node_modules/@b/c/index.js` → `node_modules/a/node_modules/@b/c` */
-function packagesOf(inputs: readonly string[]): Set<string> {
+export function packagesOf(inputs: readonly string[]): Set<string> {
   const found = inputs.map((path) => /^(.*\bnode_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1])
   return new Set(found.filter((path) => path !== undefined))
 }

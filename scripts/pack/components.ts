@@ -1,4 +1,5 @@
-/** What of other people is in the bundles: their licences, and the bill of materials (CycloneDX). */
+/** What of other people is in the bundles: their licences, and the bill of materials (CycloneDX, by npm). */
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { json, Refusal, type Source } from './source.ts'
@@ -8,8 +9,6 @@ export type Component = {
   readonly version: string
   readonly licence: string
   readonly licenceText: string
-  /** SHA-512 of the package's archive as package-lock.json has it, in hex. */
-  readonly sha512: string | undefined
 }
 
 export function componentsOf({ directory, lock }: Source, paths: readonly string[]): Component[] {
@@ -18,13 +17,11 @@ export function componentsOf({ directory, lock }: Source, paths: readonly string
     const { name, version, license } = json(directory, join(path, 'package.json')) as Record<string, string>
     if (!name || !version || locked?.version !== version)
       throw new Refusal(`${path} is not the version that package-lock.json has: run npm ci`)
-    const integrity = /^sha512-(.+)$/.exec(locked.integrity ?? '')?.[1]
     return {
       name,
       version,
       licence: license ?? 'NOASSERTION',
       licenceText: licenceText(join(directory, path)),
-      sha512: integrity && Buffer.from(integrity, 'base64').toString('hex'),
     }
   })
 }
@@ -42,40 +39,45 @@ export function licencesText(components: readonly Component[]): string {
     const text = licenceText || `The package has no licence file; its package.json says: ${licence}`
     return `${'='.repeat(80)}\n${name} ${version} (${licence})\n${'='.repeat(80)}\n\n${text}\n`
   })
-  return `Packages of which code is bundled in the *.cjs files, and their licences.\n\n${texts.join('\n')}`
+  return `Packages of which code is bundled in the *.cjs files and in auditor.html, and their licences.\n\n${texts.join('\n')}`
 }
 
-/** CycloneDX 1.6. Its serial number is made from the commit: another one each time would change the archive. */
-export function billOfMaterials(source: Source, components: readonly Component[]): string {
-  const { commit, version, date } = source
-  const parts = components.map(({ name, version, licence, sha512 }) => ({
-    type: 'library',
-    'bom-ref': purl(name, version),
-    name,
-    version,
-    purl: purl(name, version),
-    licenses: [/ (OR|AND|WITH) /.test(licence) ? { expression: licence } : { license: { id: licence } }],
-    ...(sha512 ? { hashes: [{ alg: 'SHA-512', content: sha512 }] } : {}),
-  }))
-  const own = `pkg:generic/civic-orchestrator@${version}`
-  const bom = {
-    bomFormat: 'CycloneDX',
-    specVersion: '1.6',
-    serialNumber: `urn:uuid:${uuidOf(commit)}`,
-    version: 1,
-    metadata: {
-      timestamp: date.toISOString(),
-      component: { type: 'application', 'bom-ref': own, name: 'civic-orchestrator', version, purl: own },
-      properties: [{ name: 'civic-orchestrator:commit', value: commit }],
-    },
-    components: parts,
-    dependencies: [{ ref: own, dependsOn: parts.map((part) => part['bom-ref']) }],
+/** Of npm's own, the members that are written here; all others are left as they are. */
+type Bom = {
+  serialNumber: string
+  metadata: {
+    timestamp: string
+    tools: { version?: string }[]
+    component: { 'bom-ref': string; name: string; version: string; purl: string; properties: object[] }
   }
-  return `${JSON.stringify(bom, null, 2)}\n`
+  components: { readonly 'bom-ref': string }[]
+  dependencies: { readonly ref: string; readonly dependsOn: readonly string[] }[]
 }
 
-function purl(name: string, version: string): string {
-  return `pkg:npm/${name.replace('@', '%40')}@${version}`
+/**
+ * What npm says of the lock file, but only of the packages that are in a bundle. Its serial number is made from the commit, its time is
+ * the commit's, and the version of npm is left out: otherwise the same commit would give another archive each time.
+ */
+export function billOfMaterials(source: Source, components: readonly Component[]): string {
+  const { commit, version, date, directory } = source
+  // not --omit=dev: npm then leaves out what a package for development needs as well
+  const options = ['--sbom-format=cyclonedx', '--sbom-type=application', '--package-lock-only']
+  const bom = JSON.parse(execFileSync('npm', ['sbom', ...options], { cwd: directory }).toString()) as Bom
+  const { metadata } = bom
+  const refs = new Set(components.map(({ name, version }) => `${name}@${version}`))
+  const found = bom.components.filter((component) => refs.has(component['bom-ref']))
+  if (found.length < refs.size) throw new Refusal('npm sbom does not name every package that is in a bundle')
+  refs.add(metadata.component['bom-ref'])
+  bom.serialNumber = `urn:uuid:${uuidOf(commit)}`
+  metadata.timestamp = date.toISOString()
+  for (const tool of metadata.tools) delete tool.version
+  Object.assign(metadata.component, { name: 'civic-orchestrator', version })
+  metadata.component.properties.push({ name: 'civic-orchestrator:commit', value: commit })
+  bom.components = found
+  bom.dependencies = bom.dependencies
+    .filter(({ ref }) => refs.has(ref))
+    .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((name) => refs.has(name)) }))
+  return `${JSON.stringify(bom, null, 2)}\n`
 }
 
 /** The commit's first 122 bits in the form of a UUID (RFC 9562, version 8: of our own making). */

@@ -21,8 +21,6 @@ export type Source = {
 
 type LockedPackage = {
   readonly version?: string
-  readonly license?: string
-  readonly integrity?: string
 }
 type Lock = { readonly packages: Readonly<Record<string, LockedPackage>> }
 

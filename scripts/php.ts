@@ -1,0 +1,90 @@
+/**
+ * `npm run test:php`: the tests of the PHP client on the PHP of Debian 13 (8.4), where this machine's is another. debootstrap
+ * brings it into a directory that is kept; nothing is installed, and the program runs with the libraries of that directory.
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { debianMirror } from '../test/deploy/machine.ts'
+
+const usage = `Usage: npm run test:php -- [--file TEST] [--php PROGRAM]
+
+Runs the tests of the PHP client on the PHP of Debian 13.
+  --file TEST    only this test file; may be repeated
+  --php PROGRAM  on this PHP instead
+  --help         this text
+
+Exit code: 0 all passed, 1 a test failed, 2 that PHP could not be had (it needs root and debootstrap).`
+
+const { values } = parseArgs({
+  options: {
+    file: { type: 'string', multiple: true },
+    php: { type: 'string' },
+    help: { type: 'boolean' },
+  },
+})
+
+process.exitCode = values.help ? help() : run()
+
+function help(): number {
+  console.log(usage)
+  return 0
+}
+
+function run(): number {
+  const php = values.php ?? phpOfDebian()
+  if (!php) {
+    console.error('The PHP of Debian 13 could not be had: it needs root and debootstrap')
+    return 2
+  }
+  console.log(execFileSync(php, ['--version'], { encoding: 'utf8' }).split('\n')[0])
+  const all = readdirSync('test').filter((name) => /^hubzilla-.*\.test\.ts$/.test(name))
+  const files = values.file ?? all.map((name) => join('test', name))
+  const args = ['--import', 'tsx', '--test', '--test-concurrency=2', '--test-timeout=240000', ...files]
+  return spawnSync(process.execPath, args, { env: { ...process.env, CIVIC_PHP: php }, stdio: 'inherit' })
+    .status === 0
+    ? 0
+    : 1
+}
+
+/** A program that runs that PHP with its own libraries and the extensions that a Hubzilla has. */
+function phpOfDebian(): string | undefined {
+  const tree = join(tmpdir(), 'civic-debian-13-php')
+  if (!existsSync(join(tree, 'usr/bin/php')) && !makeTree(tree)) return undefined
+  const lib = join(tree, 'usr/lib')
+  const extensions = one(join(lib, 'php'), /^2\d+$/)
+  const libraries = one(lib, /-linux-gnu$/)
+  const loader = one(libraries, /^ld-linux.*\.so\.\d$/)
+  const options = ['curl', 'posix', 'ctype', 'tokenizer'].map((name) => `-d extension=${name}`).join(' ')
+  const program = join(mkdtempSync(join(tmpdir(), 'civic-php-')), 'php')
+  const command = `${loader} --library-path ${libraries} ${tree}/usr/bin/php -n -d extension_dir=${extensions} ${options}`
+  writeFileSync(program, `#!/bin/sh\nexec ${command} "$@"\n`)
+  // a test runs it as somebody else
+  for (const path of [program, join(program, '..')]) chmodSync(path, 0o755)
+  return program
+}
+
+/** The one file of that directory with such a name, whatever the kind of machine and the version are. */
+function one(directory: string, name: RegExp): string {
+  const found = readdirSync(directory).find((each) => name.test(each))
+  if (!found) throw new Error(`${directory} has not what belongs there`)
+  return join(directory, found)
+}
+
+function makeTree(tree: string): boolean {
+  const unfinished = `${tree}.unfinished`
+  rmSync(unfinished, { recursive: true, force: true })
+  const packages = '--include=php-cli,php-curl'
+  const made = spawnSync(
+    'debootstrap',
+    ['--variant=minbase', packages, 'trixie', unfinished, debianMirror()],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
+  if (made.status !== 0) return false
+  renameSync(unfinished, tree)
+  return true
+}

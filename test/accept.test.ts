@@ -5,8 +5,8 @@ import type { Contracts, FieldError, Json, JsonObject } from '../contracts/contr
 import { oneOf } from '../contracts/envelope.ts'
 import { contracts } from '../contracts/index.ts'
 import { vs01 } from '../contracts/vs01.ts'
-import { accept } from '../src/http/accept.ts'
-import { bounded, pointer } from '../src/http/violations.ts'
+import { accept } from '../src/envelope/accept.ts'
+import { bounded, pointer } from '../src/envelope/violations.ts'
 
 const context = { tokenSha256: 'c0ffee'.padEnd(64, '0'), now: new Date('2026-06-15T14:32:00Z') }
 
@@ -137,7 +137,7 @@ test('an envelope that is older or newer than 24 hours is stored with a warning'
   }
 })
 
-test('a later version stands beside the older one, and judges envelopes of a version nobody knows', () => {
+test('a later version stands beside the older one, and judges envelopes of a version nobody knows, whose sender is told all versions', () => {
   const entries = { ...vs01.envelope.entries, contract_version: oneOf('1.1') }
   const later = {
     ...vs01,
@@ -149,7 +149,7 @@ test('a later version stands beside the older one, and judges envelopes of a ver
   assert.equal(accepted(vs, known).record.storage, 'overwrite-by-placekey')
   assert.equal(accepted({ ...vs, contract_version: '1.1' }, known).record.storage, 'append-only')
   assert.deepEqual(refused({ ...vs, contract_version: '9' }, [], known), [
-    { pointer: '/contract_version', detail: 'must be "1.1"' },
+    { pointer: '/contract_version', detail: 'must be "1.0" or "1.1"' },
   ])
 })
 

@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { chainOf, headPath, post, recordsPath, type Sent, sha256, storeOn } from './faults/stored.ts'
+import { chainOf, fileOf, headPath, rechained, recordsPath } from './disk.ts'
+import { post, type Sent, storeOn } from './faults/stored.ts'
 
 const damaged = { ok: false, fault: 'damaged' }
 
@@ -23,32 +24,11 @@ async function threeRecords() {
   return { root, store, path: recordsPath(root, 'heron-ridge') }
 }
 
-function linesOf(path: string): Buffer[] {
-  const chain = chainOf(readFileSync(path))
-  assert.ok(typeof chain !== 'string')
-  return [...chain.lines]
-}
-
-/** The records file of these lines, with sequences and hashes made to fit. */
-function forged(lines: readonly Buffer[]): Buffer {
-  let previous = '0'.repeat(64)
-  const chained = lines.map((line, at) => {
-    const fitting = line
-      .toString()
-      .replace(/"sequence":\d+,("received_at":"[^"]+"),"previous_sha256":"\w+"\}\}$/, (_, received) => {
-        return `"sequence":${at + 1},${received},"previous_sha256":"${previous}"}}`
-      })
-    previous = sha256(fitting)
-    return fitting
-  })
-  return Buffer.from(`[\n${chained.join(',\n')}\n]\n`)
-}
-
 test('refuses a file with a forged record inside, chained anew, that is longer than the head file says', async () => {
   const { root, store, path } = await threeRecords()
   await store.close()
-  const lines = linesOf(path)
-  const altered = forged(lines.toSpliced(1, 0, lines[2] as Buffer))
+  const lines = chainOf(path)
+  const altered = fileOf(rechained(lines.toSpliced(1, 0, lines[2] as string)))
   writeFileSync(path, altered)
 
   const restarted = storeOn(root)
@@ -60,7 +40,7 @@ test('refuses a file with a forged record inside, chained anew, that is longer t
 test('a receiver that knows three records refuses a file with two of them, head file or not', async () => {
   const { store, path } = await threeRecords()
   await store.close()
-  const altered = forged(linesOf(path).slice(0, 2))
+  const altered = fileOf(rechained(chainOf(path).slice(0, 2)))
   rmSync(headPath(path))
   writeFileSync(path, altered)
 
@@ -71,7 +51,7 @@ test('a receiver that knows three records refuses a file with two of them, head 
 
 test('a receiver that has the file open sees that somebody else wrote to it, and does not write into the middle', async () => {
   const { store, path } = await threeRecords()
-  const altered = forged(linesOf(path).slice(1))
+  const altered = fileOf(rechained(chainOf(path).slice(1)))
   writeFileSync(path, altered)
 
   assert.deepEqual(await post(store, sent('four')), damaged)
@@ -87,7 +67,7 @@ test('a record posted to a receiver whose open file was replaced by an equal one
 
   assert.ok((await post(store, sent('four'))).ok)
   await store.close()
-  assert.equal(linesOf(path).length, 4)
+  assert.equal(chainOf(path).length, 4)
 })
 
 test('a duplicate is not answered from an open file that was removed', async () => {

@@ -15,9 +15,10 @@ import {
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { acquire } from '../src/storage/lock.ts'
+import { acquire } from '../src/storage/files/lock.ts'
+import { chainOf, recordsPath, sha256 } from './disk.ts'
 import { scn01, scratchDir } from './receiver.ts'
-import { chainOf, put, quiet, recordsPath, sha256, stored, storeIn } from './records.ts'
+import { put, quiet, stored, storeIn } from './records.ts'
 
 /** Three records stored by a store that is closed again. */
 async function threeRecords(): Promise<{ root: string; path: string }> {
@@ -87,11 +88,12 @@ async function onceInThree(story: (number: number) => Promise<boolean>): Promise
   return false
 }
 
-test('a lock that nobody wants is kept for the next envelope', async () => {
+test('a lock that nobody wants is kept for the next envelope when one came after another', async () => {
   const root = scratchDir()
   const store = storeIn(root)
   const isKept = await onceInThree(async (number) => {
-    await stored(store, scn01({ narrative: `number ${number}` }))
+    for (const which of ['first', 'second'])
+      await stored(store, scn01({ narrative: `number ${number}, the ${which}` }))
     await sleep(120)
     return existsSync(`${recordsPath(root)}.lock`)
   })
@@ -324,7 +326,7 @@ test('the start-up mends a torn file that nobody posts to', async () => {
   const { root, path } = await threeRecords()
   truncateSync(path, statSync(path).size - 2)
   const store = storeIn(root)
-  await store.sweep(new Map([['scn01', 'append-only']]))
+  await store.start()
   await store.close()
   assert.equal(chainOf(path).length, 3)
 })
@@ -335,7 +337,7 @@ test('the start-up removes a stale lock that was moved aside by a process that w
   for (const pid of [1, 2]) mkdirSync(`${path}.lock.stale-${pid}`)
   utimesSync(`${path}.lock.stale-1`, longAgo, longAgo)
   const store = storeIn(root)
-  await store.sweep(new Map([['scn01', 'append-only']]))
+  await store.start()
   await store.close()
   assert.deepEqual(readdirSync(dirname(path)).sort(), [
     '.records.head.json',

@@ -1,14 +1,16 @@
 /** Data directories for the auditor's tests, made with the receiver's own writing of lines, and damaged by hand. */
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { JsonObject } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
-import { run } from '../src/audit/cli.ts'
-import { accept } from '../src/http/accept.ts'
-import { assemble, draftOf } from '../src/storage/batch.ts'
-import { headOf, headText } from '../src/storage/head-file.ts'
-import { emptyPosition } from '../src/storage/records-file.ts'
+import { accept } from '../src/envelope/accept.ts'
+import { assemble, draftOf } from '../src/records/batch.ts'
+import { utf8 } from '../src/records/bytes.ts'
+import { headOf, headText } from '../src/records/head.ts'
+import { emptyPosition } from '../src/records/position.ts'
+import { audit } from './said.ts'
 
 export const slug = 'plum-grove-21'
 
@@ -46,7 +48,7 @@ export function lines(envelopes: readonly JsonObject[]): { text: string; head: s
     return draftOf(accepted.record)
   })
   const { bytes, next } = assemble(emptyPosition, true, drafts, '2026-07-02T06:30:01.000Z')
-  return { text: bytes.toString('utf8'), head: headText(headOf(next)) }
+  return { text: utf8(bytes), head: headText(headOf(next)) }
 }
 
 export type Association = { readonly directory: string; readonly records: string; readonly head: string }
@@ -82,23 +84,6 @@ export type Told = {
   readonly [more: string]: unknown
 }
 
-export type Result = { readonly exit: number; readonly out: string; readonly err: string }
-
-export async function audit(...args: readonly string[]): Promise<Result> {
-  const chunks: Buffer[] = []
-  let err = ''
-  const io = {
-    out: async (text: string | Uint8Array) => void chunks.push(Buffer.from(text as Uint8Array)),
-    err: (text: string) => {
-      err += text
-    },
-    columns: 100,
-    watched: false,
-  }
-  const exit = await run(args, io)
-  return { exit, out: Buffer.concat(chunks).toString('utf8'), err }
-}
-
 /** `verify --json`, its findings without the notes, as `kind record` or `kind line`. */
 export async function verify(
   root: string,
@@ -118,16 +103,4 @@ export async function verify(
       ({ kind, record, line }) => `${kind} ${record === undefined ? `line ${line}` : record}`,
     ),
   }
-}
-
-/** The lines of a records file, without commas; line 0 is the first record. */
-export function recordsOf(file: string): string[] {
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .slice(1, -2)
-    .map((line) => line.replace(/,$/, ''))
-}
-
-export function writeRecords(file: string, records: readonly string[]): void {
-  writeFileSync(file, `[\n${records.join(',\n')}\n]\n`)
 }

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
-import { run } from '../src/audit/cli.ts'
+import { blake2b256 } from '../src/audit/g1/blake2b.ts'
 import { openChain } from '../src/audit/g1/chain.ts'
 import { contentDigest } from '../src/audit/g1/digest.ts'
-import { blake2b256 } from '../src/audit/g1/hash.ts'
+import { birthOf, checkpoint } from '../src/audit/g1/facts.ts'
 import { bytesFromHex } from '../src/audit/g1/hex.ts'
 import { connect, EndpointError, endpointUrl } from '../src/audit/g1/rpc.ts'
 import { findExtrinsic } from '../src/audit/g1/search.ts'
@@ -22,6 +22,7 @@ import {
   timeOf,
   vectors,
 } from './fixtures/g1/chain.ts'
+import { audit as command } from './said.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'audit-g1-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -51,14 +52,8 @@ const synthetic: SyntheticChain = {
 async function audit(url: string, about: JsonObject, more: readonly string[] = []) {
   const file = join(folder, 'record.json')
   writeFileSync(file, JSON.stringify(about))
-  const lines: string[] = []
-  const io = {
-    out: async (text: string | Uint8Array) => void lines.push(String(text)),
-    err: () => {},
-    columns: 100,
-    watched: false,
-  }
-  const exit = await run(['g1', '--record', file, '--rpc', url, '--json', '--pause', '0', ...more], io)
+  const { exit, out } = await command('g1', '--record', file, '--rpc', url, '--json', '--pause', '0', ...more)
+  const lines = out.split('\n').filter((line) => line !== '')
   const found = lines.map((line) => JSON.parse(line) as { type: string; online?: Record<string, unknown> })
   return { exit, online: found.find(({ type }) => type === 'record')?.online, lines }
 }
@@ -137,6 +132,91 @@ test('a chain that began inside the window does not lack what was never there', 
   assert.equal((await audit(server.url, about)).online?.verdict, 'not found in window')
 })
 
+/** The constructed extrinsics were signed for a genesis block of this hash, spec version 1000, transaction version 1. */
+const ofVectors = {
+  hashes: new Map([[0, `0x${'11'.repeat(32)}`]]),
+  runtime: { specVersion: 1_000, transactionVersion: 1 },
+}
+const paid = { ...record, submitted_at: at(2_520), g1_tx_hash: withComment.extrinsic_hash }
+type Proved = { signature: { verdict: string }; warning: string | null }
+
+test('the signature is verified with what the chain tells, and a spec version that is not known is said', async () => {
+  await using server = await serveChain({ ...synthetic, ...ofVectors })
+  const proof = (await audit(server.url, paid)).online?.proof as Proved
+  assert.deepEqual([proof.signature.verdict, proof.warning], ['valid', null])
+  await using later = await serveChain({
+    ...synthetic,
+    ...ofVectors,
+    runtime: { specVersion: 1_200, transactionVersion: 1 },
+  })
+  const other = (await audit(later.url, paid)).online?.proof as Proved
+  assert.equal(other.signature.verdict, 'not valid')
+  assert.match(other.warning ?? '', /^spec version 1200: .* may mean something else/)
+  await using silent = await serveChain(synthetic)
+  const untold = (await audit(silent.url, paid)).online?.proof as Proved
+  assert.equal(untold.signature.verdict, 'not checked')
+})
+
+test('the chain of the endpoint is told from Ğ1 by the block that its makers published', async () => {
+  const long = { ...synthetic, start: synthetic.start, head: checkpoint.number + 10 }
+  const about = { ...record, submitted_at: at(2_520), g1_tx_hash: bound().hash }
+  const seen = async (chain: SyntheticChain): Promise<[unknown, number]> => {
+    await using server = await serveChain(chain)
+    const { exit, lines } = await audit(server.url, about)
+    return [(JSON.parse(lines[0] as string) as { identity: string }).identity, exit]
+  }
+  const hashes = new Map([[checkpoint.number, checkpoint.hash]])
+  assert.deepEqual(await seen({ ...long, hashes }), ['Ğ1', 0])
+  assert.deepEqual(await seen(long), ['another chain', 1])
+  assert.deepEqual(await seen(synthetic), ['cannot be told', 0])
+})
+
+test('another genesis block than the one that is named is refused', async () => {
+  await using server = await serveChain({ ...synthetic, ...ofVectors })
+  assert.equal((await audit(server.url, paid, ['--genesis', '11'.repeat(32)])).exit, 1)
+  assert.equal((await audit(server.url, paid, ['--genesis', '22'.repeat(32)])).exit, 2)
+})
+
+test('--extrinsic with --rpc looks the extrinsic up; without a chain it is no payment', async () => {
+  await using server = await serveChain({ ...synthetic, ...ofVectors })
+  const proofOf = async (...more: string[]): Promise<[number, Record<string, unknown>]> => {
+    const file = join(folder, 'paid.json')
+    writeFileSync(file, JSON.stringify(paid))
+    const { exit, out } = await command('g1', '--record', file, '--json', ...more)
+    return [exit, JSON.parse(out.trim().split('\n').at(-1) as string) as Record<string, unknown>]
+  }
+  const [online, proof] = await proofOf(
+    '--extrinsic',
+    withComment.extrinsic_hex,
+    '--rpc',
+    server.url,
+    '--pause',
+    '0',
+  )
+  assert.deepEqual([online, proof.on_chain, proof.signature], [1, 'paid, not bound', { verdict: 'valid' }])
+  const [offline, alone] = await proofOf('--extrinsic', withComment.extrinsic_hex)
+  assert.deepEqual([offline, alone.on_chain], [1, 'not checked: whether this was ever on the chain'])
+  // a signature of zeros under the facts of the chain
+  const forged = withComment.extrinsic_hex.replace(/^(0x65038400\w{64}00)\w{128}/, `$1${'0'.repeat(128)}`)
+  const facts = ['--genesis', '11'.repeat(32), '--spec-version', '1000', '--transaction-version', '1']
+  const [made, up] = await proofOf('--extrinsic', forged, ...facts)
+  assert.deepEqual([made, up.signature], [1, { verdict: 'not valid' }])
+})
+
+test('an answer of millions of tiny values is refused before it is read as JSON', async () => {
+  await using server = await serve((body, response, count) => {
+    response.end(count > 4 ? `[${'{},'.repeat(3_000_000)}0]` : JSON.stringify(answer(synthetic, body)))
+  })
+  const chain = await openChain(connect(new URL(server.url), patient))
+  await assert.rejects(chain.blocks([1]), /more than 100000 values/)
+})
+
+test('the block in which an era began', () => {
+  assert.equal(birthOf({ period: 64, phase: 42 }, 1_000), 938)
+  assert.equal(birthOf({ period: 64, phase: 42 }, 1_002), 1_002)
+  assert.equal(birthOf({ period: 64, phase: 42 }, 20), 42)
+})
+
 for (const number of [789_629, 18_468_942]) {
   test(`finds every signed extrinsic of the recorded real block ${number}`, async () => {
     const chain = chainAround(number)
@@ -207,7 +287,6 @@ const faults: Record<string, Respond> = {
     }
     pump()
   },
-  'a redirect': (_body, response) => void response.writeHead(307, { location: 'http://127.0.0.1:9/' }).end(),
   'a closed connection': (_body, response) => void response.destroy(),
 }
 
@@ -227,6 +306,20 @@ for (const [name, fault] of Object.entries(faults)) {
   })
 }
 
+test('a redirect is refused, also one to an endpoint that would answer', async () => {
+  await using other = await serve((body, response) => response.end(JSON.stringify(answer(synthetic, body))))
+  await using server = await serve((body, response, count) => {
+    if (count > 4) response.writeHead(307, { location: other.url }).end()
+    else response.end(JSON.stringify(answer(synthetic, body)))
+  })
+  const chain = await openChain(connect(new URL(server.url), patient))
+  await assert.rejects(
+    findExtrinsic(chain, bound().hash, { from: synthetic.start, until: timeOf(synthetic, 9) }),
+    /redirects are refused/,
+  )
+  assert.deepEqual(other.bodies, [])
+})
+
 test('endpoint errors are a verdict with exit status 2, in words without escape sequences', async () => {
   await using server = await serve((body, response, count) => {
     const { id } = [JSON.parse(body)].flat()[0] as { id: number }
@@ -235,16 +328,8 @@ test('endpoint errors are a verdict with exit status 2, in words without escape 
   })
   const file = join(folder, 'record.json')
   writeFileSync(file, JSON.stringify({ ...record, submitted_at: at(2_520), g1_tx_hash: bound().hash }))
-  let text = ''
-  const io = {
-    out: async (more: string | Uint8Array) => {
-      text += more
-    },
-    err: () => {},
-    columns: 100,
-    watched: false,
-  }
-  assert.equal(await run(['g1', '--record', file, '--rpc', server.url], io), 2)
+  const { exit, out: text } = await command('g1', '--record', file, '--rpc', server.url)
+  assert.equal(exit, 2)
   assert.match(text, /endpoint error/)
   assert.match(text, /trusted/)
   assert.equal(text.includes('\u001b'), false)

@@ -1,24 +1,33 @@
 /** list, show, snapshot, export and the command line itself. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  appendFileSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
+import type { Receipt } from '../contracts/record.ts'
 import { run } from '../src/audit/cli.ts'
 import { cell, spread } from '../src/audit/csv.ts'
-import { plain } from '../src/audit/plain.ts'
+import { plain } from '../src/cli/plain.ts'
 import {
   association,
-  audit,
   build,
   envelope,
   lines,
   makeDirectory,
-  recordsOf,
   slug,
   temporaryDirectory,
 } from './audit-build.ts'
+import { linesOf } from './disk.ts'
+import { audit, saidTo } from './said.ts'
 
 /** One association with these envelopes. */
 function store(root: string, envelopes: readonly JsonObject[]): string {
@@ -41,7 +50,7 @@ test('show prints what a record holds as text only, and keeps its lines', async 
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
   assert.doesNotMatch(out, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u202e]/)
   assert.match(out, /before\\u\{1b\}\[2J/)
-  assert.match(out, /\n +next line\\u\{2028\}still/)
+  assert.match(out, /\n│ +next line\\u\{2028\}still/)
   assert.match(out, /\\u\{1b\}key/)
 })
 
@@ -49,20 +58,22 @@ test('list prints what a record holds as text only, one line a record', async ()
   using root = temporaryDirectory()
   store(root.path, [{ ...envelope, narrative: evil }, envelope])
   const { out } = await audit('list', slug, '--data', root.path)
-  assert.equal(out.split('\n').length, 3)
+  const [heading, ...rows] = out.trimEnd().split('\n')
+  assert.equal(heading, `scn01/${slug}`)
+  assert.equal(rows.length, 2)
   assert.equal(out.includes('\u001b'), false)
 })
 
-test('show unfolds choices and wraps texts to the terminal', async () => {
+test('show keeps texts as they were sent and wraps them to the terminal', async () => {
   using root = temporaryDirectory()
   const narrative = `${'word '.repeat(100)}${'x'.repeat(300)}`
   store(root.path, [
     { ...envelope, narrative, vs_snapshot: { source: '["management_company","closing_documents"]' } },
   ])
   const { out } = await audit('show', slug, '--data', root.path)
-  assert.match(out, /· management_company\n +· closing_documents/)
+  assert.match(out, /│ +\["management_company","closing_documents"\]\n/)
   assert.ok(out.split('\n').every((line) => line.length <= 100))
-  assert.equal(out.replace(/\s/g, '').includes('x'.repeat(300)), true)
+  assert.equal(out.replace(/[\s┆]/g, '').includes('x'.repeat(300)), true)
 })
 
 test('show selects by participant and by sequence, and says when nothing is selected', async () => {
@@ -78,7 +89,7 @@ test('show selects by participant and by sequence, and says when nothing is sele
     return out
       .trim()
       .split('\n')
-      .map((line) => (JSON.parse(line) as { number: number }).number)
+      .map((line) => (JSON.parse(line) as { record: { receipt: Receipt } }).record.receipt.sequence)
   }
   assert.deepEqual(await shown(), [1, 2, 3])
   assert.deepEqual(await shown('--participant', other), [2])
@@ -144,7 +155,7 @@ test('snapshot leaves out an append that lands while it reads', async () => {
   using root = temporaryDirectory()
   const { records } = build(root.path, 300)
   const whole = readFileSync(records, 'utf8')
-  const next = `,\n${recordsOf(records)[0]}\n]\n`
+  const next = `,\n${linesOf(records)[0]}\n]\n`
   const size = whole.length
   const file = openSync(records, 'r+')
   const started = audit('snapshot', slug, '--data', root.path)
@@ -180,8 +191,8 @@ test('no cell can act as a formula', () => {
     assert.match(cell(text), /^"?'/, JSON.stringify(text))
   }
   assert.equal(cell('=HYPERLINK("http://x";"y")'), `"'=HYPERLINK(""http://x"";""y"")"`)
-  assert.equal(cell('a = b'), 'a = b')
-  assert.equal(cell('a\u0000\u001bb'), 'a\ufffd\ufffdb')
+  assert.equal(cell('a = b'), '"a = b"')
+  assert.equal(cell('a\u0000\u001bb'), '"a\ufffd\ufffdb"')
 })
 
 test('a long text is spread over cells that a spreadsheet takes, whole characters, and what is cut is said', () => {
@@ -242,16 +253,8 @@ const program = (...args: string[]) =>
 test('progress is shown on a terminal, over itself, and gone at the end', async () => {
   using root = temporaryDirectory()
   build(root.path, 50)
-  let err = ''
-  const io = {
-    out: async () => {},
-    err: (text: string) => {
-      err += text
-    },
-    columns: 100,
-    watched: true,
-  }
-  assert.equal(await run(['verify', '--data', root.path], io), 0)
+  const { exit, err } = await saidTo({ watched: true }, run, 'verify', '--data', root.path)
+  assert.equal(exit, 0)
   const eraseLine = '\r\u001b[K'
   assert.match(err, /\[#+\] +\d+ % {2}scn01\/plum-grove-21/)
   assert.deepEqual([err.startsWith(eraseLine), err.endsWith(eraseLine)], [true, true])
@@ -278,7 +281,7 @@ test('every command explains itself, and none takes what it does not know', asyn
   for (const command of ['verify', 'heads', 'list', 'show', 'snapshot', 'export', 'g1']) {
     const help = await audit(command, '--help')
     assert.equal(help.exit, 0)
-    assert.match(help.out, new RegExp(`npm run audit -- ${command}`))
+    assert.match(help.out, new RegExp(`node scripts/audit\\.mjs ${command}`))
     assert.equal((await audit(command, '--nonsense')).exit, 2)
     assert.equal(
       (
@@ -316,6 +319,86 @@ test('the program ends quietly when its reader has seen enough', () => {
   const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', list, process.execPath, root.path], {
     encoding: 'utf8',
   })
-  assert.match(stdout, /^association_slug.*\r\n0\n$/)
+  assert.match(stdout, /^"association_slug".*\r\n0\n$/)
   assert.equal(stderr, '')
+})
+
+test('a link in the place of the directory of an addon is told by every command, and not followed', async () => {
+  using root = temporaryDirectory()
+  using elsewhere = temporaryDirectory()
+  build(elsewhere.path, 2)
+  symlinkSync(join(elsewhere.path, 'scn01'), join(root.path, 'scn01'))
+  const dates = ['--from', '2026-01-01', '--to', '2027-01-01']
+  const commands = [
+    ['verify'],
+    ['heads'],
+    ['list'],
+    ['list', slug],
+    ['show', slug],
+    ['export', '--csv'],
+    ['g1'],
+  ]
+  for (const args of [...commands, ['snapshot', slug], ['changes', slug, ...dates]]) {
+    const { exit, out, err } = await audit(...args, '--data', root.path)
+    assert.notEqual(exit, 0, args.join(' '))
+    assert.match(out + err, /scn01:? is a symbolic link|link/, args.join(' '))
+    assert.doesNotMatch(out, /Submission/)
+  }
+})
+
+test('what is stored is not sent to a terminal as it is: not by snapshot, and no workbook', async () => {
+  using root = temporaryDirectory()
+  build(root.path, 2)
+  const terminal = { watched: true, terminal: true }
+  for (const args of [
+    ['snapshot', slug],
+    ['export', '--xlsx'],
+  ])
+    assert.deepEqual(
+      await saidTo(terminal, run, ...args, '--data', root.path).then(({ exit, out }) => ({ exit, out })),
+      { exit: 2, out: '' },
+    )
+})
+
+test('no control character and no mark of direction passes: not to a CSV, not to JSON, not to a list', async () => {
+  using root = temporaryDirectory()
+  const all = Array.from({ length: 0xa0 }, (_, code) => String.fromCharCode(code)).join('')
+  const bidi = '\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
+  store(root.path, [{ ...envelope, narrative: `a${all}b${bidi}c`, [`x${bidi}`]: { [all]: bidi } }])
+  const dates = ['--from', '2026-01-01', '--to', '2027-01-01']
+  for (const args of [
+    ['show', slug],
+    ['list', slug],
+    ['export', '--csv'],
+    ['changes', slug, ...dates],
+    ['g1', slug],
+  ])
+    for (const more of [[], ['--json']]) {
+      const { out, err } = await audit(...args, ...more, '--data', root.path)
+      const lines = args[0] === 'export' ? '\t\r\n' : args[0] === 'show' ? '\t\n' : '\n'
+      const left = [...(out + err)].filter((one) => (all + bidi).includes(one) && (one < ' ' || one > '~'))
+      assert.deepEqual(
+        [...new Set(left)].filter((one) => !lines.includes(one)),
+        [],
+        `${args[0]} ${more[0] ?? ''}`,
+      )
+    }
+})
+
+test('a file of hundreds of kilobytes on one line is told by every command', async () => {
+  using root = temporaryDirectory()
+  const { records } = build(root.path, 300)
+  writeFileSync(records, `${JSON.stringify(JSON.parse(readFileSync(records, 'utf8')))}\n`)
+  const dates = ['--from', '2026-01-01', '--to', '2027-01-01']
+  for (const args of [
+    ['list', slug],
+    ['show', slug],
+    ['export', '--csv'],
+    ['g1', slug],
+    ['changes', slug, ...dates],
+  ]) {
+    const { exit, err } = await audit(...args, '--data', root.path)
+    assert.equal(exit, 1, args.join(' '))
+    assert.match(err, /1 line could not be read as a record/)
+  }
 })

@@ -17,31 +17,21 @@ import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import {
   association,
-  audit,
   build,
   lines,
   makeDirectory,
   numbered,
-  recordsOf,
   slug,
   temporaryDirectory,
   verify,
-  writeRecords,
 } from './audit-build.ts'
+import { fileOf, linesOf } from './disk.ts'
+import { audit } from './said.ts'
+import { latest, placekey } from './variants.ts'
 
-const placekey = '22c@5sb-8hm-54v'
+const temporaryName = '.tmp-4711-0123456789ab'
 
-const vitalSigns: JsonObject = {
-  addon: 'vs01',
-  contract_version: '1.0',
-  association_slug: slug,
-  association_channel_id: '9',
-  participant_id: placekey,
-  submitted_at: '2026-07-02T06:30:00Z',
-  standing: 'participant',
-  fields: { ho_claimed_type: 'condominium' },
-  receipt: { received_at: '2026-07-02T06:30:01.000Z' },
-}
+const vitalSigns = latest('vs01')
 
 const indented = (record: JsonObject): string => `${JSON.stringify(record, null, 2)}\n`
 
@@ -110,13 +100,14 @@ const cases: Record<string, { change: (root: string, file: string) => void; told
   },
   'an old temporary file': {
     change: (_root, file) => {
-      writeFileSync(`${file}.123456`, '')
-      utimesSync(`${file}.123456`, old, old)
+      const path = join(file, '..', temporaryName)
+      writeFileSync(path, '')
+      utimesSync(path, old, old)
     },
-    told: [`temporary vs01/${slug}/${placekey}.json.123456?`],
+    told: [`temporary vs01/${slug}/${temporaryName}?`],
   },
   'a temporary file of this moment': {
-    change: (_root, file) => writeFileSync(`${file}.123456`, ''),
+    change: (_root, file) => writeFileSync(join(file, '..', temporaryName), ''),
     told: [],
   },
   'the lock of a receiver at work': {
@@ -139,6 +130,13 @@ const cases: Record<string, { change: (root: string, file: string) => void; told
   'a receiver that is paused': {
     change: (root) => writeFileSync(join(root, '.paused'), 'moving house'),
     told: ['paused .paused?'],
+  },
+  'what a checkout and a receiver over a database keep at the top': {
+    change: (root) => {
+      writeFileSync(join(root, '.gitignore'), '*')
+      writeFileSync(join(root, '.postgres.json'), '{}', { mode: 0o640 })
+    },
+    told: [],
   },
   'a token that others may read': {
     change: (root) => {
@@ -243,8 +241,8 @@ for (const [name, seam] of Object.entries({
 test('a line longer than any record ends the reading, and that is said', async () => {
   using root = temporaryDirectory()
   const { records } = build(root.path, 6)
-  const [first, ...others] = recordsOf(records)
-  writeRecords(records, [first!, 'x'.repeat(17 * 1024 * 1024), ...others])
+  const [first, ...others] = linesOf(records)
+  writeFileSync(records, fileOf([first!, 'x'.repeat(17 * 1024 * 1024), ...others]))
   const { found } = await verify(root.path, '--chain')
   assert.equal(found.includes('too long line 3'), true, found.join())
 })

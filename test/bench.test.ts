@@ -4,13 +4,16 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { draftOf } from '../src/storage/batch.ts'
-import { openStore } from '../src/storage/store.ts'
+import { draftOf } from '../src/records/batch.ts'
+import { openFileStore } from '../src/storage/files/store.ts'
 import { replyIn } from './bench/connection.ts'
 import { directoryOf, drafts, fill, restore } from './bench/fill.ts'
-import { comparisons, goals, plan, selected } from './bench/plan.ts'
+import { goals, judged } from './bench/goals.ts'
+import { pairsIn, resultOf } from './bench/paired.ts'
+import { comparisons, plan, selected } from './bench/plan.ts'
 import { readBackAppends, readBackOverwrites } from './bench/readback.ts'
 import { numberOf, placekeyOf, requestFor, slugOf } from './bench/request.ts'
+import type { Result, Round } from './bench/run.ts'
 import { median, medianRatio, percentile } from './bench/statistics.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'civic-bench-test-'))
@@ -61,7 +64,7 @@ test('a prepared records file is one that the storage takes up, with ids that it
 
   const warnings: string[] = []
   const log = { ...quiet, warn: (_: object, message: string) => void warnings.push(message) }
-  const store = openStore({ root, minFreeBytes: 0, log })
+  const store = openFileStore({ root, minFreeBytes: 0, log })
   const put = (number: number) => {
     const { node_token_hash, receipt: _, ...envelope } = stored[0]
     const record = {
@@ -110,7 +113,7 @@ test('an acknowledged record that is not on disk as acknowledged is counted as l
 
 test('an overwrite counts as lost when the file holds what was answered before it was sent', async () => {
   const root = mkdtempSync(join(scratch, 'overwritten-'))
-  const store = openStore({ root, minFreeBytes: 0, log: quiet })
+  const store = openFileStore({ root, minFreeBytes: 0, log: quiet })
   const record = {
     ...{ addon: 'vs01', association_slug: slugOf(0), participant_id: placekeyOf(1) },
     storage: 'overwrite-by-placekey' as const,
@@ -137,15 +140,76 @@ test('an overwrite counts as lost when the file holds what was answered before i
   assert.equal(lostOf(entry(4, 0, 1)), 0, 'the one in the file was sent later and never acknowledged')
 })
 
-test('every goal speaks of points that a full run measures, and names are told apart', () => {
-  const points = plan('full')
-  const names = points.map(({ name }) => name)
-  assert.equal(new Set(names).size, names.length)
-  for (const goal of goals) {
-    if ('of' in goal) assert.ok(names.includes(goal.of), goal.of)
-    if ('to' in goal) assert.ok(names.includes(goal.to), goal.to)
+test('every goal speaks of points that a run measures unless it is quick, and names are told apart', () => {
+  for (const mode of ['standard', 'full'] as const) {
+    const points = plan(mode)
+    const names = points.map(({ name }) => name)
+    assert.equal(new Set(names).size, names.length)
+    for (const goal of goals) {
+      if ('of' in goal) assert.ok(names.includes(goal.of), goal.of)
+      if ('to' in goal) assert.ok(names.includes(goal.to), goal.to)
+    }
+    for (const { of, to } of comparisons(points)) assert.notEqual(of, to)
   }
-  for (const { of, to } of comparisons(points)) assert.notEqual(of, to)
+})
+
+test('a peer is compared with at the same load, the obvious program also at the same length of file', () => {
+  const of = 'receiver: append, 64 at once, 10,000 stored'
+  const found = comparisons(plan('standard')).filter((comparison) => comparison.of === of)
+  const to = Object.fromEntries(found.map((comparison) => [comparison.as, comparison.to]))
+  assert.equal(to.SQLite, 'SQLite: append, 64 at once')
+  assert.equal(to.PostgreSQL, 'PostgreSQL: append, 64 at once')
+  assert.equal(to.obvious, 'obvious program: append, 64 at once, 10,000 stored')
+  assert.equal(to.empty, 'receiver: append, 64 at once')
+})
+
+test('a goal is judged by the median of the ratios of each round, and not at all when a side is missing', () => {
+  const result = (name: string, ...rounds: Round[]): Result => ({
+    point: { type: 'loop', name, loop: 'append', recordsPerSync: 1 },
+    rounds,
+  })
+  const speed = (requestsPerSecond: number): Round => ({ requestsPerSecond })
+  const results = [
+    result('ours', speed(30), speed(8), speed(20)),
+    result('theirs', speed(10), speed(1), speed(10)),
+    result('idle', { idleBytes: 0, wakeUpsPerSecond: 5.5 }),
+  ]
+  const at = (least: number) => judged({ of: 'ours', to: 'theirs', least }, results)
+  assert.deepEqual([at(3).found, at(3).reached, at(3.1).reached], [3, true, false])
+  const idle = (figure: keyof Round, most: number) =>
+    judged({ of: 'idle', figure, what: 'x', most }, results).reached
+  assert.equal(idle('idleBytes', 0), true)
+  assert.equal(idle('wakeUpsPerSecond', 5), false)
+  assert.equal(idle('startMs', 300), undefined)
+  assert.equal(judged({ of: 'ours', to: 'nobody', least: 1 }, results).reached, undefined)
+})
+
+test('a pair tells the median of the ratios of its turns, and leaves out a turn in which a side answered nothing', () => {
+  const turn = (of: number, to: number) =>
+    [
+      { requestsPerSecond: of, cpuPerRequest: 100 },
+      { requestsPerSecond: to, cpuPerRequest: 50 },
+    ] as const
+  const turns = [turn(10, 10), turn(40, 20), turn(9, 3), turn(8, 2), turn(0, 5)]
+  const { ratio, quartiles, ratios, speeds, cpu } = resultOf({ name: 'ours' }, { name: 'theirs' }, turns)
+  assert.deepEqual(ratios, [1, 2, 3, 4])
+  assert.equal(ratio, 2.5)
+  assert.deepEqual(quartiles, [1, 3])
+  assert.deepEqual(
+    [speeds, cpu],
+    [
+      [9.5, 6.5],
+      [100, 50],
+    ],
+  )
+})
+
+test('pairs are of the receiver with what does the same work, and of a long file with an empty one', () => {
+  const pairs = pairsIn(plan('standard')).map(({ of, to }) => `${of.name} ÷ ${to.name}`)
+  assert.ok(pairs.includes('receiver: append, 1 at once ÷ SQLite: append, 1 at once'))
+  assert.ok(pairs.includes('receiver: append, 64 at once, 100,000 stored ÷ receiver: append, 64 at once'))
+  assert.ok(pairs.every((pair) => pair.startsWith('receiver: ')))
+  assert.ok(pairs.every((pair) => !/no checks|no storage|obvious|stored ÷ SQLite/.test(pair)))
 })
 
 test('words select points, and with them what they are compared with', () => {
@@ -153,7 +217,9 @@ test('words select points, and with them what they are compared with', () => {
   assert.deepEqual(names, [
     'no storage: append, 64 at once',
     'write, fsync, rename, directory fsync, 64 at once',
+    'SQLite, no checks: overwrite, 64 at once, 1,000 Placekeys',
     'SQLite: overwrite, 64 at once, 1,000 Placekeys',
+    'PostgreSQL: overwrite, 64 at once, 1,000 Placekeys',
     'receiver: overwrite, 64 at once, 1,000 Placekeys',
   ])
 })

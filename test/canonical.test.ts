@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Json } from '../contracts/contract.ts'
-import { draftOf } from '../src/storage/batch.ts'
-import { canonicalBytes } from '../src/storage/canonical.ts'
-import { recordId } from '../src/storage/records-file.ts'
+import { draftOf } from '../src/records/batch.ts'
+import { utf8 } from '../src/records/bytes.ts'
+import { canonicalBytes } from '../src/records/canonical.ts'
+import { recordIds } from '../src/records/id.ts'
+import { sha256 } from './disk.ts'
 import { scn01 } from './receiver.ts'
-import { accepted, sha256 } from './records.ts'
+import { accepted } from './records.ts'
 
-const canonicalJson = (value: Json): string => canonicalBytes(value).toString()
+const canonicalJson = (value: Json): string => utf8(canonicalBytes(value))
 
 test('the example of RFC 8785, section 3.2.2, comes out as section 3.2.3 prints it', () => {
   const value = JSON.parse(
@@ -37,8 +39,8 @@ test('an id is the SHA-256 of the canonical envelope, whatever its size and orde
     const record = accepted({ ...odd, ...scn01({ narrative, vs_snapshot: odd }) })
     const { id, opening } = draftOf(record)
     assert.equal(id, sha256(canonicalJson(Object.fromEntries(record.members))))
-    const line = JSON.parse(`${opening}"receipt":{}}`)
-    assert.equal(recordId(line), id)
+    const line = JSON.parse(`${utf8(opening)}"receipt":{}}`)
+    assert.deepEqual(recordIds(line), [id])
     assert.equal(line.node_token_hash, 'f'.repeat(64))
   }
 })
@@ -61,7 +63,7 @@ test('short strings full of escapes are whole wherever the room for the bytes en
 
 test('a draft stays as it is when the next one is made', () => {
   const first = draftOf(accepted(scn01({ narrative: 'one' })))
-  const before = Buffer.from(first.opening)
+  const before = first.opening.slice()
   draftOf(accepted(scn01({ narrative: 'two' })))
   assert.deepEqual(first.opening, before)
 })

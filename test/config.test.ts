@@ -1,14 +1,16 @@
 /** The environment: what each variable does, what is said about mistakes, and what is made when no token is set. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ConfigError, readConfig, readTokens } from '../src/config.ts'
-import { developmentToken } from '../src/development-token.ts'
+import { ConfigError, readConfig, readTokens } from '../src/server/config.ts'
+import { type DevelopmentToken, developmentToken } from '../src/server/development-token.ts'
+import { tokenCheck } from '../src/server/tokens.ts'
 import { scn01, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
+import { audit } from './said.ts'
 
 const other = 'other-token-'.padEnd(40, 'o')
 
@@ -33,12 +35,15 @@ describe('the environment', () => {
     assert.deepEqual(readConfig({}), {
       tokens: undefined,
       dataDir: './data',
-      host: '127.0.0.1',
-      port: 8787,
+      socket: undefined,
+      tcp: { host: '127.0.0.1', port: 8787 },
       maxBodyBytes: 1_048_576,
       minFreeBytes: 67_108_864,
       logLevel: 'info',
+      databaseUrl: undefined,
+      requireStandby: false,
       metrics: false,
+      isProduction: false,
     })
   })
 
@@ -47,22 +52,29 @@ describe('the environment', () => {
       NODE_TOKEN: token,
       NODE_TOKEN_PREVIOUS: other,
       DATA_DIR: '/srv/data',
+      SOCKET: '/run/civic-orchestrator/http.sock',
       HOST: '::1',
       PORT: '0',
       MAX_BODY_BYTES: '2000000',
       MIN_FREE_BYTES: '0',
       LOG_LEVEL: 'warn',
+      DATABASE_URL: 'postgres://a@localhost/b',
+      REQUIRE_STANDBY: '1',
       METRICS: '1',
+      NODE_ENV: 'production',
     }
     assert.deepEqual(readConfig(env), {
       tokens: { current: token, previous: other },
       dataDir: '/srv/data',
-      host: '::1',
-      port: 0,
+      socket: '/run/civic-orchestrator/http.sock',
+      tcp: { host: '::1', port: 0 },
       maxBodyBytes: 2_000_000,
       minFreeBytes: 0,
       logLevel: 'warn',
+      databaseUrl: 'postgres://a@localhost/b',
+      requireStandby: true,
       metrics: true,
+      isProduction: true,
     })
   })
 
@@ -72,11 +84,19 @@ describe('the environment', () => {
       'NODE_TOKEN_FILE',
       'NODE_TOKEN_PREVIOUS',
       'DATA_DIR',
+      'SOCKET',
       'HOST',
       'PORT',
       'LOG_LEVEL',
     ]
     assert.deepEqual(readConfig(Object.fromEntries(names.map((name) => [name, '']))), readConfig({}))
+  })
+
+  test('with SOCKET alone means no TCP; with HOST or PORT as well it means both', () => {
+    const SOCKET = '/run/a/b'
+    assert.equal(readConfig({ SOCKET }).tcp, undefined)
+    assert.deepEqual(readConfig({ SOCKET, PORT: '1' }).tcp, { host: '127.0.0.1', port: 1 })
+    assert.deepEqual(readConfig({ SOCKET, HOST: '::1' }).tcp, { host: '::1', port: 8787 })
   })
 
   test('may name files that hold the tokens; one final line feed is not part of a token', () => {
@@ -143,6 +163,29 @@ describe('the environment', () => {
     assert.equal(mistakesIn({ NODE_TOKEN_FILE: scratchDir() }).length, 1)
   })
 
+  test('must hold a token in a regular file: nobody writes to a FIFO, and a device has no end', () => {
+    const fifo = join(scratchDir(), 'fifo')
+    execFileSync('mkfifo', [fifo])
+    for (const path of [fifo, '/dev/zero', scratchDir()])
+      assert.match(String(mistakesIn({ NODE_TOKEN_FILE: path })), /not a regular file|EISDIR/, path)
+    assert.match(String(mistakesIn({ NODE_TOKEN_FILE: fileWith('x'.repeat(9_000)) })), /longer than/)
+    const link = join(scratchDir(), 'link')
+    symlinkSync(fileWith(token), link)
+    assert.equal(readConfig({ NODE_TOKEN_FILE: link }).tokens?.current, token)
+  })
+
+  test('must hold a token that cannot be guessed, in production', () => {
+    for (const [weak, why] of [
+      ['civic-orchestrator-test-vectors-token', /published/],
+      ['abcdefg'.repeat(6), /8 different characters/],
+    ] as const) {
+      assert.deepEqual(mistakesIn({ NODE_TOKEN: weak }), [])
+      for (const env of [{ NODE_TOKEN: weak }, { NODE_TOKEN: token, NODE_TOKEN_PREVIOUS: weak }])
+        assert.match(String(mistakesIn({ NODE_ENV: 'production', ...env })), why)
+    }
+    assert.deepEqual(mistakesIn({ NODE_ENV: 'production', NODE_TOKEN: 'abcdefgh'.repeat(4) }), [])
+  })
+
   test('must not set a token twice, nor a previous one without a current one, nor none in production', () => {
     assert.match(String(mistakesIn({ NODE_TOKEN: token, NODE_TOKEN_FILE: fileWith(token) })), /both set/)
     assert.match(String(mistakesIn({ NODE_TOKEN_PREVIOUS: other })), /without NODE_TOKEN/)
@@ -163,13 +206,48 @@ describe('the environment', () => {
   })
 })
 
-test('a development token is made once and kept', () => {
+test('a development token is made once and kept, also where two receivers start at once', async () => {
   const file = join(scratchDir(), '.node_token')
-  const made = developmentToken(file)
+  const both = await Promise.all([developmentToken(file), developmentToken(file)])
+  const made = both.find(({ isNew }) => isNew) as DevelopmentToken
   assert.match(made.token, /^[0-9a-f]{64}$/)
-  assert.equal(made.isNew, true)
+  assert.deepEqual(
+    both.map(({ token }) => token),
+    [made.token, made.token],
+  )
+  assert.equal(both.filter(({ isNew }) => isNew).length, 1)
   assert.equal(statSync(file).mode & 0o777, 0o600)
-  assert.deepEqual(developmentToken(file), { token: made.token, isNew: false })
+  assert.deepEqual(await developmentToken(file), { token: made.token, isNew: false })
+})
+
+test('a development token that is empty or cut short lets nobody in, and is made anew', async () => {
+  for (const left of ['', '\n', 'abc\n', 'x'.repeat(31)]) {
+    const dataDir = scratchDir()
+    writeFileSync(join(dataDir, '.node_token'), left)
+    const receiver = await startReceiver({ DATA_DIR: dataDir, NODE_TOKEN: '' })
+    const made = readFileSync(join(dataDir, '.node_token'), 'utf8').trim()
+    assert.match(made, /^[0-9a-f]{64}$/)
+    for (const headers of [
+      { 'x-node-token': '' },
+      { 'x-node-token': left.trim() },
+      { authorization: 'Bearer ' },
+    ]) {
+      const answer = await fetch(`${receiver.url}/receive`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(vs01()),
+      })
+      assert.equal(answer.status, 401)
+    }
+    assert.equal((await receiver.post(vs01(), { 'x-node-token': made })).status, 201)
+    await receiver.stop()
+  }
+})
+
+test('no token and an empty one match nothing, whatever is configured', () => {
+  const check = tokenCheck({ current: '', previous: '' })
+  assert.equal(check.match(''), undefined)
+  assert.equal(check.match(undefined), undefined)
 })
 
 type End = { readonly code: number | null; readonly out: string; readonly err: string }
@@ -183,7 +261,7 @@ async function endOf(env: Record<string, string>): Promise<End> {
   const said = { out: '', err: '' }
   child.stdout.on('data', (chunk) => (said.out += chunk))
   child.stderr.on('data', (chunk) => (said.err += chunk))
-  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), 60_000)
   const [code] = await once(child, 'close')
   clearTimeout(timer)
   return { code, ...said }
@@ -218,15 +296,19 @@ describe('a receiver', { concurrency: 3 }, () => {
     await second.stop()
   })
 
-  test('refuses what would be too long to be read back once its numbers are written out', async () => {
+  test('refuses, by either storage rule, what would be too long once its numbers and blanks are written out', async () => {
     const receiver = await startReceiver({ MAX_BODY_BYTES: '7340032' })
-    const numbers = Array.from({ length: 700_000 }, () => '1e20').join()
-    const body = JSON.stringify(scn01({ extra: '?' })).replace('"?"', `[${numbers}]`)
-    const response = await receiver.post(body)
-    assert.equal(response.status, 413)
-    assert.match(((await response.json()) as { detail: string }).detail, /as stored/)
-    assert.equal((await receiver.post(scn01())).status, 201)
+    const few = Array.from({ length: 49_000 }, () => '1e20').join()
+    const deep = '['.repeat(29) + few + ']'.repeat(29)
+    const long = 'x'.repeat(7_000_000)
+    for (const envelope of [scn01({ extra: '?', long }), vs01({ extra: '?', long })]) {
+      const response = await receiver.post(JSON.stringify(envelope).replace('"?"', deep))
+      assert.equal(response.status, 413)
+      assert.match(((await response.json()) as { detail: string }).detail, /as stored/)
+      assert.equal((await receiver.post({ ...envelope, extra: '', long: '' })).status, 201)
+    }
     await receiver.stop()
+    assert.equal((await audit('verify', '--data', receiver.dataDir)).exit, 0)
   })
 
   test('does not start in production without a token', async () => {
@@ -243,12 +325,13 @@ describe('a receiver', { concurrency: 3 }, () => {
 
   test('does not start on an address that is taken, and says so', async () => {
     const first = await startReceiver()
-    const { code, out } = await endOf({
-      NODE_TOKEN: token,
-      DATA_DIR: scratchDir(),
-      PORT: new URL(first.url).port,
-    })
+    const { port } = new URL(first.url)
+    const { code, out, err } = await endOf({ NODE_TOKEN: token, DATA_DIR: scratchDir(), PORT: port })
     assert.equal(code, 1)
+    assert.match(
+      err,
+      new RegExp(`^civic-orchestrator: port ${port} of 127\\.0\\.0\\.1 is taken\\..* PORT=$`, 'm'),
+    )
     assert.match(out, /"level":60.*"code":"EADDRINUSE".*cannot listen/)
     await first.stop()
   })

@@ -8,21 +8,23 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Hono } from 'hono'
 import type { Platform } from '../src/http/app.ts'
-import { createLog } from '../src/log.ts'
-import { createHttpServer } from '../src/server.ts'
+import { createHttpServer } from '../src/server/http-server.ts'
+import { scn01, startReceiver, token, vs01 } from './receiver.ts'
+import { head, request, wire } from './wire.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
 async function listening(): Promise<ReturnType<typeof createHttpServer>['server']> {
   const app = new Hono<{ Bindings: Platform }>().get('/', (c) => c.text('here'))
-  const { server } = createHttpServer(app, createLog('silent'))
+  const { server } = createHttpServer(app, () => {})
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return server
 }
 
-const request = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+const plain = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+const body = JSON.stringify(vs01())
 
 test('a connection that is kept alive does not keep the requests that it has brought', async () => {
   const server = await listening()
@@ -31,7 +33,7 @@ test('a connection that is kept alive does not keep the requests that it has bro
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
   try {
     for (let sent = 0; sent < 20; sent++) {
-      socket.write(request)
+      socket.write(plain)
       await once(socket, 'data')
     }
     await new Promise(setImmediate)
@@ -51,7 +53,7 @@ test('what is no request is answered at once where an earlier request has been',
   const server = await listening()
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
   try {
-    socket.write(request)
+    socket.write(plain)
     assert.match(String(await once(socket, 'data')), /^HTTP\/1\.1 200 /)
     await new Promise(setImmediate)
     socket.write('nonsense\r\n\r\n')
@@ -70,7 +72,7 @@ test('a connection that has ended is forgotten', async () => {
   try {
     for (let made = 0; made < 20; made++) {
       const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
-      socket.write(request)
+      socket.write(plain)
       await once(socket, 'data')
       socket.destroy()
     }
@@ -82,4 +84,113 @@ test('a connection that has ended is forgotten', async () => {
   } finally {
     server.close()
   }
+})
+
+test('connections (2): a stranger has one request at a time, and the holder of the token has many', async () => {
+  const receiver = await startReceiver()
+  const stranger = await wire(receiver.url)
+  const twice = head({ 'x-node-token': null }, 'GET /nowhere HTTP/1.1').repeat(2)
+  stranger.send(twice)
+  assert.equal((await stranger.answer()).status, 404)
+  assert.equal(await stranger.closed(), '', 'the second one is not answered')
+  const holder = await wire(receiver.url)
+  holder.send(request(vs01()).repeat(3))
+  for (const status of [201, 200, 200]) assert.equal((await holder.answer()).status, status)
+  holder.socket.destroy()
+  await receiver.stop()
+})
+
+test('connections (2): a stranger that is held is not read on, however much it has sent', async () => {
+  const server = await listening()
+  const [accepted, socket] = await Promise.all([
+    once(server, 'connection').then(([each]) => each as Socket),
+    Promise.resolve(connect((server.address() as AddressInfo).port, '127.0.0.1')),
+  ])
+  try {
+    socket.on('error', () => {})
+    socket.resume()
+    const many = plain.repeat(1_000)
+    for (let n = 0; n < 100; n++) socket.write(many)
+    await once(accepted, 'close')
+    assert.ok(accepted.bytesRead < 1_000_000, `${accepted.bytesRead} of ${100 * many.length} bytes were read`)
+  } finally {
+    socket.destroy()
+    server.close()
+  }
+})
+
+test('connections (2): what follows the refusal of a stranger is not read for long', async () => {
+  const receiver = await startReceiver()
+  const line = await wire(receiver.url)
+  line.send(head({ 'x-node-token': 'wrong', 'content-length': 64 * 1024 * 1024 }))
+  assert.equal((await line.answer()).status, 401)
+  const mebibyte = Buffer.alloc(1024 * 1024)
+  for (let n = 0; n < 64; n++) line.send(mebibyte)
+  await line.closed()
+  const { bytesWritten, writableLength } = line.socket
+  assert.ok(bytesWritten - writableLength < 32 * 1024 * 1024, `${bytesWritten} were taken`)
+  await receiver.stop()
+})
+
+test('a head of more than 100 lines is refused, whoever sends it', async () => {
+  const receiver = await startReceiver()
+  const lines = (n: number): string[] => Array.from({ length: n }, () => 'x')
+  for (const [n, status] of [
+    [97, 201],
+    [98, 431],
+    [1_500, 431],
+  ] as const) {
+    const line = await wire(receiver.url)
+    // beside Content-Length, Host and the token
+    line.send(head({ 'content-length': body.length, a: lines(n) }) + body)
+    assert.equal((await line.answer()).status, status, `${n}`)
+    line.socket.destroy()
+  }
+  await receiver.stop()
+})
+
+test('a client that ends its side after the request gets its answer, and one that only ends is let go', async () => {
+  const receiver = await startReceiver()
+  const line = await wire(receiver.url)
+  line.socket.end(request(scn01()))
+  assert.equal((await line.answer()).status, 201)
+  assert.equal(await line.closed(), '')
+  const idle = await wire(receiver.url)
+  idle.send(request(vs01()))
+  await idle.answer()
+  idle.socket.end()
+  assert.equal(await idle.closed(), '')
+  await receiver.stop()
+})
+
+test('a flood of refusals has ten lines a second of its own and a number for the rest', async () => {
+  const receiver = await startReceiver({ METRICS: '1' })
+  const asked = 500
+  for (let n = 0; n < asked; n++) await receiver.post(vs01(), { 'x-node-token': 'wrong' })
+  const counted = await (await fetch(`${receiver.url}/metrics`)).text()
+  assert.match(counted, new RegExp(`civic_requests_total\\{.*outcome="wrong-token".*\\} ${asked}`))
+  await receiver.stop()
+  const told = receiver
+    .output()
+    .split('\n')
+    .filter((line) => line.includes('"outcome":"wrong-token"'))
+    .map((line) => JSON.parse(line) as { more?: number })
+  const more = told.flatMap((line) => line.more ?? [])
+  assert.equal(told.length - more.length + more.reduce((sum, n) => sum + n, 0), asked)
+  assert.ok(told.length < asked / 2, `${told.length} lines`)
+})
+
+test('who comes through a proxy of this machine is a stranger, and the machine itself is not', async () => {
+  const receiver = await startReceiver({ METRICS: '1' })
+  const ask = (path: string, headers: Record<string, string> = {}) =>
+    fetch(`${receiver.url}${path}`, { headers })
+  assert.match(await (await ask('/ready')).text(), /refused_associations/)
+  assert.equal((await ask('/metrics')).status, 200)
+  for (const name of ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via']) {
+    assert.equal(await (await ask('/ready', { [name]: 'x' })).text(), '{"status":"ready"}', name)
+    assert.equal((await ask('/metrics', { [name]: 'x' })).status, 404, name)
+    const known = await ask('/ready', { [name]: 'x', 'x-node-token': token })
+    assert.match(await known.text(), /refused_associations/, name)
+  }
+  await receiver.stop()
 })

@@ -74,6 +74,8 @@ test('the instant of submitted_at does not depend on how its zone and fraction a
     '2026-06-15T14:00:00+02:00',
     '2026-06-15T14:00:00+0200',
     '2026-06-15T06:30:00.5-0530',
+    '2026-06-15T12:00Z',
+    '2026-06-15T14:00+0200',
   ]) {
     assert.equal(instant(text), noon, text)
   }
@@ -94,4 +96,23 @@ test('a choice is spelled out as a person would', () => {
   assert.equal(mustBe(['a']), 'must be "a"')
   assert.equal(mustBe(['a', 'b']), 'must be "a" or "b"')
   assert.equal(mustBe(['a', 'b', 'c']), 'must be "a", "b" or "c"')
+})
+
+test('a group of letters in a Placekey has the letters that its place allows', () => {
+  const [contract] = contracts.get('vs01') as [Contract]
+  const schema = contract.envelope.entries.participant_id as v.GenericSchema
+  // the vowels that a where may have: "a" in its first group alone, "e" and "u" in all three, and none in a what
+  for (const taken of ['@e5a-uhe-eue', '@uea-222-zzz', '22c@5sb-8hm-54v', '0abcdefg2z@5sb-8hm-54v'])
+    assert.ok(v.is(schema, taken), taken)
+  const swapped = [
+    '@5sb-8am-54v',
+    '@5sb-8hm-54a',
+    '@5sb-8hm-a4v',
+    '@5ib-8hm-54v',
+    '@5sb-8om-54v',
+    '@5sb-8hm-5l4',
+  ]
+  const whats = ['22e@5sb-8hm-54v', '22c-2u2@5sb-8hm-54v', '2abcdefg23@5sb-8hm-54v', '0abcdefg18@5sb-8hm-54v']
+  for (const refused of [...swapped, ...whats, '@5sb-8hm', '@5sb-8hm-54v-222', '@5SB-8hm-54v'])
+    assert.ok(!v.is(schema, refused), refused)
 })

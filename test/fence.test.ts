@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { AssociationFile } from '../src/storage/association-file.ts'
-import { draftOf } from '../src/storage/batch.ts'
+import { batchOf, draftOf } from '../src/records/batch.ts'
+import { AssociationFile } from '../src/storage/files/association-file.ts'
 import { recordOf, silent } from './faults/stored.ts'
 import { scratchDir } from './receiver.ts'
 
@@ -17,7 +17,7 @@ async function oneRecord() {
   const directory = scratchDir()
   const file = new AssociationFile(directory, silent)
   await file.open(held)
-  assert.equal((await file.append([draft('one')], now, held))?.length, 1)
+  assert.equal((await file.append(batchOf([draft('one')], now), held))?.length, 1)
   return { file, path: join(directory, 'records.json') }
 }
 
@@ -25,7 +25,7 @@ test('a batch is not written when the lock is lost between the opening and the w
   const { file, path } = await oneRecord()
   const before = readFileSync(path)
 
-  assert.equal(await file.append([draft('two')], now, lost), undefined)
+  assert.equal(await file.append(batchOf([draft('two')], now), lost), undefined)
   assert.deepEqual(readFileSync(path), before)
   await file.close()
 })
@@ -35,7 +35,7 @@ test('a batch is not written into a file that has changed since it was opened', 
   appendFileSync(path, 'somebody else was here')
   const before = readFileSync(path)
 
-  assert.equal(await file.append([draft('two')], now, held), undefined)
+  assert.equal(await file.append(batchOf([draft('two')], now), held), undefined)
   assert.deepEqual(readFileSync(path), before)
   await file.close()
 })
@@ -43,12 +43,12 @@ test('a batch is not written into a file that has changed since it was opened', 
 test('a batch whose lock was lost while it was written is not answered, and found by the next opening', async () => {
   const { file, path } = await oneRecord()
   const answers = [true, false]
-  assert.equal(await file.append([draft('two')], now, () => answers.shift() ?? false), undefined)
+  assert.equal(await file.append(batchOf([draft('two')], now), () => answers.shift() ?? false), undefined)
   await file.close()
 
   await file.open(held)
   assert.equal((await file.find(draft('two').id))?.sequence, 2)
-  assert.equal((await file.append([draft('three')], now, held))?.[0]?.sequence, 3)
+  assert.equal((await file.append(batchOf([draft('three')], now), held))?.[0]?.sequence, 3)
   await file.close()
   assert.equal(JSON.parse(readFileSync(path, 'utf8')).length, 3)
 })

@@ -1,7 +1,7 @@
 /** From bytes to one JSON object: what is refused, and what is kept exactly as it was sent. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { intake } from '../src/http/intake.ts'
+import { intake } from '../src/envelope/intake.ts'
 
 type Source = string | readonly number[] | Uint8Array
 
@@ -210,6 +210,8 @@ test('keeps every other number as an IEEE double has it', () => {
     '0e999',
     '0.0e-999',
     '-0E0',
+    '0E5',
+    '0.0E5',
     `0.${'0'.repeat(400)}`,
     '3.141592653589793238462643383279',
   ]) {
@@ -237,4 +239,57 @@ test('tells of nothing that was sent: neither a detail nor a title holds a value
   for (const text of [`{"${secret}"`, `"${secret}"`, `{"a":"${secret}","a":"${secret}\\ud800"}`]) {
     assert.doesNotMatch(JSON.stringify(refused(text)), /roof/)
   }
+})
+
+test('takes 50,000 values and refuses one more, of whatever kind, before it is parsed', () => {
+  const kinds = [
+    '{}',
+    '[]',
+    '1',
+    '-1.5e3',
+    'true',
+    'false',
+    'null',
+    '"t,[{:"',
+    '[{}]',
+    '{"a":1}',
+    '{"a":"b"}',
+  ]
+  for (const kind of kinds) {
+    const each = kind === '[{}]' || kind.startsWith('{"a"') ? 2 : 1
+    // the object and the list around them are two
+    const many = (count: number) => `{"a":[${Array(count).fill(kind).join(' ,\n')}]}`
+    taken(many((50_000 - 2) / each))
+    const { detail, errors } = refused(many((50_000 - 2) / each + 1))
+    assert.match(detail, /at most 32 levels and 50000 values/, kind)
+    assert.match(errors?.[0]?.detail ?? '', /more than 50000 values/, kind)
+  }
+  // no JSON, but refused for what is known of it
+  assert.match(refused(`[${'{},'.repeat(50_000)}`).detail, /50000 values/)
+  const members = (count: number) => `{${Array.from({ length: count }, (_, n) => `"${n}":""`).join()}}`
+  taken(members(49_999))
+  refused(members(50_000))
+})
+
+test('a text that is no JSON ends the search, whatever is wrong with it', () => {
+  for (const text of [
+    '"',
+    '{"',
+    '{"a',
+    '{"\\',
+    '{"\\x":1}',
+    '{"\\ud83d',
+    ',',
+    ']',
+    '}]',
+    '{"a":"\\ud83d\\x"}',
+    '-',
+    '{,"a":1}',
+  ])
+    assert.match(refused(text).detail, /not JSON/, text)
+})
+
+test('a place with half a surrogate in its name is told in whole characters', () => {
+  for (const place of placesIn('{"\\ud83d":1,"a\\udc00":{"b":"\\ud83d"}}'))
+    assert.ok(place.isWellFormed(), place)
 })

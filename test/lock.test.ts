@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, rmdirSync, statSync, utimesSync } from 'node:fs'
+import fs, { existsSync, mkdirSync, renameSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { acquire, type Lock, staleMs } from '../src/storage/lock.ts'
+import { acquire, type Lock, staleMs, watchLock } from '../src/storage/files/lock.ts'
 import { scratchDir } from './receiver.ts'
 
 const soon = (ms: number): number => performance.now() + ms
+
+/** As another process would: the new directory cannot get the inode of the one that is moved away. */
+function replaceLock(lockPath: string): void {
+  renameSync(lockPath, `${lockPath}.moved`)
+  mkdirSync(lockPath)
+}
 
 async function locked(path: string, withinMs = 1_000): Promise<Lock> {
   const lock = await acquire(path, `${path}.lock`, soon(withinMs))
@@ -26,18 +32,18 @@ test('a lock is had once, and again after its release', async () => {
 test('lock (1): a holder whose directory was replaced does not hold it any more', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
-  rmdirSync(`${path}.lock`)
+  renameSync(`${path}.lock`, `${path}.moved`)
   assert.ok(!lock.held())
   mkdirSync(`${path}.lock`)
   assert.ok(!lock.held())
   await lock.release()
 })
 
-test('lock (1): a holder whose heartbeat is older than half of the stale time does not hold it any more', async () => {
+test('lock (1): a holder that stood still for half of the stale time does not hold it any more', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
-  const then = (Date.now() - staleMs / 2) / 1000
-  utimesSync(`${path}.lock`, then, then)
+  // no heartbeat comes while the whole thread stands still
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, staleMs / 2 + 50)
   assert.ok(!lock.held())
   await lock.release()
 })
@@ -45,46 +51,90 @@ test('lock (1): a holder whose heartbeat is older than half of the stale time do
 test('lock (2): a lost lock is not removed by its release', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
-  rmdirSync(`${path}.lock`)
-  mkdirSync(`${path}.lock`)
+  replaceLock(`${path}.lock`)
   await lock.release()
   assert.ok(existsSync(`${path}.lock`))
 })
 
-test('lock (3): a stale lock is taken over, after a pause in which another taker would show', async () => {
-  const path = join(scratchDir(), 'records.json')
-  mkdirSync(`${path}.lock`)
-  const then = (Date.now() - staleMs - 100) / 1000
-  utimesSync(`${path}.lock`, then, then)
-  const started = performance.now()
-  const lock = await locked(path)
-  assert.ok(performance.now() - started >= 250)
-  await lock.release()
+describe('a lock that a dead process has left', { concurrency: true }, () => {
+  const hour = 3_600
+  for (const [what, offset] of [
+    ['of this moment', 0],
+    ['in the future, since the clock was set back', hour],
+    ['long ago', -hour],
+  ] as const) {
+    test(`lock (3): is taken over when it has stood still for the stale time, with a date ${what}`, async () => {
+      const path = left(offset)
+      const began = performance.now()
+      const lock = await locked(path, 30_000)
+      assert.ok(performance.now() - began >= staleMs)
+      await lock.release()
+    })
+  }
+
+  test('lock (3): is not taken over while its holder lives, though the date of each heartbeat is an hour old', async () => {
+    const path = left(-hour)
+    let beats = 0
+    const beating = setInterval(() => {
+      const then = Date.now() / 1000 - hour + beats++ / 1000
+      utimesSync(`${path}.lock`, then, then)
+    }, 200)
+    assert.equal(await acquire(path, `${path}.lock`, soon(staleMs + 1_000)), undefined)
+    clearInterval(beating)
+    assert.ok(existsSync(`${path}.lock`))
+  })
+
+  test('is watched from the start on, so that the first who asks waits the less', async () => {
+    const path = left(0)
+    watchLock(`${path}.lock`)
+    await sleep(staleMs)
+    await (await locked(path, 1_000)).release()
+  })
+
+  test('lock (3): is not held by a taker that is replaced in the pause after the take-over', async (t) => {
+    const path = left(0)
+    const lockPath = `${path}.lock`
+    const made = madeHere(t, lockPath)
+    const taking = acquire(path, lockPath, soon(staleMs + 500))
+    await made
+    replaceLock(lockPath)
+    assert.equal(await taking, undefined)
+    assert.ok(existsSync(lockPath))
+  })
 })
 
-test('lock (3): a taker that is replaced in that pause does not hold the lock', async () => {
+/** Resolves when this process has made the lock directory at `lockPath`, and knows that it has. */
+function madeHere(t: TestContext, lockPath: string): Promise<void> {
+  const { mkdirSync } = fs
+  t.after(() => {
+    fs.mkdirSync = mkdirSync
+  })
+  return new Promise((resolve) => {
+    const watched = (path: string): void => {
+      mkdirSync(path)
+      if (path === lockPath) setImmediate(resolve)
+    }
+    fs.mkdirSync = watched as typeof mkdirSync
+  })
+}
+
+/** The path of a records file with a lock directory beside it whose date is so many seconds from now. */
+function left(offset: number): string {
   const path = join(scratchDir(), 'records.json')
   mkdirSync(`${path}.lock`)
-  const then = (Date.now() - staleMs - 100) / 1000
+  const then = Date.now() / 1000 + offset
   utimesSync(`${path}.lock`, then, then)
-  const taking = acquire(path, `${path}.lock`, soon(500))
-  // taken over once its time is new
-  while ((statSync(`${path}.lock`, { throwIfNoEntry: false })?.mtimeMs ?? 0) < Date.now() - staleMs)
-    await sleep(5)
-  await sleep(50)
-  rmdirSync(`${path}.lock`)
-  mkdirSync(`${path}.lock`)
-  assert.equal(await taking, undefined)
-  assert.ok(existsSync(`${path}.lock`))
-})
+  return path
+}
 
 test('a lock that was given up because it aged becomes stale, since its heartbeat has ended', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
-  const then = (Date.now() - staleMs / 2) / 1000
-  utimesSync(`${path}.lock`, then, then)
+  // as if another process had renewed it
+  utimesSync(`${path}.lock`, 1, 1)
   await lock.release()
-  await (await locked(path, staleMs + 1_000)).release()
+  assert.ok(existsSync(`${path}.lock`))
+  await (await locked(path, 30_000)).release()
 })
 
 test('a holder sees that somebody waits for its lock, until it is released', async () => {

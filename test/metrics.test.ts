@@ -49,6 +49,7 @@ describe('metrics', () => {
       civic_batch_records_sum: 1,
       'civic_sync_seconds_count{rule="overwrite"}': 2,
       civic_refused_associations: 0,
+      civic_locked_associations: 0,
       civic_min_free_bytes: 0,
     }
     for (const [name, value] of Object.entries(expected)) assert.equal(series.get(name), value, name)

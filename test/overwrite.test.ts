@@ -1,14 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { scratchDir, vs01 } from './receiver.ts'
@@ -66,21 +58,6 @@ test('overwrite (4): nothing but the record is in the directory afterwards', asy
   assert.deepEqual(readdirSync(join(root, 'vs01/heron-ridge')), ['SASE1-22c-at-5sb-8hm-54v.json'])
   assert.equal(statSync(file(root)).mode & 0o7777, 0o640)
   assert.equal(statSync(join(root, 'vs01/heron-ridge')).mode & 0o7777, 0o2750)
-})
-
-test('the start-up removes temporaries that are older than any request, and no others', async () => {
-  const root = scratchDir()
-  const directory = join(root, 'vs01/heron-ridge')
-  mkdirSync(directory, { recursive: true })
-  for (const name of ['a.json', 'a.json.123', 'a.json.456', 'a.json.note'])
-    writeFileSync(join(directory, name), '{}')
-  const longAgo = Date.now() / 1000 - 21
-  for (const name of ['a.json', 'a.json.123', 'a.json.note'])
-    utimesSync(join(directory, name), longAgo, longAgo)
-  const store = storeIn(root)
-  await store.sweep(new Map([['vs01', 'overwrite-by-placekey']]))
-  await store.close()
-  assert.deepEqual(readdirSync(directory).sort(), ['a.json', 'a.json.456', 'a.json.note'])
 })
 
 test('a directory that was removed meanwhile is made again', async () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { chainOf, recordsPath, sha256 } from './disk.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
-import { chainOf, recordsPath, sha256 } from './records.ts'
 
 type Answer = { readonly outcome: string; readonly sequence: number; readonly record_sha256: string }
 
@@ -85,10 +85,8 @@ test('a flipped byte in one association is refused with 503 and a reason, and an
   )
   assert.equal((await receiver.post(scn01({ association_slug: 'plum-grove' }))).status, 201)
   const ready = await fetch(`${receiver.url}/ready`)
-  assert.deepEqual(
-    [ready.status, await ready.json()],
-    [200, { status: 'ready', refused_associations: ['scn01/heron-ridge'] }],
-  )
+  assert.equal(ready.status, 200)
+  assert.deepEqual((await ready.json()).refused_associations, ['scn01/heron-ridge'])
   await receiver.stop()
   assert.deepEqual(readFileSync(path), bytes)
   assert.ok(receiver.output().includes('"level":60'))

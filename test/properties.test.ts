@@ -7,9 +7,9 @@ import { after, test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
 import { contracts } from '../contracts/index.ts'
-import { accept } from '../src/http/accept.ts'
-import { intake } from '../src/http/intake.ts'
-import { openStore } from '../src/storage/store.ts'
+import { accept } from '../src/envelope/accept.ts'
+import { intake } from '../src/envelope/intake.ts'
+import { openFileStore } from '../src/storage/files/store.ts'
 import { grammar } from './faults/bodies.ts'
 import { judge } from './faults/oracle.ts'
 import { random } from './faults/random.ts'
@@ -19,7 +19,7 @@ const tokenSha256 = createHash('sha256').update(token).digest('hex')
 const now = new Date('2026-06-15T15:00:00Z')
 const dataDir = scratchDir()
 const silent = { info() {}, warn() {}, error() {}, fatal() {} }
-const store = openStore({ root: dataDir, minFreeBytes: 0, log: silent })
+const store = openFileStore({ root: dataDir, minFreeBytes: 0, log: silent })
 after(() => store.close())
 
 function take(text: string | Buffer) {
@@ -149,7 +149,7 @@ test('the form of the JSON text does not matter: blanks, escapes and the order o
 const validators = new Map(
   [...contracts.keys()].map((addon) => {
     const ajv = new Ajv2020({ keywords: ['x-not-expressed'], strictTypes: false })
-    const schema = readFileSync(new URL(`../contracts/${addon}.v1.schema.json`, import.meta.url), 'utf8')
+    const schema = readFileSync(new URL(`../contracts/${addon}-1.0.schema.json`, import.meta.url), 'utf8')
     return [addon, ajv.compile(JSON.parse(schema))]
   }),
 )

@@ -14,14 +14,10 @@ import {
 import { createServer } from 'node:http'
 import { basename, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { selfTest } from '../scripts/self-test.ts'
 import { type Host, makeHost, makeKey, makePublisher, type Publisher, repack } from './deploy/host.ts'
 import { send } from './deploy/senders.ts'
-import { scn01 } from './receiver.ts'
-
-/** More moments at which a pull is killed; each takes about three seconds. */
-const moments = Number(process.env.CIVIC_PULL_MOMENTS ?? 2)
+import { scn01, scratchDir } from './receiver.ts'
 
 describe('pull', () => {
   let publisher: Publisher
@@ -81,9 +77,13 @@ describe('pull', () => {
     }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as { port: number }
-    const there = await host.run('pull', [`http://127.0.0.1:${port}/${basename(one)}`])
+    const at = `http://127.0.0.1:${port}`
+    const unsaid = await host.run('pull', [`${at}/${basename(one)}`])
+    assert.equal(unsaid.code, 1)
+    assert.match(unsaid.output, /say --plain-http/)
+    const there = await host.run('pull', ['--plain-http', `${at}/${basename(one)}`])
     assert.equal(there.code, 0, there.output)
-    const gone = await host.run('pull', [`http://127.0.0.1:${port}/nothing.tar.gz`])
+    const gone = await host.run('pull', ['--plain-http', `${at}/civic-orchestrator-9.9.9.tar.gz`])
     assert.equal(gone.code, 1)
     assert.match(gone.output, /could not be fetched/)
     leavesNothing()
@@ -109,7 +109,7 @@ describe('pull', () => {
 
   test('refuses what is not signed by a key of this host, and what was altered, before anything is unpacked', async () => {
     const stranger = makeKey(publisher.directory, 'stranger')
-    const path = join(publisher.directory, 'copy.tar.gz')
+    const path = join(scratchDir(), basename(two))
     const signed = (key: string, namespace: string): void => {
       rmSync(`${path}.sig`, { force: true })
       execFileSync('ssh-keygen', ['-Y', 'sign', '-q', '-f', key, '-n', namespace, path], { stdio: 'ignore' })
@@ -157,7 +157,7 @@ describe('pull', () => {
       ['other content', /0\.0\.1 with other content/, true, (at) => appendFileSync(join(at, 'LICENSE'), ' ')],
     ]
     for (const [name, says, resum, alter] of cases) {
-      const path = join(publisher.directory, 'altered.tar.gz')
+      const path = join(scratchDir(), basename(one))
       copyFileSync(one, path)
       repack(path, alter, resum)
       execFileSync(
@@ -185,91 +185,6 @@ describe('pull', () => {
     assert.match(output, /refused: it does not work on this host/)
     assert.equal(host.current(), '0.0.1')
     leavesNothing()
-  })
-
-  test('goes back by itself when a release does not get ready', async () => {
-    const broken = await publisher.release('0.0.3', (directory) => {
-      const file = join(directory, 'server.cjs')
-      const [head, ...rest] = readFileSync(file, 'utf8').split('\n')
-      const trap = 'if (process.env.NODE_ENV === "production") process.exit(78);'
-      writeFileSync(file, [head, trap, ...rest].join('\n'))
-    })
-    const { code, output } = await host.run('pull', [broken])
-    assert.equal(code, 1, output)
-    assert.match(output, /0\.0\.3 does not get ready within 4 s: going back to 0\.0\.1/)
-    assert.match(output, /0\.0\.1 is in service again/)
-    assert.equal(host.current(), '0.0.1')
-    assert.match((await host.run('pull', ['list'])).output, /0\.0\.2 {2}before it\n/)
-    assert.equal((await post(host.token())).status, 201)
-  })
-
-  test('may be killed at any moment and run again', async () => {
-    for (let n = 0; n < moments; n++) {
-      const version = n % 2 === 0 ? two : one
-      await host.run('pull', [version], { killAfterMs: 30 + ((n * 997) % 2_500) })
-      assert.ok(['0.0.1', '0.0.2'].includes(host.current()), 'current names a whole release')
-      // two seconds in which no client is told that there is nobody
-      assert.equal((await post(host.token())).status, 201)
-      const again = await host.run('pull', [version])
-      assert.equal(again.code, 0, again.output)
-      assert.ok(basename(version).includes(host.current()))
-      leavesNothing()
-    }
-  })
-
-  test('keeps three releases, among them the one before', async () => {
-    const before = host.current()
-    const other = before === '0.0.1' ? two : one
-    for (const name of ['0.0.0-a', '0.0.0-b', '0.0.0-c']) {
-      execFileSync('cp', ['-r', join(host.root, 'releases', before), join(host.root, 'releases', name)])
-    }
-    const { code, output } = await host.run('pull', [other])
-    assert.equal(code, 0, output)
-    const here = readdirSync(join(host.root, 'releases'))
-    assert.deepEqual(here.sort(), ['0.0.0-c', '0.0.1', '0.0.2'])
-  })
-
-  test('rolls back to no release that was altered on this host, or that is not here', async () => {
-    const inService = host.current()
-    appendFileSync(join(host.root, 'releases/0.0.0-c/server.cjs'), ' ')
-    assert.match((await host.run('pull', ['rollback', '0.0.0-c'])).output, /not as its SHA256SUMS/)
-    assert.match((await host.run('pull', ['rollback', '9.9.9'])).output, /no such release/)
-    assert.equal(host.current(), inService)
-  })
-
-  test('token: two steps lose no post; revoking ends every earlier token at once', async () => {
-    const old = host.token()
-    let known = old
-    const load = send({ url: host.url, token: () => known, senders: 8, keepAlive: true })
-    const rotated = await host.run('token', ['rotate'])
-    assert.equal(rotated.code, 0, rotated.output)
-    const fresh = host.token()
-    assert.notEqual(fresh, old)
-    assert.ok(rotated.output.includes(fresh))
-    assert.equal((await post(old)).status, 201)
-    assert.equal((await host.run('token', ['rotate'])).code, 1, 'not before the first is finished')
-    // Hubzilla is given the new one
-    known = fresh
-    await delay(50)
-    assert.equal((await host.run('token', ['retire'])).code, 0)
-    assert.equal((await post(old)).status, 401)
-    assert.deepEqual((await load.end()).failed, [])
-
-    assert.equal((await host.run('token', ['revoke'])).code, 0)
-    assert.equal((await post(fresh)).status, 401)
-    assert.equal((await post(host.token())).status, 201)
-    assert.match(readFileSync(join(host.root, 'etc/env_file'), 'utf8'), /# a comment stays/)
-  })
-
-  test('token: a new token that is refused leaves the old one in force', async () => {
-    const good = host.token()
-    const file = join(host.root, 'etc/env_file')
-    const text = readFileSync(file, 'utf8')
-    writeFileSync(file, text.replace(good, 'short'))
-    execFileSync(host.env.CIVIC_SERVICE as string, ['reload'], { env: host.env as NodeJS.ProcessEnv })
-    await delay(300)
-    assert.equal((await post(good)).status, 201)
-    writeFileSync(file, text)
   })
 
   test('pause closes with its reason, another release does not open, resume does', async () => {

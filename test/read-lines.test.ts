@@ -3,7 +3,9 @@ import { writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { readLines } from '../src/storage/records-file.ts'
+import { utf8 } from '../src/records/bytes.ts'
+import { readLines } from '../src/records/lines.ts'
+import { sourceOf } from '../src/storage/files/byte-source.ts'
 import { scratchDir } from './receiver.ts'
 
 const text = `[\n${Array.from({ length: 60 }, (_, n) => 'x'.repeat((n * 7) % 23)).join('\n')}\nend`
@@ -14,7 +16,7 @@ async function linesOf(from: number, until: number, chunk: number, most = Number
   writeFileSync(path, text)
   const file = await open(path)
   const lines: string[] = []
-  await readLines(file, from, until, (at, line) => lines.push(`${at}:${line}`) < most, chunk)
+  await readLines(sourceOf(file), from, until, (at, line) => lines.push(`${at}:${utf8(line)}`) < most, chunk)
   await file.close()
   return lines
 }

@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { scratchDir } from './receiver.ts'
 
 const readme = readFileSync('README.md', 'utf8')
+const answers = [...readme.matchAll(/```json\n([\s\S]*?)```/g)].map(([, text]) => JSON.parse(text as string))
 const blocks = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, text]) => text as string)
 
 function run(script: string, cwd: string): string {
@@ -15,9 +16,11 @@ function run(script: string, cwd: string): string {
   return done.stdout
 }
 
+const shapeOf = (answer: object): string[] => Object.keys(answer)
+
 test('the commands of the README do what it says, from the first start to the auditor', async () => {
   const [start, post, chain, reading] = blocks as [string, string, string, string]
-  assert.equal(blocks.length, 4)
+  assert.equal(blocks.length, 5)
   assert.equal(start.trim(), 'npm ci && npm start')
   const home = scratchDir()
   const env = {
@@ -46,7 +49,21 @@ test('the commands of the README do what it says, from the first start to the au
 
     const here = post.replace('127.0.0.1:8787', `127.0.0.1:${port}`)
     const first = JSON.parse(run(here, home))
-    assert.equal(first.outcome, 'appended')
+    assert.deepEqual(shapeOf(first), shapeOf(answers[0]))
+    for (const member of [
+      'status',
+      'outcome',
+      'addon',
+      'association_slug',
+      'participant_id',
+      'id',
+      'sequence',
+    ])
+      assert.deepEqual(first[member], answers[0][member])
+    const wrong = here
+      .replace('heron-ridge-condominium', 'Heron Ridge')
+      .replace(': "participant"', ': "owner"')
+    assert.deepEqual({ ...JSON.parse(run(wrong, home)), instance: answers[1].instance }, answers[1])
     assert.equal(JSON.parse(run(here, home)).outcome, 'duplicate')
     for (const text of ['The second.', 'The third.'])
       run(here.replace('The roof has leaked since May.', text), home)
@@ -70,6 +87,13 @@ test('the commands of the README do what it says, from the first start to the au
   }
 })
 
+test('in two lines one sees what an auditor sees', () => {
+  const sample = join(scratchDir(), 'sample')
+  const said = run((blocks[4] as string).replaceAll('/tmp/sample', sample), '.')
+  assert.match(said, /^scn01 +3 associations, 210 records/m)
+  assert.match(said, /^result +WHOLE: .* 0 findings, 0\s+notes$/ms)
+})
+
 test('what the README links to is there', () => {
   for (const [, target] of readme.matchAll(/\]\(([^)#]+)\)/g))
     assert.ok(existsSync(target as string), `${target} is missing`)
@@ -77,16 +101,18 @@ test('what the README links to is there', () => {
 
 test('every variable of the configuration is in the README', () => {
   const used = new Set(
-    readdirSync('src')
+    readdirSync('src/server')
       .filter((name) => name.endsWith('.ts'))
       .flatMap((name) => {
-        const text = readFileSync(join('src', name), 'utf8')
+        const text = readFileSync(join('src/server', name), 'utf8')
         return [...text.matchAll(/'([A-Z]{2,}(?:_[A-Z]+)*)'/g), ...text.matchAll(/env\.([A-Z_]+)/g)].map(
           ([, found]) => found as string,
         )
       }),
   )
-  const known = [...used].filter((name) => /^(NODE|DATA|HOST|PORT|MAX|MIN|LOG)/.test(name))
+  const known = [...used].filter((name) =>
+    /^(NODE|DATA|SOCKET|HOST|PORT|MAX|MIN|LOG|METRICS|REQUIRE)/.test(name),
+  )
   assert.ok(known.length >= 8)
   for (const name of known) assert.ok(readme.includes(name), `${name} is not in the README`)
 })

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-export const token = 'test-token-'.padEnd(40, 't')
+export const token = 'test-token-of-the-suite-'.padEnd(40, 't')
 
 export type Receiver = {
   readonly url: string

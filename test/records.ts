@@ -1,14 +1,14 @@
-/** Records for storage tests, and the data directory read back the way an auditor would. */
+/** Records for storage tests, and the store that they are put into. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import type { JsonObject } from '../contracts/contract.ts'
+import { fileNameOf, type JsonObject } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
 import type { AcceptedRecord, Outcome, Receipt } from '../contracts/record.ts'
-import { accept } from '../src/http/accept.ts'
+import { accept } from '../src/envelope/accept.ts'
+import { intake } from '../src/envelope/intake.ts'
 import type { Log } from '../src/log.ts'
-import { openStore, type Store } from '../src/storage/store.ts'
+import { openFileStore } from '../src/storage/files/store.ts'
+import type { Store } from '../src/storage/store.ts'
 
 export const quiet: Log = { info() {}, warn() {}, error() {}, fatal() {} }
 
@@ -20,7 +20,7 @@ export function accepted(envelope: object): AcceptedRecord {
 }
 
 export function storeIn(root: string, log: Log = quiet): Store {
-  return openStore({ root, minFreeBytes: 0, log })
+  return openFileStore({ root, minFreeBytes: 0, log })
 }
 
 export function put(store: Store, envelope: object): Promise<Outcome> {
@@ -33,29 +33,18 @@ export async function stored(store: Store, envelope: object): Promise<Receipt> {
   return outcome.receipt
 }
 
-export function recordsPath(root: string, slug = 'heron-ridge'): string {
-  return join(root, 'scn01', slug, 'records.json')
-}
+type Vector = { readonly envelope?: JsonObject; readonly body?: string; readonly token_sha256?: string }
 
-/** Lines of a records file without commas, after checking that it is valid JSON with an unbroken chain. */
-export function chainOf(path: string): string[] {
-  const text = readFileSync(path, 'utf8')
-  JSON.parse(text)
-  assert.ok(text.startsWith('[\n') && text.endsWith('\n]\n'), 'not at rest')
-  const lines = text
-    .split('\n')
-    .slice(1, -2)
-    .map((line) => line.replace(/,$/, ''))
-  let previous = '0'.repeat(64)
-  lines.forEach((line, index) => {
-    const { receipt } = JSON.parse(line)
-    assert.equal(receipt.sequence, index + 1)
-    assert.equal(receipt.previous_sha256, previous)
-    previous = sha256(line)
-  })
-  return lines
-}
-
-export function sha256(text: string | Uint8Array): string {
-  return createHash('sha256').update(text).digest('hex')
+/** Every vector that is accepted, as the receiver hands it to a store. */
+export function* acceptedVectors(): Generator<AcceptedRecord> {
+  for (const contract of [...contracts.values()].flat()) {
+    const file = new URL(`../contracts/vectors/${fileNameOf(contract)}.json`, import.meta.url)
+    for (const vector of JSON.parse(readFileSync(file, 'utf8')) as readonly Vector[]) {
+      const taken = intake(new TextEncoder().encode(vector.body ?? JSON.stringify(vector.envelope)))
+      if (!taken.ok) continue
+      const context = { tokenSha256: vector.token_sha256 ?? 'ab'.repeat(32), now: new Date() }
+      const result = accept(taken.value, taken.found, context, contracts)
+      if (result.ok) yield result.record
+    }
+  }
 }

@@ -26,22 +26,26 @@ test('the committed schemas are those of the contracts', () => {
 test('--check names a file that differs, says what to run, and writes nothing', (t) => {
   const said = t.mock.method(console, 'error', () => {})
   const directory = scratchDir()
-  assert.equal(schemas([], directory), 0)
-  assert.equal(schemas(['--check'], directory), 0)
+  const rules = join(directory, 'rules.php')
+  assert.equal(schemas([], directory, rules), 0)
+  assert.equal(schemas(['--check'], directory, rules), 0)
   assert.equal(said.mock.callCount(), 0)
 
-  writeFileSync(join(directory, 'vs01.v1.schema.json'), '{}\n')
-  assert.equal(schemas(['--check'], directory), 1)
-  assert.equal(said.mock.callCount(), 1)
-  assert.match(String(said.mock.calls[0]!.arguments[0]), /^vs01\.v1\.schema\.json .* "npm run schemas"/)
-  assert.equal(readFileSync(join(directory, 'vs01.v1.schema.json'), 'utf8'), '{}\n')
+  writeFileSync(join(directory, 'vs01-1.0.schema.json'), '{}\n')
+  writeFileSync(rules, '<?php return [];')
+  assert.equal(schemas(['--check'], directory, rules), 1)
+  const sentences = said.mock.calls.map((call) => String(call.arguments[0]))
+  assert.equal(sentences.length, 2)
+  assert.match(sentences[0]!, /^vs01-1\.0\.schema\.json .* "npm run schemas"/)
+  assert.match(sentences[1]!, /^rules\.php differs from the contracts: run "npm run schemas"/)
+  assert.equal(readFileSync(join(directory, 'vs01-1.0.schema.json'), 'utf8'), '{}\n')
 })
 
 test('--check counts a schema that is not there as one that differs', (t) => {
   const said = t.mock.method(console, 'error', () => {})
   const directory = scratchDir()
-  assert.equal(schemas(['--check'], directory), 1)
-  assert.equal(said.mock.callCount(), 3)
+  assert.equal(schemas(['--check'], directory, join(directory, 'rules.php')), 1)
+  assert.equal(said.mock.callCount(), 4)
   assert.deepEqual(readdirSync(directory), [])
 })
 
@@ -84,7 +88,11 @@ test('only a contract that attests the token says so', () => {
   assert.doesNotMatch(sentences(vs01), /node_token_hash/)
 })
 
-test('every contract has a schema file of its own', () => {
-  const files = [...contracts.values()].flat().map(fileOf)
-  assert.deepEqual(files, ['vs01.v1.schema.json', 'dsc01.v1.schema.json', 'scn01.v1.schema.json'])
+test('every contract has a schema file of its own, a later version beside the earlier one', () => {
+  const all = [...contracts.values()].flat()
+  assert.deepEqual(
+    all.map(fileOf),
+    all.map(({ addon, version }) => `${addon}-${version}.schema.json`),
+  )
+  assert.equal(fileOf({ ...scn01, version: '1.1' }), 'scn01-1.1.schema.json')
 })

@@ -3,15 +3,12 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import * as nodeNet from 'node:net'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { boundPort } from './bound.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
 import { head, request, type Wire, wire } from './wire.ts'
-
-type Held = { readonly fd: number; getsockname(into: { port: number }): number; close(): void }
-const net = nodeNet as unknown as { _createServerHandle(address: string, port: number, family: 4): Held }
 
 const text = JSON.stringify(vs01())
 const unfinished = head({ 'content-length': text.length })
@@ -80,7 +77,6 @@ describe('a receiver that is told to stop', { concurrency: 4 }, () => {
     assert.notEqual((await line.answer()).headers.connection, 'close')
     receiver.process.kill('SIGTERM')
     await said(receiver, '"stopping"')
-    await delay(500)
     line.send(request(vs01()))
     const answer = await line.answer()
     assert.deepEqual([answer.status, answer.headers.connection], [200, 'close'])
@@ -193,10 +189,8 @@ describe('a receiver that is told to stop', { concurrency: 4 }, () => {
 test('a restart on a socket that systemd holds refuses no connection', async () => {
   const dataDir = scratchDir()
   // bound here, listening there: a server of this process would take connections itself
-  const held = net._createServerHandle('127.0.0.1', 0, 4)
-  const address = { port: 0 }
-  assert.equal(held.getsockname(address), 0)
-  const { port } = address
+  const held = boundPort()
+  const { port } = held
   const start = (listenPid = '$$') => {
     const command = `LISTEN_PID=${listenPid} exec ${process.execPath} --import tsx src/main.ts`
     const child = spawn('sh', ['-c', command], {

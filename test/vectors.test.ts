@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
-import type { FieldError, JsonObject } from '../contracts/contract.ts'
+import { type FieldError, fileNameOf, type JsonObject } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
-import { type Acceptance, accept } from '../src/http/accept.ts'
-import { intake } from '../src/http/intake.ts'
+import { type Acceptance, accept } from '../src/envelope/accept.ts'
+import { intake } from '../src/envelope/intake.ts'
 
 type Vector = {
   readonly name: string
@@ -34,11 +34,12 @@ function answer(vector: Vector): Acceptance | { readonly ok: false; readonly unr
 const places = (list: readonly FieldError[]) => list.map((entry) => entry.pointer).sort()
 const stored = (value: unknown) => JSON.parse(JSON.stringify(value))
 
-for (const addon of contracts.keys()) {
-  const vectors: readonly Vector[] = JSON.parse(read(`vectors/${addon}.json`))
+for (const contract of [...contracts.values()].flat()) {
+  const name = fileNameOf(contract)
+  const vectors: readonly Vector[] = JSON.parse(read(`vectors/${name}.json`))
 
   for (const vector of vectors) {
-    test(`${addon} vector: ${vector.name}`, () => {
+    test(`${name} vector: ${vector.name}`, () => {
       const result = answer(vector)
       if (vector.verdict === 'accepted') {
         assert.ok(result.ok, JSON.stringify(result))
@@ -58,16 +59,16 @@ for (const addon of contracts.keys()) {
   }
 
   const ajv = new Ajv2020({ allErrors: true, keywords: ['x-not-expressed'], strictTypes: false })
-  const validate = ajv.compile(JSON.parse(read(`${addon}.v1.schema.json`)))
+  const validate = ajv.compile(JSON.parse(read(`${name}.schema.json`)))
 
-  test(`the JSON Schema of ${addon} gives the verdicts of the vectors, those beyond it apart`, () => {
+  test(`the JSON Schema of ${name} gives the verdicts of the vectors, those beyond it apart`, () => {
     for (const vector of vectors.filter(({ beyond_schema }) => !beyond_schema)) {
       const valid = validate(JSON.parse(bodyOf(vector)))
       assert.equal(valid, vector.verdict === 'accepted', `${vector.name}: ${ajv.errorsText(validate.errors)}`)
     }
   })
 
-  test(`the JSON Schema of ${addon} is not said to lack a rule that it has`, () => {
+  test(`the JSON Schema of ${name} is not said to lack a rule that it has`, () => {
     for (const vector of vectors.filter(
       ({ beyond_schema, status }: Partial<Vector & { status: number }>) => beyond_schema && status !== 400,
     )) {

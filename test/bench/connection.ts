@@ -52,6 +52,22 @@ export function openConnection(port: number, listener: Listener, localAddress?: 
   return connection
 }
 
+/** One request on a connection of its own: what came, and how long all of it took. Status 0: no answer came. */
+export function exchange(port: number, bytes: Buffer): Promise<Reply & { readonly ms: number }> {
+  const began = performance.now()
+  return new Promise((resolve) => {
+    const end = (reply: Reply): void => resolve({ ...reply, ms: performance.now() - began })
+    openConnection(port, {
+      ready: (connection) => connection.send(bytes),
+      reply(reply, connection) {
+        connection.end()
+        end(reply)
+      },
+      gone: (code) => end({ status: 0, body: code }),
+    })
+  })
+}
+
 /** The answer, once all of it is there. Only answers of a declared length are understood; all servers here give it. */
 export function replyIn(bytes: Buffer): Reply | undefined {
   const text = bytes.toString('latin1')

@@ -1,32 +1,24 @@
 /**
- * Records files of any length, made by the functions that the receiver writes with: valid chain, ids, head file and index, as
+ * Records files of any length, made by the functions that the receiver writes with: valid chain, ids and head file, as
  * after a stop in good order.
  *
  * One file serves many points: after each it is cut back to what it was, which costs nothing, where a copy of 400 MB does.
  */
-import {
-  closeSync,
-  copyFileSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-} from 'node:fs'
+import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { JsonObject } from '../../contracts/contract.ts'
 import { contracts } from '../../contracts/index.ts'
-import { accept } from '../../src/http/accept.ts'
-import { assemble, type Draft, draftOf } from '../../src/storage/batch.ts'
-import { canonicalBytes } from '../../src/storage/canonical.ts'
-import { fileMode, writeAllSync } from '../../src/storage/durable-file.ts'
-import { headOf, writeHeadSync } from '../../src/storage/head-file.ts'
-import { IdTable } from '../../src/storage/id-table.ts'
-import { writeIndex } from '../../src/storage/index-file.ts'
-import { associationDirectories, headName, indexName, recordsName } from '../../src/storage/paths.ts'
-import { closing, emptyPosition, type Position, sha256Hex } from '../../src/storage/records-file.ts'
+import { accept } from '../../src/envelope/accept.ts'
+import { assemble, type Draft, draftOf } from '../../src/records/batch.ts'
+import { canonicalBytes } from '../../src/records/canonical.ts'
+import { headOf } from '../../src/records/head.ts'
+import { fileMode, headName, recordsName } from '../../src/records/layout.ts'
+import { closing, emptyPosition, type Position } from '../../src/records/position.ts'
+import { sha256Hex } from '../../src/records/sha256.ts'
+import { writeAllSync } from '../../src/storage/files/durable-file.ts'
+import { writeHeadSync } from '../../src/storage/files/head-file.ts'
+import { associationDirectories } from '../../src/storage/files/paths.ts'
 import { benchTokenSha256, numberIn, scn01Envelope, slugOf } from './request.ts'
 
 const recordsAtOnce = 256
@@ -49,7 +41,6 @@ export async function fill(
   const draft = drafts()
   const receivedAt = new Date().toISOString()
   const file = openSync(join(directory, recordsName), 'wx', fileMode)
-  const ids = new IdTable()
   let position = emptyPosition
   try {
     while (position.count < count) {
@@ -63,22 +54,17 @@ export async function fill(
       )
       writeAllSync(file, batch.bytes, first === 0 ? 0 : position.end)
       position = batch.next
-      for (const { id, offset } of batch.records) ids.add(id, offset)
       onProgress(position.count)
       // so that a signal is heard and the progress seen
       if (position.count % (recordsAtOnce * 64) === 0) await new Promise(setImmediate)
     }
     fsyncSync(file)
-    writeHead(directory, position, file)
+    writeHead(directory, position)
   } finally {
     closeSync(file)
   }
-  await writeIndex(keptIndex(root), { position, ids })
-  copyFileSync(keptIndex(root), join(directory, indexName))
   return position
 }
-
-const keptIndex = (root: string): string => `${root}.index`
 
 /** Puts a file back to where `fill` left it, whatever a receiver that was killed left behind. */
 export async function restore(root: string, position: Position): Promise<void> {
@@ -91,25 +77,16 @@ export async function restore(root: string, position: Position): Promise<void> {
     ftruncateSync(file, position.end)
     writeAllSync(file, Buffer.from(closing), position.end)
     fsyncSync(file)
-    writeHead(directory, position, file)
+    writeHead(directory, position)
   } finally {
     closeSync(file)
   }
-  copyFileSync(keptIndex(root), join(directory, indexName))
 }
 
-/** Makes a file that `fill` or `restore` left one that comes from elsewhere, as from a backup: all of it has to be read. */
-export function makeStrange(root: string, position: Position): void {
-  const directory = directoryOf(root)
-  rmSync(join(directory, indexName))
-  writeHead(directory, position)
-}
-
-function writeHead(directory: string, position: Position, file?: number): void {
-  const ctime = file === undefined ? undefined : fstatSync(file, { bigint: true }).ctimeNs
+function writeHead(directory: string, position: Position): void {
   const head = openSync(join(directory, headName), 'w', fileMode)
   try {
-    writeHeadSync(head, headOf(position, ctime))
+    writeHeadSync(head, headOf(position))
     fsyncSync(head)
   } finally {
     closeSync(head)
@@ -123,8 +100,8 @@ export function drafts(): (number: number) => Draft {
   if (!accepted.ok) throw new Error(`the envelope is refused: ${JSON.stringify(accepted.errors)}`)
   const canonical = canonicalBytes(Object.fromEntries(accepted.record.members))
   const { opening } = draftOf(accepted.record)
-  const setCanonical = numberIn(canonical)
-  const setOpening = numberIn(opening)
+  const setCanonical = numberIn(Buffer.from(canonical.buffer, canonical.byteOffset, canonical.length))
+  const setOpening = numberIn(Buffer.from(opening.buffer, opening.byteOffset, opening.length))
   return (number) => {
     setCanonical(number)
     setOpening(number)

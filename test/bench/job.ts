@@ -14,6 +14,8 @@ export type LoadJob = {
   readonly measureMs: number
   /** Acknowledged requests are written here when the server is gone, one a line. */
   readonly acknowledged: string
+  /** After warming up it rests, and then measures a slice of this length each time that it is told to. */
+  readonly sliceMs?: number
 }
 
 export type LoopJob = {
@@ -40,10 +42,18 @@ export type Measured = {
   readonly firstMs?: number
 }
 
+/** One turn of one side of a pair. */
+export type Slice = { readonly requestsPerSecond: number; readonly cpuPerRequest: number }
+
 /** Sent when the measurement is over, while requests go on until the server is killed; then the list is complete. */
 export type LoadMessage =
   | { readonly type: 'measured'; readonly measured: Measured }
   | { readonly type: 'failed'; readonly reason: string }
+  /** All answers are there, and nothing is sent: told after warming up and after each slice. */
+  | { readonly type: 'resting'; readonly slice?: Slice }
+
+/** What a load that works in slices is told: to measure one, or to go on until the server is gone. */
+export type LoadOrder = 'slice' | 'go on'
 
 /** In the order in which they were answered. The ticks count sendings and answers of one load generator. */
 export type Acknowledged =

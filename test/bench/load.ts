@@ -6,9 +6,10 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type Connection, openConnection, type Reply } from './connection.ts'
-import type { LoadJob, LoadMessage, Measured } from './job.ts'
+import type { LoadJob, LoadMessage, LoadOrder, Measured, Slice } from './job.ts'
 import { isExpected, placekeyOf, requestFor, slugOf } from './request.ts'
 import { percentile } from './statistics.ts'
+import { usageOf } from './usage.ts'
 
 /** Above every number that `fill` gives. */
 const firstNumber = 1_000_000_000
@@ -31,6 +32,10 @@ let next = 0
 let tick = 0
 let live = 0
 const unexpected = new Map<string, number>()
+/** Senders that would go on if it were not for the other side's turn. */
+let isResting = false
+let rested: (() => void)[] = []
+let onRest = (): void => {}
 
 function serverCpuMs(): number {
   const stat = readFileSync(`/proc/${job.pid}/stat`, 'latin1')
@@ -91,11 +96,12 @@ function sender(index: number): void {
       if (state === 'measuring') note(performance.now() - began)
       keep(reply, place)
     } else note503(reply)
-    if (job.keepAlive) post(connection)
-    else {
-      connection.end()
-      start()
-    }
+    if (!job.keepAlive) connection.end()
+    const next = job.keepAlive ? () => post(connection) : start
+    if (isResting) {
+      rested.push(next)
+      if (rested.length === live) onRest()
+    } else next()
   }
   const gone = (code: string): void => {
     live--
@@ -150,6 +156,7 @@ async function measure(): Promise<void> {
   for (let index = 0; index < job.concurrency; index++) sender(index)
   await sleep(job.warmMs)
   unexpected.clear()
+  if (job.sliceMs !== undefined) return measureInSlices(job.sliceMs)
   const began = performance.now()
   const serverCpu = serverCpuMs()
   const ownCpu = process.cpuUsage()
@@ -160,8 +167,7 @@ async function measure(): Promise<void> {
   const cpu = serverCpuMs() - serverCpu
   const own = process.cpuUsage(ownCpu)
   if (unexpected.size > 0 || counted === 0) {
-    const seen = [...unexpected].map(([what, times]) => `${times} × ${what}`).join(', ')
-    return tell({ type: 'failed', reason: `not every answer was as expected: ${seen || 'none came'}` })
+    return tell({ type: 'failed', reason: `not every answer was as expected: ${seen() || 'none came'}` })
   }
   const taken = latencies.subarray(0, counted).slice()
   const measured: Measured = {
@@ -176,6 +182,56 @@ async function measure(): Promise<void> {
     firstMs,
   }
   tell({ type: 'measured', measured })
+}
+
+/** A lead of a quarter of the slice does not count: there the answers to the first requests are still on their way. */
+async function measureInSlices(sliceMs: number): Promise<void> {
+  process.on('message', (order: LoadOrder) => {
+    if (order === 'slice')
+      measureSlice(sliceMs).catch((error: Error) => tell({ type: 'failed', reason: error.message }))
+    else goOn()
+  })
+  await rest()
+  tell({ type: 'resting' })
+}
+
+async function measureSlice(sliceMs: number): Promise<void> {
+  goOn()
+  await sleep(sliceMs / 4)
+  counted = 0
+  state = 'measuring'
+  const began = performance.now()
+  const cpu = usageOf(job.pid).cpuMs
+  await sleep((sliceMs * 3) / 4)
+  state = 'warm'
+  const seconds = (performance.now() - began) / 1000
+  const slice: Slice = {
+    requestsPerSecond: counted / seconds,
+    cpuPerRequest: ((usageOf(job.pid).cpuMs - cpu) * 1000) / counted,
+  }
+  await rest()
+  if (unexpected.size > 0) tell({ type: 'failed', reason: `not every answer was as expected: ${seen()}` })
+  else tell({ type: 'resting', slice })
+}
+
+/** Resolves when every sender has its answer. */
+function rest(): Promise<void> {
+  isResting = true
+  return new Promise((resolve) => {
+    onRest = resolve
+    if (rested.length === live) resolve()
+  })
+}
+
+function goOn(): void {
+  isResting = false
+  const senders = rested
+  rested = []
+  for (const next of senders) next()
+}
+
+function seen(): string {
+  return [...unexpected].map(([what, times]) => `${times} × ${what}`).join(', ')
 }
 
 function finish(): void {

@@ -1,4 +1,4 @@
-/** What is measured, what it is compared with, and the goals. Data; `run.ts` does it and `report.ts` prints it. */
+/** What is measured and what it is compared with. Data; `goals.ts` has the goals, `run.ts` does it and `report.ts` prints it. */
 import type { Server } from './programs.ts'
 import type { Kind } from './request.ts'
 
@@ -13,6 +13,8 @@ export type LoadPoint = {
   readonly stored: number
   readonly associations: number
   readonly keepAlive: boolean
+  /** In place of that of the run: what takes a second for one record is not warmer after a thousand. */
+  readonly timing?: Pick<Timing, 'warmMs' | 'measureMs'>
 }
 export type LoopPoint = { readonly type: 'loop'; readonly name: string } & (
   | { readonly loop: 'append'; readonly recordsPerSync: number }
@@ -23,10 +25,25 @@ export type StartPoint = {
   readonly name: string
   readonly server: Server
   readonly stored: number
-  /** Whether the records are as after a stop in good order, or come from elsewhere, as from a backup, and have to be read. */
-  readonly isKnown: boolean
 }
-export type Point = LoadPoint | LoopPoint | StartPoint
+/** The first requests of a process, each on a connection of its own, and then as many as make it warm. */
+export type FirstPoint = {
+  readonly type: 'first'
+  readonly name: string
+  readonly server: Server
+  readonly requests: number
+  readonly warmRequests: number
+}
+/** A request now and then, and then none at all. Taken in the first round only. */
+export type SlowPoint = {
+  readonly type: 'slow'
+  readonly name: string
+  readonly server: Server
+  readonly requests: number
+  readonly everyMs: number
+  readonly idleMs: number
+}
+export type Point = LoadPoint | LoopPoint | StartPoint | FirstPoint | SlowPoint
 
 export type Timing = { readonly rounds: number; readonly warmMs: number; readonly measureMs: number }
 
@@ -40,7 +57,6 @@ export const timings: Readonly<Record<Mode, Timing>> = {
 export const placekeys = 1_000
 
 const count = (value: number): string => value.toLocaleString('en-US')
-const concurrencies = [1, 16, 64, 256]
 
 const storedCounts: Readonly<Record<Mode, readonly number[]>> = {
   quick: [0, 100_000],
@@ -53,132 +69,161 @@ function load(server: Server, name: string, more: Partial<LoadPoint>): LoadPoint
   return { type: 'load', server, name: `${names[server]}: ${name}`, ...usual, ...more }
 }
 
-const names: Readonly<Record<Server, string>> = {
+export const names: Readonly<Record<Server, string>> = {
   bundled: 'receiver',
   source: 'receiver from source',
   answer: 'no storage',
   unchecked: 'no checks',
-  sqlite: 'SQLite',
+  sqlite: 'SQLite, no checks',
+  sqliteChecked: 'SQLite',
+  postgresChecked: 'PostgreSQL',
+  obvious: 'obvious program',
 }
 
-const appendName = (concurrency: number, stored = 0): string =>
-  `append, ${concurrency} at once${stored > 0 ? `, ${count(stored)} stored` : ''}`
+const storedName = (stored: number): string => (stored > 0 ? `, ${count(stored)} stored` : '')
+export const appendName = (concurrency: number, stored = 0): string =>
+  `append, ${concurrency} at once${storedName(stored)}`
+export const newConnectionsName = (concurrency: number): string =>
+  `append, ${concurrency} at once, new connections`
 const syncName = (records: number): string => `append and fdatasync, ${records} a sync`
-const newConnections = 'append, 16 at once, new connections'
-const manyAssociations = 'append, 64 at once, 100 associations'
-const overwrites = 'overwrite, 64 at once, 1,000 Placekeys'
+export const manyAssociations = 'append, 64 at once, 100 associations'
+export const overwrites = 'overwrite, 64 at once, 1,000 Placekeys'
 const renames = 'write, fsync, rename, directory fsync, 64 at once'
-const startName = (server: Server, stored: number, isKnown = true): string =>
-  `${names[server]}: start to first record${stored > 0 ? `, ${count(stored)} stored` : ''}${isKnown ? '' : ', all of them read'}`
+export const firstName = 'receiver: the first 50 requests after a start'
+export const slowName = (everyMs: number): string => `receiver: one request every ${everyMs / 1000} s`
+const startName = (server: Server, stored: number): string =>
+  `${names[server]}: start to first record${storedName(stored)}`
 
 /** In an order that puts each point near those that it is compared with. */
 export function plan(mode: Mode): readonly Point[] {
   const isQuick = mode === 'quick'
-  const stored = storedCounts[mode]
-  const points: Point[] = []
-  for (const concurrency of concurrencies) {
-    const name = appendName(concurrency)
-    if (!isQuick || concurrency !== 256) points.push(load('answer', name, { concurrency }))
-    if (!isQuick || concurrency === 1 || concurrency === 64)
-      points.push(load('sqlite', name, { concurrency }))
-    if (!isQuick && (concurrency === 1 || concurrency === 64))
-      points.push(load('unchecked', name, { concurrency }))
-    for (const records of stored) {
-      if (isQuick && records > 0 && concurrency !== 1 && concurrency !== 64) continue
-      points.push(load('bundled', appendName(concurrency, records), { concurrency, stored: records }))
-    }
-    if (concurrency < 256) {
-      points.push({ type: 'loop', name: syncName(concurrency), loop: 'append', recordsPerSync: concurrency })
-    }
-    if (concurrency === 64 || (!isQuick && concurrency === 1))
-      points.push(load('source', name, { concurrency }))
-  }
-  for (const server of ['answer', 'bundled'] as const) {
-    points.push(load(server, newConnections, { concurrency: 16, keepAlive: false }))
-  }
-  for (const server of ['sqlite', 'unchecked', 'bundled'] as const) {
-    if (isQuick && server === 'unchecked') continue
-    points.push(load(server, manyAssociations, { associations: 100 }))
-  }
-  points.push({ type: 'loop', name: renames, loop: 'rename', concurrency: 64, files: placekeys })
-  for (const server of ['sqlite', 'bundled'] as const)
-    points.push(load(server, overwrites, { kind: 'overwrite' }))
-  points.push(load('bundled', 'refusal with 401, 64 at once', { kind: 'wrong-token' }))
-  points.push(load('bundled', 'refusal with 422, 64 at once', { kind: 'bad-envelope' }))
-  for (const server of ['source', 'bundled'] as const) {
-    for (const records of stored) {
-      if (records !== 0 && records < 100_000) continue
-      for (const isKnown of records === 0 ? [true] : [true, false])
-        points.push({
-          type: 'start',
-          name: startName(server, records, isKnown),
-          server,
-          stored: records,
-          isKnown,
-        })
-    }
-  }
-  return points
+  return [
+    ...realTraffic(isQuick),
+    ...appends(1, mode),
+    ...(isQuick ? [] : [load('answer', appendName(16), { concurrency: 16 })]),
+    ...(isQuick ? [] : [load('bundled', appendName(16), { concurrency: 16 })]),
+    ...appends(64, mode),
+    ...(isQuick ? [] : [load('answer', appendName(256), { concurrency: 256 })]),
+    ...(isQuick ? [] : [load('bundled', appendName(256), { concurrency: 256 })]),
+    ...(isQuick ? [] : [load('bundled', appendName(256, 100_000), { concurrency: 256, stored: 100_000 })]),
+    ...loads(['sqliteChecked', 'postgresChecked', 'unchecked', 'bundled'], isQuick, manyAssociations, {
+      associations: 100,
+    }),
+    { type: 'loop', name: renames, loop: 'rename', concurrency: 64, files: placekeys },
+    ...loads(['sqlite', 'sqliteChecked', 'postgresChecked', 'bundled'], isQuick, overwrites, {
+      kind: 'overwrite',
+    }),
+    load('bundled', 'refusal with 401, 64 at once', { kind: 'wrong-token' }),
+    load('bundled', 'refusal with 422, 64 at once', { kind: 'bad-envelope' }),
+    ...starts(storedCounts[mode]),
+  ]
+}
+
+/** Hubzilla opens a connection for each post, and posts a few an hour. */
+function realTraffic(isQuick: boolean): Point[] {
+  const slow = isQuick
+    ? { requests: 4, everyMs: 1_000, idleMs: 3_000 }
+    : { requests: 30, everyMs: 10_000, idleMs: 60_000 }
+  return [
+    { type: 'slow', name: slowName(slow.everyMs), server: 'bundled', ...slow },
+    { type: 'first', name: firstName, server: 'bundled', requests: 50, warmRequests: isQuick ? 500 : 3_000 },
+    ...loads(['answer', 'sqliteChecked', 'bundled'], false, newConnectionsName(1), {
+      concurrency: 1,
+      keepAlive: false,
+    }),
+    ...loads(['answer', 'bundled'], isQuick, newConnectionsName(16), { concurrency: 16, keepAlive: false }),
+  ]
+}
+
+/** The same load on several servers; a quick run leaves the floors without checks out. */
+function loads(
+  servers: readonly Server[],
+  isQuick: boolean,
+  name: string,
+  more: Partial<LoadPoint>,
+): LoadPoint[] {
+  const wanted = isQuick ? servers.filter((server) => server !== 'unchecked' && server !== 'sqlite') : servers
+  return wanted.map((server) => load(server, name, more))
+}
+
+const slowly = { warmMs: 1_000, measureMs: 10_000 } as const
+
+function appends(concurrency: 1 | 64, mode: Mode): Point[] {
+  const isQuick = mode === 'quick'
+  const name = appendName(concurrency)
+  const floors: readonly Server[] = ['answer', 'sqlite', 'unchecked', 'sqliteChecked', 'postgresChecked']
+  const obvious = isQuick || concurrency === 1 ? [0] : [0, 1_000, 10_000]
+  return [
+    ...loads(floors, isQuick, name, { concurrency }),
+    ...storedCounts[mode].map((stored) =>
+      load('bundled', appendName(concurrency, stored), { concurrency, stored }),
+    ),
+    { type: 'loop', name: syncName(concurrency), loop: 'append', recordsPerSync: concurrency },
+    ...obvious.map((stored) =>
+      load('obvious', appendName(concurrency, stored), {
+        concurrency,
+        stored,
+        ...(stored > 0 && { timing: slowly }),
+      }),
+    ),
+    ...(isQuick && concurrency === 1 ? [] : [load('source', name, { concurrency })]),
+  ]
+}
+
+function starts(stored: readonly number[]): StartPoint[] {
+  return (['source', 'bundled'] as const).flatMap((server) =>
+    stored
+      .filter((records) => records === 0 || records >= 100_000)
+      .map((records) => ({
+        type: 'start' as const,
+        name: startName(server, records),
+        server,
+        stored: records,
+      })),
+  )
 }
 
 /** What stands beside each point of the receiver, and of what could be had without its checks. */
 export type Comparison = {
   readonly of: string
   readonly to: string
-  readonly as: 'no storage' | 'no checks' | 'loop' | 'SQLite' | 'empty'
+  readonly as: (typeof comparedAs)[number]
 }
+
+export const comparedAs = [
+  'SQLite',
+  'PostgreSQL',
+  'obvious',
+  'empty',
+  'SQLite, no checks',
+  'no checks',
+  'no storage',
+  'loop',
+] as const
 
 export function comparisons(points: readonly Point[]): readonly Comparison[] {
   const known = new Set(points.map(({ name }) => name))
   const found: Comparison[] = []
   const compare = (of: string, as: Comparison['as'], to: string): void => {
-    if (known.has(to)) found.push({ of, to, as })
+    if (known.has(to) && of !== to) found.push({ of, to, as })
   }
   for (const point of points) {
-    if (point.type !== 'load' || point.server === 'answer' || point.server === 'sqlite') continue
+    if (point.type !== 'load' || !['bundled', 'source', 'unchecked'].includes(point.server)) continue
     const same = point.name.slice(point.name.indexOf(': ') + 2)
     const empty = appendName(point.concurrency)
     const isPlain = point.kind === 'append' && point.keepAlive && point.associations === 1
-    const bare = `no storage: ${isPlain || !point.keepAlive ? (point.keepAlive ? empty : same) : appendName(64)}`
-    compare(point.name, 'no storage', bare)
-    if (point.server !== 'unchecked') compare(point.name, 'no checks', `no checks: ${isPlain ? empty : same}`)
-    compare(point.name, 'SQLite', `SQLite: ${isPlain ? empty : same}`)
-    if (isPlain) compare(point.name, 'loop', syncName(Math.min(point.concurrency, 64)))
-    if (point.kind === 'overwrite') compare(point.name, 'loop', renames)
+    const like = isPlain ? empty : same
+    compare(point.name, 'SQLite', `SQLite: ${like}`)
+    compare(point.name, 'PostgreSQL', `PostgreSQL: ${like}`)
+    compare(point.name, 'obvious', `obvious program: ${same}`)
     if (point.stored > 0) compare(point.name, 'empty', `${names[point.server]}: ${empty}`)
+    compare(point.name, 'SQLite, no checks', `SQLite, no checks: ${like}`)
+    compare(point.name, 'no checks', `no checks: ${like}`)
+    compare(point.name, 'no storage', `no storage: ${isPlain || !point.keepAlive ? like : appendName(64)}`)
+    if (isPlain) compare(point.name, 'loop', syncName(point.concurrency))
+    if (point.kind === 'overwrite') compare(point.name, 'loop', renames)
   }
   return found
-}
-
-/** `least` of a ratio of requests per second, or `most` of a figure of the point itself. */
-export type Goal =
-  | { readonly of: string; readonly to: string; readonly least: number }
-  | { readonly of: string; readonly figure: 'startMs'; readonly most: number }
-  | { readonly figure: 'peakRssMb'; readonly storedUpTo: number; readonly most: number }
-
-/** Those that were agreed on for two cores and the bundled receiver. */
-export const goals: readonly Goal[] = [
-  ratio(appendName(1), `SQLite: ${appendName(1)}`, 1.0),
-  ratio(appendName(1), syncName(1), 0.5),
-  ratio(appendName(64), `SQLite: ${appendName(64)}`, 4),
-  ratio(appendName(64), `no storage: ${appendName(64)}`, 0.5),
-  ratio(appendName(1, 100_000), `receiver: ${appendName(1)}`, 0.95),
-  ratio(appendName(64, 100_000), `receiver: ${appendName(64)}`, 0.95),
-  ratio(appendName(1, 1_000_000), `receiver: ${appendName(1)}`, 0.9),
-  ratio(appendName(64, 1_000_000), `receiver: ${appendName(64)}`, 0.9),
-  ratio(manyAssociations, `SQLite: ${manyAssociations}`, 1.5),
-  ratio(overwrites, `SQLite: ${overwrites}`, 0.7),
-  ratio(overwrites, renames, 0.85),
-  ratio('refusal with 401, 64 at once', `no storage: ${appendName(64)}`, 0.9),
-  { figure: 'peakRssMb', storedUpTo: 100_000, most: 110 },
-  { of: startName('source', 0), figure: 'startMs', most: 1_000 },
-  { of: startName('source', 100_000), figure: 'startMs', most: 1_000 },
-  { of: startName('bundled', 0), figure: 'startMs', most: 300 },
-  { of: startName('bundled', 100_000), figure: 'startMs', most: 300 },
-]
-
-function ratio(of: string, to: string, least: number): Goal {
-  return { of: `receiver: ${of}`, to, least }
 }
 
 /** The points whose names hold one of the words, and those they are compared with. All of them when there are no words. */

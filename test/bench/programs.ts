@@ -1,14 +1,15 @@
 /** The programs of a run: bundled once into the scratch directory, started fresh for each point, killed at its end. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { build } from 'esbuild'
-import { openConnection } from './connection.ts'
-import type { LoadJob, LoadMessage, LoopJob, Measured } from './job.ts'
+import { markDirectory } from '../../src/storage/files/mark.ts'
+import { exchange, openConnection } from './connection.ts'
+import type { LoadJob, LoadMessage, LoadOrder, LoopJob, Measured, Slice } from './job.ts'
+import type { Peers } from './peers.ts'
 import { benchToken, requestFor } from './request.ts'
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
@@ -19,12 +20,26 @@ const sources = {
   answer: here('./floors/answer.ts'),
   unchecked: here('./floors/unchecked.ts'),
   loops: here('./floors/loops.ts'),
-  peer: here('./floors/sqlite.ts'),
+  sqlite: here('./floors/sqlite.ts'),
+  sqliteChecked: here('./floors/sqlite-checked.ts'),
+  postgresChecked: here('./floors/postgres-checked.ts'),
+  obvious: here('./floors/obvious.ts'),
   load: here('./load.ts'),
 }
 
-/** What is measured. `source` and `bundled` are the receiver; `answer` is it without storage, `unchecked` with nothing else. */
-export type Server = 'source' | 'bundled' | 'answer' | 'unchecked' | 'sqlite'
+/**
+ * What is measured. `source` and `bundled` are the receiver. `answer`, `unchecked` and `sqlite` are floors that check nothing;
+ * `sqliteChecked` and `postgresChecked` do the same work; `obvious` is what one would write at first.
+ */
+export type Server =
+  | 'source'
+  | 'bundled'
+  | 'answer'
+  | 'unchecked'
+  | 'sqlite'
+  | 'sqliteChecked'
+  | 'postgresChecked'
+  | 'obvious'
 
 export type Programs = {
   start(server: Server, dataDir: string): Promise<Running>
@@ -46,12 +61,17 @@ export type Running = {
 
 export type Load = {
   readonly measured: Promise<Measured>
+  /** For a job in slices: resolves when it has warmed up. */
+  readonly ready: Promise<unknown>
+  slice(): Promise<Slice>
+  /** Requests go on until the server is gone. */
+  goOn(): void
   /** Resolves when the server is gone and the list of what was acknowledged is complete. */
   readonly done: Promise<void>
 }
 
 /** As `npm run pack` bundles. CommonJS: write-file-atomic does not work in a bundle of ES modules. */
-export async function bundlePrograms(into: string, peer: string): Promise<Programs> {
+export async function bundlePrograms(into: string, peers: Peers): Promise<Programs> {
   await build({
     entryPoints: sources,
     outdir: into,
@@ -70,10 +90,17 @@ export async function bundlePrograms(into: string, peer: string): Promise<Progra
     bundled: [...optionsIn('systemd/civic-orchestrator.service', '\\S+server.cjs'), ...bundled('receiver')],
     answer: bundled('answer'),
     unchecked: bundled('unchecked'),
-    sqlite: bundled('peer'),
+    sqlite: bundled('sqlite'),
+    sqliteChecked: bundled('sqliteChecked'),
+    postgresChecked: bundled('postgresChecked'),
+    obvious: bundled('obvious'),
   }
   return {
-    start: (server, dataDir) => startServer(commands[server], { DATA_DIR: dataDir, PEER: peer }),
+    async start(server, dataDir) {
+      const env = { DATA_DIR: dataDir, PEER: peers.sqliteFolder }
+      if (server !== 'postgresChecked') return startServer(commands[server], env)
+      return withPostgres(peers, (url) => startServer(commands[server], { ...env, PEER_URL: url }))
+    },
     load: (job) => startLoad([...bundled('load'), JSON.stringify(job)]),
     async loop(job) {
       const child = track(
@@ -89,6 +116,22 @@ export async function bundlePrograms(into: string, peer: string): Promise<Progra
       if (code !== 0) throw new Error(`a loop of system calls ended with ${code}`)
       return JSON.parse(output) as Measured
     },
+  }
+}
+
+/** The server of the database is up as long as the program that uses it. */
+async function withPostgres(peers: Peers, start: (url: string) => Promise<Running>): Promise<Running> {
+  const { url, stop } = await peers.startPostgres()
+  try {
+    const running = await start(url)
+    const end = (how: () => Promise<void>) => async (): Promise<void> => {
+      await how()
+      await stop()
+    }
+    return { ...running, kill: end(running.kill), stop: end(running.stop) }
+  } catch (error) {
+    await stop()
+    throw error
   }
 }
 
@@ -116,6 +159,7 @@ export function killAll(): void {
 async function startServer(args: readonly string[], env: Record<string, string>): Promise<Running> {
   const port = await freePort()
   const settings = { NODE_ENV: 'production', NODE_TOKEN: benchToken, PORT: String(port), ...env }
+  if (env.DATA_DIR !== undefined) await markDirectory(env.DATA_DIR)
   const startedAt = performance.now()
   const child = track(
     spawn(process.execPath, args, {
@@ -188,16 +232,7 @@ export async function firstRecordMs({ port, startedAt }: Running, number: number
   const request = requestFor('append', false)
   request.set(number, 0, 0)
   for (;;) {
-    const status = await new Promise<number>((resolve) => {
-      openConnection(port, {
-        ready: (connection) => connection.send(request.bytes),
-        reply(reply, connection) {
-          connection.end()
-          resolve(reply.status)
-        },
-        gone: () => resolve(0),
-      })
-    })
+    const { status } = await exchange(port, request.bytes)
     if (status === 201) return performance.now() - startedAt
     if (performance.now() - startedAt > 60_000)
       throw new Error(`no first record within a minute: status ${status}`)
@@ -210,37 +245,32 @@ function startLoad(args: readonly string[]): Load {
   const done = once(child, 'exit').then(([code, signal]) => {
     if (code !== 0) throw new Error(`the load generator ended with ${code ?? signal}`)
   })
-  const measured = new Promise<Measured>((resolve, reject) => {
-    child.on('message', (message: LoadMessage) => {
-      if (message.type === 'measured') resolve(message.measured)
-      else reject(new Error(message.reason))
+  const said = <T>(value: (message: LoadMessage) => T | undefined): Promise<T> => {
+    const heard = new Promise<T>((resolve, reject) => {
+      const listen = (message: LoadMessage): void => {
+        const found = value(message)
+        if (message.type === 'failed') reject(new Error(message.reason))
+        else if (found !== undefined) resolve(found)
+        else return
+        child.off('message', listen)
+      }
+      child.on('message', listen)
+      done.then(() => reject(new Error('the load generator said nothing')), reject)
     })
-    done.then(() => reject(new Error('the load generator said nothing')), reject)
-  })
-  done.catch(() => {})
-  measured.catch(() => {})
-  return { measured, done }
-}
-
-/** Whether the peer's native part is there and runs; if not, it is installed, once, in its own folder. */
-export async function peerFolder(say: (text: string) => void): Promise<{ folder: string; missing?: string }> {
-  const folder = here('./peer/')
-  const run = promisify(execFile)
-  const works = (): Promise<boolean> =>
-    run(process.execPath, ['-e', "new (require('better-sqlite3'))(':memory:')"], { cwd: folder }).then(
-      () => true,
-      () => false,
-    )
-  if (await works()) return { folder }
-  if (!existsSync(join(folder, 'package-lock.json')))
-    return { folder, missing: 'its package-lock.json is missing' }
-  say(
-    'installing the SQLite peer (better-sqlite3), once; where it has to be compiled that takes a minute or two',
-  )
-  try {
-    await run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: folder, maxBuffer: 64 * 1024 * 1024 })
-  } catch {
-    return { folder, missing: 'npm ci in test/bench/peer failed; run it by hand to see why' }
+    heard.catch(() => {})
+    return heard
   }
-  return (await works()) ? { folder } : { folder, missing: 'it was installed and does not run on this Node' }
+  const order = (what: LoadOrder): void => void child.send(what)
+  done.catch(() => {})
+  return {
+    done,
+    measured: said((message) => (message.type === 'measured' ? message.measured : undefined)),
+    ready: said((message) => (message.type === 'resting' ? true : undefined)),
+    async slice() {
+      const slice = said((message) => (message.type === 'resting' ? message.slice : undefined))
+      order('slice')
+      return slice
+    },
+    goOn: () => order('go on'),
+  }
 }

@@ -1,9 +1,13 @@
 /** After the kill: is every acknowledged record on disk, as it was acknowledged? Read from the files, without the receiver. */
+
 import { existsSync, readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { associationDirectories, placekeyFile, recordsName } from '../../src/storage/paths.ts'
-import { emptyPosition, follow, type Position } from '../../src/storage/records-file.ts'
+import { follow } from '../../src/records/chain.ts'
+import { recordsName } from '../../src/records/layout.ts'
+import { emptyPosition, type Position } from '../../src/records/position.ts'
+import { sourceOf } from '../../src/storage/files/byte-source.ts'
+import { associationDirectories, placekeyFile } from '../../src/storage/files/paths.ts'
 import type { Acknowledged } from './job.ts'
 import { numberOf } from './request.ts'
 
@@ -37,7 +41,7 @@ async function storedHashes(root: string, slug: string, from: Position): Promise
   try {
     const start = from.count === 0 ? emptyPosition : from
     const { size } = await file.stat()
-    await follow(file, start, size, ({ receipt, sha256 }) => found.set(receipt.sequence, sha256))
+    await follow(sourceOf(file), start, size, ({ receipt, sha256 }) => found.set(receipt.sequence, sha256))
   } finally {
     await file.close()
   }

@@ -1,9 +1,12 @@
 /** The tables of a run, as plain text that is also Markdown. */
+import { type Lone, totalOf } from './calls.ts'
 import type { Cost } from './costs.ts'
+import { goals, judged, ratioOf, type Verdict, verdict } from './goals.ts'
 import type { Machine } from './machine.ts'
-import { type Comparison, comparisons, type Goal, goals, type Timing } from './plan.ts'
+import type { PairResult } from './paired.ts'
+import { type Comparison, comparedAs, comparisons, type Timing } from './plan.ts'
 import type { Result, Round } from './run.ts'
-import { median, medianRatio } from './statistics.ts'
+import { median } from './statistics.ts'
 
 export type Report = {
   readonly at: string
@@ -14,7 +17,7 @@ export type Report = {
   readonly notes: readonly string[]
   readonly points: readonly PointReport[]
   readonly ratios: readonly RatioReport[]
-  readonly goals: readonly GoalReport[]
+  readonly goals: readonly Verdict[]
   readonly acknowledged: number
   readonly lost: number
 }
@@ -25,19 +28,10 @@ export type PointReport = {
   readonly rounds: readonly Round[]
 }
 export type RatioReport = Comparison & { readonly ratio: number }
-export type GoalReport = {
-  readonly goal: string
-  readonly wanted: string
-  readonly found: number | undefined
-  readonly reached: boolean | undefined
-}
-
-/** `bundled` answers every memory goal; from source, tsx itself costs 30 MB. */
 export function reportOf(
   results: readonly Result[],
   about: Pick<Report, 'at' | 'mode' | 'machine' | 'timing' | 'notes'>,
 ): Report {
-  const byName = new Map(results.map((result) => [result.point.name, result]))
   const failures = results.flatMap(({ point, failed }) => (failed ? [`${point.name}: ${failed}`] : []))
   return {
     ...about,
@@ -45,9 +39,9 @@ export function reportOf(
     points: results.map(({ point, rounds }) => ({ name: point.name, median: medians(rounds), rounds })),
     ratios: comparisons(results.map(({ point }) => point)).map((comparison) => ({
       ...comparison,
-      ratio: ratioOf(byName, comparison.of, comparison.to),
+      ratio: ratioOf(results, comparison.of, comparison.to),
     })),
-    goals: goals.map((goal) => judged(goal, results, byName)),
+    goals: goals.map((goal) => judged(goal, results)),
     acknowledged: sum(results, 'acknowledged'),
     lost: sum(results, 'lost'),
   }
@@ -59,71 +53,20 @@ function sum(results: readonly Result[], figure: 'acknowledged' | 'lost'): numbe
 
 function medians(rounds: readonly Round[]): Round {
   const figures = new Set(rounds.flatMap((round) => Object.keys(round) as (keyof Round)[]))
-  return Object.fromEntries([...figures].map((figure) => [figure, median(valuesOf(rounds, figure))]))
-}
-
-function valuesOf(rounds: readonly Round[], figure: keyof Round): number[] {
-  return rounds.flatMap((round) => round[figure] ?? [])
-}
-
-function ratioOf(byName: ReadonlyMap<string, Result>, of: string, to: string): number {
-  const values = (name: string): number[] => valuesOf(byName.get(name)?.rounds ?? [], 'requestsPerSecond')
-  return medianRatio(values(of), values(to))
-}
-
-function judged(goal: Goal, results: readonly Result[], byName: ReadonlyMap<string, Result>): GoalReport {
-  if ('to' in goal) {
-    const found = ratioOf(byName, goal.of, goal.to)
-    return verdict(`${goal.of} ÷ ${goal.to}`, `at least ${goal.least}`, found, found >= goal.least)
-  }
-  if (goal.figure === 'startMs') {
-    const found = median(valuesOf(byName.get(goal.of)?.rounds ?? [], 'startMs'))
-    return verdict(goal.of, `under ${goal.most} ms`, found, found < goal.most)
-  }
-  const peaks = results
-    .filter(({ point }) => 'server' in point && point.server === 'bundled' && point.stored <= goal.storedUpTo)
-    .map(({ rounds }) => median(valuesOf(rounds, 'peakRssMb')))
-    .filter((peak) => !Number.isNaN(peak))
-  const found = peaks.length > 0 ? Math.max(...peaks) : Number.NaN
-  const where = `receiver: peak memory of every point up to ${goal.storedUpTo.toLocaleString('en-US')} stored`
-  return verdict(where, `under ${goal.most} MB`, found, found < goal.most)
-}
-
-function verdict(goal: string, wanted: string, found: number, reached: boolean): GoalReport {
-  return Number.isNaN(found)
-    ? { goal, wanted, found: undefined, reached: undefined }
-    : { goal, wanted, found, reached }
+  return Object.fromEntries(
+    [...figures].map((figure) => [figure, median(rounds.flatMap((round) => round[figure] ?? []))]),
+  )
 }
 
 export function textOf(report: Report): string {
   return [
     machineText(report),
+    table(['in the shape of real traffic', 'found', ''], trafficRows(report)),
     table(
-      [
-        'point',
-        'req/s',
-        'p50 ms',
-        'p99 ms',
-        'p99.9 ms',
-        'peak MB',
-        'CPU µs/req',
-        '÷ no storage',
-        '÷ no checks',
-        '÷ loop',
-        '÷ SQLite',
-        '÷ empty',
-      ],
-      report.points.map((point) => pointRow(point, report.ratios)),
+      ['point', 'req/s', 'p50 ms', 'p99 ms', 'peak MB', 'CPU µs/req', ...comparedAs.map((as) => `÷ ${as}`)],
+      report.points.flatMap((point) => pointRow(point, report.ratios)),
     ),
-    table(
-      ['goal', 'wanted', 'found', ''],
-      report.goals.map(({ goal, wanted, found, reached }) => [
-        goal,
-        wanted,
-        figure(found, found !== undefined && found > 20 ? 0 : 2),
-        reached === undefined ? 'not measured' : reached ? 'reached' : 'NOT REACHED',
-      ]),
-    ),
+    goalsText(report.goals),
     lossText(report),
     ...report.notes.map((note) => `Note: ${note}`),
   ].join('\n\n')
@@ -136,6 +79,82 @@ export function costsText({ at, machine }: Pick<Report, 'at' | 'machine'>, costs
     `${at.slice(0, 10)}, costs that grow\n${hostText(machine)}`,
     table(['what', 'found', ''], rows),
   ].join('\n\n')
+}
+
+/** The goals that are ratios are judged by these, the others are not measured. */
+export function pairsText(
+  { at, machine }: Pick<Report, 'at' | 'machine'>,
+  pairs: readonly PairResult[],
+  notes: readonly string[],
+): string {
+  const rows = pairs.map(({ of, to, ratios, ratio, quartiles, speeds, cpu }) => [
+    `${of} ÷ ${to}`,
+    figure(ratio, 2),
+    `${figure(quartiles[0], 2)} to ${figure(quartiles[1], 2)}`,
+    String(ratios.length),
+    ...speeds.map((speed) => figure(speed, speed < 100 ? 1 : 0)),
+    ...cpu.map((microseconds) => figure(microseconds, 0)),
+  ])
+  const judged = goals.flatMap((goal) => {
+    const found = 'to' in goal && pairs.find(({ of, to }) => of === goal.of && to === goal.to)
+    return found
+      ? [
+          verdict(
+            `${found.of} ÷ ${found.to}`,
+            `at least ${goal.least}`,
+            found.ratio,
+            found.ratio >= goal.least,
+          ),
+        ]
+      : []
+  })
+  const failures = pairs.flatMap(({ of, to, failed }) => (failed ? [`${of} ÷ ${to}: ${failed}`] : []))
+  const sum = (what: 'acknowledged' | 'lost'): number => pairs.reduce((total, pair) => total + pair[what], 0)
+  return [
+    `${at.slice(0, 10)}, both sides in turns\n${hostText(machine)}`,
+    table(
+      ['pair', 'ratio', 'quartiles', 'turns', 'req/s', 'of the other', 'CPU µs/req', 'of the other'],
+      rows,
+    ),
+    goalsText(judged),
+    lossText({ acknowledged: sum('acknowledged'), lost: sum('lost') }),
+    ...[...notes, ...failures].map((note) => `Note: ${note}`),
+  ].join('\n\n')
+}
+
+/** Each call by its name, those of which there are most first. */
+export function callsText({ at, machine }: Pick<Report, 'at' | 'machine'>, found: readonly Lone[]): string {
+  const names = new Set(found.flatMap(({ calls }) => [...calls.keys()]))
+  const most = (name: string): number => Math.max(...found.map(({ calls }) => calls.get(name) ?? 0))
+  const row = (name: string, count: (of: Lone) => number): string[] => [
+    name,
+    ...found.map((of) => figure(count(of), 0)),
+  ]
+  return [
+    `${at.slice(0, 10)}, system calls of all threads\n${hostText(machine)}`,
+    table(
+      ['', ...found.map(({ what }) => what)],
+      [
+        row('all calls', totalOf),
+        row('turns of the event loop', ({ turns }) => turns),
+        ...[...names]
+          .sort((a, b) => most(b) - most(a))
+          .map((name) => row(name, ({ calls }) => calls.get(name) ?? 0)),
+      ],
+    ),
+  ].join('\n\n')
+}
+
+function goalsText(verdicts: readonly Verdict[]): string {
+  return table(
+    ['goal', 'wanted', 'found', ''],
+    verdicts.map(({ goal, wanted, found, reached }) => [
+      goal,
+      wanted,
+      figure(found, found !== undefined && found > 20 ? 0 : 2),
+      reached === undefined ? 'not measured' : reached ? 'reached' : 'NOT REACHED',
+    ]),
+  )
 }
 
 function hostText({ cores, processor, memoryGb, system, node, fileSystem, load }: Machine): string {
@@ -152,27 +171,50 @@ function machineText({ machine, timing, mode, at }: Report): string {
 ${hostText(machine)}`
 }
 
-function pointRow({ name, median: of }: PointReport, ratios: readonly RatioReport[]): string[] {
+type Told = readonly [figure: keyof Round, what: string, digits: number, unit: string]
+
+/** Of points that are no load. What a point does not have is not printed. */
+const told: readonly Told[] = [
+  ['startMs', 'from the start of the process to the first receipt', 0, 'ms'],
+  ['firstMs50', 'median of the first requests', 2, 'ms'],
+  ['warmMs50', 'median when warm', 2, 'ms'],
+  ['firstTimes', 'the first ones ÷ the warm ones', 2, '×'],
+  ['p50', 'what a sender waits, p50', 2, 'ms'],
+  ['p99', 'what a sender waits, p99', 2, 'ms'],
+  ['diskBytesPerRecord', 'written to the disk for each record', 0, 'bytes'],
+  ['wakeUpsPerSecond', 'wake-ups when idle', 2, 'a second'],
+  ['idleCpuMsPerHour', 'processor time when idle', 0, 'ms an hour'],
+  ['idleBytes', 'written to the disk when idle', 0, 'bytes'],
+]
+
+function trafficRows({ points }: Report): string[][] {
+  return points
+    .filter(({ median }) => median.requestsPerSecond === undefined)
+    .flatMap(({ name, median }) =>
+      told
+        .filter(([key]) => median[key] !== undefined)
+        .map(([key, what, digits, unit]) => [`${name}: ${what}`, figure(median[key], digits), unit]),
+    )
+}
+
+function pointRow({ name, median: of }: PointReport, ratios: readonly RatioReport[]): string[][] {
+  if (of.requestsPerSecond === undefined) return []
   const to = (as: Comparison['as']): string =>
     figure(ratios.find((ratio) => ratio.of === name && ratio.as === as)?.ratio, 2)
-  const speed = of.startMs === undefined ? figure(of.requestsPerSecond, 0) : `${figure(of.startMs, 0)} ms`
   return [
-    name,
-    speed,
-    figure(of.p50, 2),
-    figure(of.p99, 2),
-    figure(of.p999, 2),
-    figure(of.peakRssMb, 0),
-    figure(of.cpuPerRequest, 0),
-    to('no storage'),
-    to('no checks'),
-    to('loop'),
-    to('SQLite'),
-    to('empty'),
+    [
+      name,
+      figure(of.requestsPerSecond, of.requestsPerSecond < 100 ? 1 : 0),
+      figure(of.p50, 2),
+      figure(of.p99, 2),
+      figure(of.peakRssMb, 0),
+      figure(of.cpuPerRequest, 0),
+      ...comparedAs.map(to),
+    ],
   ]
 }
 
-function lossText({ acknowledged, lost }: Report): string {
+function lossText({ acknowledged, lost }: Pick<Report, 'acknowledged' | 'lost'>): string {
   const looked = `${acknowledged.toLocaleString('en-US')} acknowledged records were looked for on disk after SIGKILL`
   return lost === 0 ? `${looked}: all are there.` : `${looked}: ${lost.toLocaleString('en-US')} ARE LOST.`
 }

@@ -1,21 +1,28 @@
 /** Takes a plan through its rounds: every point once per round, so that what drifts in the machine hits all of them. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { emptyPosition, type Position } from '../../src/storage/records-file.ts'
-import { fill, makeStrange, restore } from './fill.ts'
-import type { Measured } from './job.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { emptyPosition, type Position } from '../../src/records/position.ts'
+import { exchange } from './connection.ts'
+import type { Disk } from './disk.ts'
+import { directoryOf, fill, restore } from './fill.ts'
+import type { LoadJob, Measured } from './job.ts'
 import {
+  type FirstPoint,
   type LoadPoint,
   type LoopPoint,
   type Point,
   placekeys,
+  type SlowPoint,
   type StartPoint,
   type Timing,
 } from './plan.ts'
-import { firstRecordMs, type Programs } from './programs.ts'
+import { firstRecordMs, type Programs, type Running } from './programs.ts'
 import { readBackAppends, readBackOverwrites } from './readback.ts'
-import { slugOf } from './request.ts'
+import { requestFor, slugOf } from './request.ts'
+import { median, percentile } from './statistics.ts'
+import { bytesWrittenTo, usageOf } from './usage.ts'
 
 export type Result = {
   readonly point: Point
@@ -28,6 +35,15 @@ export type Result = {
 export type Round = Partial<Measured> & {
   readonly peakRssMb?: number
   readonly startMs?: number
+  /** Medians of the first requests of a process and of those when it was warm, and the one divided by the other. */
+  readonly firstMs50?: number
+  readonly warmMs50?: number
+  readonly firstTimes?: number
+  /** Written to the disk for each record, by the file system as well. Only where nobody else writes to that disk. */
+  readonly diskBytesPerRecord?: number
+  readonly wakeUpsPerSecond?: number
+  readonly idleCpuMsPerHour?: number
+  readonly idleBytes?: number
   /** Acknowledged requests that were looked for on disk after the kill, and those that were not there as acknowledged. */
   readonly acknowledged?: number
   readonly lost?: number
@@ -38,8 +54,10 @@ export type Watcher = {
   progress(done: number, total: number, what: string): void
 }
 
-type Bench = {
+export type Bench = {
   readonly scratch: string
+  /** Of a disk on which nobody else writes. */
+  readonly device: string | undefined
   readonly programs: Programs
   readonly timing: Timing
   readonly prepared: Map<number, { readonly root: string; readonly position: Position }>
@@ -49,32 +67,32 @@ type Bench = {
 const firstNumber = 1_000_000_000
 /** A record in the file is a little longer than the request's body: what a hundred thousand take is known beforehand. */
 const bytesPerRecord = 4_600
+const mostByOnePoint = 2.5e9
+
+/** How many records files of which length the points need. */
+function storedIn(points: readonly Point[]): number[] {
+  const counts = points.flatMap((point) => ('stored' in point && point.stored > 0 ? [point.stored] : []))
+  return [...new Set(counts)].sort((a, b) => a - b)
+}
+
+export function bytesFor(points: readonly Point[]): number {
+  return storedIn(points).reduce((sum, count) => sum + count * bytesPerRecord, mostByOnePoint)
+}
 
 export async function run(
   points: readonly Point[],
   programs: Programs,
   timing: Timing,
-  scratch: string,
+  disk: Pick<Disk, 'path' | 'device'>,
   { progress }: Watcher,
 ): Promise<readonly Result[]> {
-  const bench: Bench = { scratch, programs, timing, prepared: new Map() }
-  const counts = new Set(
-    points.flatMap((point) => ('stored' in point && point.stored > 0 ? [point.stored] : [])),
-  )
-  requireRoom(scratch, [...counts])
-  for (const count of [...counts].sort((a, b) => a - b)) {
-    const root = join(scratch, `stored-${count}`)
-    const position = await fill(root, count, (done) =>
-      progress(done, count, `making a file of ${count} records`),
-    )
-    bench.prepared.set(count, { root, position })
-  }
+  const bench = await prepare(points, programs, timing, disk, { progress })
   const rounds = points.map((): Round[] => [])
   const failures = new Map<number, string>()
   const total = points.length * timing.rounds
   for (let round = 0; round < timing.rounds; round++) {
     for (const [index, point] of points.entries()) {
-      if (failures.has(index)) continue
+      if (failures.has(index) || (point.type === 'slow' && round > 0)) continue
       progress(round * points.length + index, total, point.name)
       try {
         rounds[index]?.push(await measure(bench, point))
@@ -89,26 +107,41 @@ export async function run(
   })
 }
 
-function requireRoom(scratch: string, counts: readonly number[]): void {
-  const { bavail, bsize } = statfsSync(scratch)
-  const need = counts.reduce((sum, count) => sum + count * bytesPerRecord, 2e9)
-  if (bavail * bsize < need)
-    throw new Error(`the scratch directory needs ${Math.ceil(need / 1e9)} GB of free space`)
+/** Makes the records files that the points begin with. */
+export async function prepare(
+  points: readonly Point[],
+  programs: Programs,
+  timing: Timing,
+  { path: scratch, device }: Pick<Disk, 'path' | 'device'>,
+  { progress }: Watcher,
+): Promise<Bench> {
+  const bench: Bench = { scratch, device, programs, timing, prepared: new Map() }
+  for (const count of storedIn(points)) {
+    const root = join(scratch, `stored-${count}`)
+    const position = await fill(root, count, (done) =>
+      progress(done, count, `making a file of ${count} records`),
+    )
+    bench.prepared.set(count, { root, position })
+  }
+  return bench
 }
 
 function measure(bench: Bench, point: Point): Promise<Round> {
   if (point.type === 'loop') return measureLoop(bench, point)
+  if (point.type === 'first') return withRecords(bench, 0, (root) => measureFirst(bench, point, root))
+  if (point.type === 'slow') return withRecords(bench, 0, (root) => measureSlow(bench, point, root))
+  if (point.server === 'obvious') return withCopy(bench, point)
   return withRecords(bench, point.stored, (root, from) =>
-    point.type === 'start' ? measureStart(bench, point, root, from) : measureLoad(bench, point, root, from),
+    point.type === 'start' ? measureStart(bench, point, root) : measureLoad(bench, point, root, from),
   )
 }
 
 /** A data directory with so many records, and afterwards as it was. */
-async function withRecords(
+export async function withRecords<T>(
   { scratch, prepared }: Bench,
   stored: number,
-  work: (root: string, from: Position) => Promise<Round>,
-): Promise<Round> {
+  work: (root: string, from: Position) => Promise<T>,
+): Promise<T> {
   const ready = prepared.get(stored)
   if (!ready) {
     const root = mkdtempSync(join(scratch, 'data-'))
@@ -117,36 +150,55 @@ async function withRecords(
   return work(ready.root, ready.position).finally(() => restore(ready.root, ready.position))
 }
 
+/** The obvious program puts another file in the place of the one it finds, so it gets one of its own. */
+function withCopy(bench: Bench, point: LoadPoint | StartPoint): Promise<Round> {
+  return withRecords(bench, 0, (root) => {
+    const ready = bench.prepared.get(point.stored)
+    if (ready) cpSync(directoryOf(ready.root), directoryOf(root), { recursive: true })
+    return measureLoad(bench, point as LoadPoint, root, emptyPosition)
+  })
+}
+
+export function jobFor(point: LoadPoint, timing: Timing, server: Running, acknowledged: string): LoadJob {
+  return {
+    port: server.port,
+    pid: server.pid,
+    kind: point.kind,
+    concurrency: point.concurrency,
+    keepAlive: point.keepAlive,
+    associations: point.associations,
+    placekeys,
+    warmMs: timing.warmMs,
+    measureMs: timing.measureMs,
+    ...point.timing,
+    acknowledged,
+  }
+}
+
 async function measureLoad(bench: Bench, point: LoadPoint, root: string, from: Position): Promise<Round> {
   const { programs, timing, scratch } = bench
   const list = join(scratch, 'acknowledged')
   const server = await programs.start(point.server, root)
   try {
-    const load = programs.load({
-      port: server.port,
-      pid: server.pid,
-      kind: point.kind,
-      concurrency: point.concurrency,
-      keepAlive: point.keepAlive,
-      associations: point.associations,
-      placekeys,
-      warmMs: timing.warmMs,
-      measureMs: timing.measureMs,
-      acknowledged: list,
-    })
+    const load = programs.load(jobFor(point, timing, server, list))
     const measured = await load.measured
     const peakRssMb = server.peakRssMb()
     await server.kill()
     await load.done
-    const isReceiver = point.server === 'bundled' || point.server === 'source'
-    const found = isReceiver ? await readBack(point, root, list, from) : {}
-    return { ...measured, peakRssMb, ...found }
+    return { ...measured, peakRssMb, ...(await readBack(point, root, list, from)) }
   } finally {
     await server.kill()
   }
 }
 
-async function readBack({ kind }: LoadPoint, root: string, list: string, from: Position): Promise<Round> {
+/** Of a receiver; what became of the rows of a peer is its own affair. */
+export async function readBack(
+  { kind, server }: LoadPoint,
+  root: string,
+  list: string,
+  from: Position,
+): Promise<Pick<Round, 'acknowledged' | 'lost'>> {
+  if (server !== 'bundled' && server !== 'source') return {}
   if (kind === 'append') return readBackAppends(root, list, from)
   return kind === 'overwrite' ? readBackOverwrites(root, list, slugOf(0)) : {}
 }
@@ -162,13 +214,7 @@ async function measureLoop({ scratch, programs, timing }: Bench, point: LoopPoin
   }
 }
 
-async function measureStart(
-  { programs }: Bench,
-  point: StartPoint,
-  root: string,
-  from: Position,
-): Promise<Round> {
-  if (!point.isKnown) makeStrange(root, from)
+async function measureStart({ programs }: Bench, point: StartPoint, root: string): Promise<Round> {
   const server = await programs.start(point.server, root)
   try {
     const startMs = await firstRecordMs(server, firstNumber)
@@ -178,14 +224,65 @@ async function measureStart(
   }
 }
 
-/**
- * For what is done once, before the rounds. ext4 without a journal looks for a new inode past all that were freed lately in
- * the same part of the disk, so a point would pay for the files that the points before it have replaced. With this attribute
- * each directory below gets a part of its own; other file systems, and a machine without chattr, do without.
- */
-export function makeScratch(below: string): string {
-  mkdirSync(below, { recursive: true })
-  const scratch = mkdtempSync(join(below, 'civic-bench-'))
-  spawnSync('chattr', ['+T', scratch])
-  return scratch
+/** One after the other, each on a connection of its own. Gives how long each took; any answer but 201 is an error. */
+function poster(port: number): (requests: number, pause?: () => Promise<void>) => Promise<Float64Array> {
+  const request = requestFor('append', false)
+  let number = firstNumber
+  return async (requests, pause) => {
+    const taken = new Float64Array(requests)
+    for (let at = 0; at < requests; at++) {
+      request.set(number++, 0, 0)
+      const { status, ms, body } = await exchange(port, request.bytes)
+      if (status !== 201) throw new Error(`a request was not taken: ${status} ${body}`)
+      taken[at] = ms
+      await pause?.()
+    }
+    return taken
+  }
+}
+
+async function measureFirst({ programs }: Bench, point: FirstPoint, root: string): Promise<Round> {
+  const server = await programs.start(point.server, root)
+  try {
+    const post = poster(server.port)
+    const [first = 0] = await post(1)
+    const startMs = performance.now() - server.startedAt
+    const firstMs50 = median([first, ...(await post(point.requests - 1))])
+    await post(point.warmRequests)
+    const warmMs50 = median([...(await post(point.warmRequests / 5))])
+    const firstTimes = firstMs50 / warmMs50
+    return { startMs, firstMs50, warmMs50, firstTimes, peakRssMb: server.peakRssMb() }
+  } finally {
+    await server.kill()
+  }
+}
+
+async function measureSlow({ programs, device }: Bench, point: SlowPoint, root: string): Promise<Round> {
+  const server = await programs.start(point.server, root)
+  const diskBytes = (): number => (device === undefined ? 0 : bytesWrittenTo(device))
+  /** Until nothing waits any more for being written. */
+  const settle = (): void => void spawnSync('sync', ['--file-system', root])
+  try {
+    settle()
+    const before = diskBytes()
+    const taken = await poster(server.port)(point.requests, () => sleep(point.everyMs))
+    settle()
+    const written = (diskBytes() - before) / point.requests
+    const began = { at: performance.now(), disk: diskBytes(), ...usageOf(server.pid) }
+    await sleep(point.idleMs)
+    const seconds = (performance.now() - began.at) / 1000
+    const now = usageOf(server.pid)
+    return {
+      requests: point.requests,
+      p50: percentile(taken, 0.5),
+      p99: percentile(taken, 0.99),
+      peakRssMb: server.peakRssMb(),
+      ...(device !== undefined && { diskBytesPerRecord: written }),
+      wakeUpsPerSecond: (now.wakeUps - began.wakeUps) / seconds,
+      idleCpuMsPerHour: ((now.cpuMs - began.cpuMs) / seconds) * 3_600,
+      idleBytes: now.writtenBytes - began.writtenBytes + diskBytes() - began.disk,
+    }
+  } finally {
+    await server.kill()
+  }
 }

@@ -8,6 +8,11 @@ export function percentile(values: Float64Array, share: number): number {
   return values[Math.min(values.length, Math.max(rank, 1)) - 1] as number
 }
 
+/** The same of values that stay as they are. */
+export function quantile(values: readonly number[], share: number): number {
+  return percentile(Float64Array.from(values), share)
+}
+
 /** Of an even number of values, the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) return Number.NaN

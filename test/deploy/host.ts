@@ -2,12 +2,27 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { releaseArchive } from '../../scripts/pack/archive.ts'
 import { sign } from '../../src/backup/signature.ts'
+import { markDirectory } from '../../src/storage/files/mark.ts'
 import { scratchDir } from '../receiver.ts'
+
+/** The user of the service where the tests run as root: a number that no installed user has. */
+export const serviceUser = 64_123
+
+export const isRoot = process.getuid?.() === 0
 
 export type Ran = { readonly code: number | string; readonly output: string }
 
@@ -17,7 +32,11 @@ export type Host = {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly token: () => string
   /** Runs a script of deploy/; `killAfterMs` ends it and its children with SIGKILL. */
-  run(script: string, args?: readonly string[], options?: { killAfterMs?: number }): Promise<Ran>
+  run(
+    script: string,
+    args?: readonly string[],
+    options?: { killAfterMs?: number; env?: Record<string, string> },
+  ): Promise<Ran>
   /** The version in service. */
   current(): string
   restart(): Promise<void>
@@ -27,7 +46,15 @@ export type Host = {
 export async function makeHost(signers: string): Promise<Host> {
   const root = scratchDir()
   const etc = join(root, 'etc')
+  // the service's user comes through
+  chmodSync(root, 0o755)
   for (const name of ['releases', 'data', 'etc']) mkdirSync(join(root, name))
+  // as the receiver does with --mark-data-dir, which deploy/install calls
+  await markDirectory(join(root, 'data'))
+  if (isRoot) {
+    execFileSync('chown', ['-R', `${serviceUser}:${serviceUser}`, join(root, 'data')])
+    chmodSync(join(root, 'data'), 0o2750)
+  }
   copyFileSync(signers, join(etc, 'allowed_signers'))
   writeFileSync(join(etc, 'env_file'), `# a comment stays\nNODE_TOKEN=${'first-token-'.padEnd(40, 'x')}\n`)
 
@@ -41,18 +68,20 @@ export async function makeHost(signers: string): Promise<Host> {
     CIVIC_ROOT: root,
     CIVIC_ETC: etc,
     CIVIC_SERVICE: resolve('test/deploy/service'),
-    CIVIC_READY_SECONDS: '4',
+    CIVIC_USER: String(serviceUser),
+    // the machine may be busy with something else
+    CIVIC_READY_SECONDS: '60',
   }
   const supervisor = spawn(resolve('test/deploy/supervisor'), {
     env,
-    stdio: ['ignore', 'inherit', 'inherit', fd],
+    stdio: ['pipe', 'ignore', 'inherit', fd],
   })
   // the supervisor has its own copy; this process must not accept from it
   listening.close()
 
-  const run: Host['run'] = async (script, args = [], { killAfterMs } = {}) => {
+  const run: Host['run'] = async (script, args = [], { killAfterMs, env: more = {} } = {}) => {
     const child = spawn(resolve('deploy', script), args, {
-      env,
+      env: { ...env, ...more },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     })
@@ -88,12 +117,17 @@ export async function makeHost(signers: string): Promise<Host> {
 export type Publisher = {
   /** The path of a signed archive. `alter` may change the unpacked release before its sums are made anew. */
   release(version: string, alter?: (directory: string) => void): Promise<string>
+  /**
+   * The same of a release that holds what a service needs of the working tree, and a program of a few lines: it starts in a moment, so that
+   * hundreds of pulls can be made. `program`: another one, which runs on descriptor 3.
+   */
+  small(version: string, program?: string): string
   readonly directory: string
   readonly key: string
   readonly signers: string
 }
 
-/** Whoever makes releases: a key, and archives made from the commit that is checked out. */
+/** Whoever makes releases: a key, and archives made from the commit that is checked out. Those that are altered have the same names. */
 export function makePublisher(): Publisher {
   const directory = scratchDir()
   const key = makeKey(directory, 'key')
@@ -105,14 +139,39 @@ export function makePublisher(): Publisher {
     signers,
     async release(version, alter) {
       const { name, bytes } = await releaseArchive({ commit: 'HEAD', version })
-      const path = join(directory, alter ? `altered-${name}` : name)
+      const path = join(alter ? mkdtempSync(join(directory, 'altered-')) : directory, name)
       writeFileSync(path, bytes)
       if (alter) repack(path, alter)
       sign(path, key, 'civic-orchestrator-release')
       return path
     },
+    small(version, program = smallServer) {
+      const path = join(directory, `civic-orchestrator-${version}.tar.gz`)
+      const root = join(scratchDir(), `civic-orchestrator-${version}`)
+      mkdirSync(root)
+      mkdirSync(join(root, 'deploy'))
+      // all of them that a service asks for
+      for (const name of ['common.sh', 'tokens'])
+        copyFileSync(join('deploy', name), join(root, 'deploy', name))
+      writeFileSync(join(root, 'VERSION'), `${version} ${'0'.repeat(40)}\n`)
+      writeFileSync(join(root, 'self-test.cjs'), "console.log('self-test: nothing to try')\n")
+      writeFileSync(join(root, 'server.cjs'), program)
+      archive(path, root)
+      sign(path, key, 'civic-orchestrator-release')
+      return path
+    },
   }
 }
+
+/** Ready at once, takes every post, answers what is in flight at SIGTERM. */
+const smallServer = `const { createServer } = require('node:http')
+const server = createServer((request, response) => {
+  response.writeHead(request.method === 'POST' ? 201 : 200, { connection: 'close' }).end('{}')
+})
+server.listen({ fd: 3 })
+process.on('SIGTERM', () => server.close(() => process.exit(0)))
+process.on('SIGHUP', () => {})
+`
 
 export function makeKey(directory: string, name: string): string {
   const key = join(directory, name)
@@ -126,10 +185,14 @@ export function repack(path: string, alter: (directory: string) => void, resum =
   execFileSync('tar', ['-xzf', path, '-C', work])
   const [name] = execFileSync('ls', [work]).toString().split('\n') as [string]
   alter(join(work, name))
+  archive(path, join(work, name), resum)
+  if (existsSync(`${path}.sig`)) rmSync(`${path}.sig`)
+}
+
+function archive(path: string, directory: string, resum = true): void {
   const sums =
     'find . -type f ! -name SHA256SUMS -printf "%P\\n" | sort | xargs -d "\\n" sha256sum > SHA256SUMS'
-  if (resum) execFileSync('sh', ['-c', sums], { cwd: join(work, name) })
-  execFileSync('tar', ['-czf', path, '-C', work, name])
-  rmSync(work, { recursive: true })
-  if (existsSync(`${path}.sig`)) rmSync(`${path}.sig`)
+  if (resum) execFileSync('sh', ['-c', sums], { cwd: directory })
+  execFileSync('tar', ['-czf', path, '-C', dirname(directory), basename(directory)])
+  rmSync(dirname(directory), { recursive: true })
 }

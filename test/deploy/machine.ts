@@ -38,21 +38,31 @@ function cgroupRoot(): string | undefined {
   return ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'].find((path) => existsSync(join(path, 'cgroup.procs')))
 }
 
-const packages = 'systemd,systemd-sysv,dbus,nodejs,openssh-client,openssl,curl,jq,nginx-light,caddy'
+const packages =
+  'systemd,systemd-sysv,dbus,nodejs,openssh-client,openssl,curl,jq,strace,nginx-light,caddy,haproxy'
 
-/** The tree is made once and kept. The mirror is the one that apt uses here. */
-export function debianTree(): string {
-  const tree = process.env.CIVIC_DEPLOY_TREE ?? join(tmpdir(), 'civic-debian-13')
-  if (existsSync(join(tree, 'usr/bin/caddy'))) return tree
+/** The mirror that apt uses here. */
+export function debianMirror(): string {
   const sites = execFileSync('apt-get', ['indextargets', '--format', '$(SITE)', 'Origin: Debian']).toString()
   const mirror = sites.split('\n').find((site) => !site.endsWith('-security'))
   if (!mirror) throw new Error('apt knows no mirror of Debian')
+  return mirror
+}
+
+/** The tree is made once and kept. */
+export function debianTree(): string {
+  const tree = process.env.CIVIC_DEPLOY_TREE ?? join(tmpdir(), 'civic-debian-13')
+  if (existsSync(join(tree, 'usr/sbin/haproxy'))) return tree
   const unfinished = `${tree}.unfinished`
   rmSync(unfinished, { recursive: true, force: true })
-  execFileSync('debootstrap', ['--variant=minbase', `--include=${packages}`, 'trixie', unfinished, mirror], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
-  for (const unit of ['nginx', 'caddy'])
+  execFileSync(
+    'debootstrap',
+    ['--variant=minbase', `--include=${packages}`, 'trixie', unfinished, debianMirror()],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
+  for (const unit of ['nginx', 'caddy', 'haproxy'])
     execFileSync('systemctl', ['--root', unfinished, 'disable', '--quiet', unit])
   // what an installer and a first start give a machine
   writeFileSync(join(unfinished, 'etc/hosts'), '127.0.0.1 localhost\n::1 localhost\n')

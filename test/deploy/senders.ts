@@ -15,6 +15,7 @@ export type Senders = {
 }
 
 type Options = {
+  /** Of the receiver, or the path of its unix socket. */
   readonly url: string
   /** Asked for each post. */
   readonly token: () => string
@@ -27,6 +28,8 @@ type Options = {
 export function send({ url, token, senders, keepAlive, keepReceipts = false }: Options): Senders {
   const agent = new Agent({ keepAlive, maxSockets: senders })
   const run = crypto.randomUUID()
+  const { hostname, port } = new URL(url, 'http://localhost')
+  const where = { path: '/receive', ...(url.startsWith('/') ? { socketPath: url } : { hostname, port }) }
   const failed: string[] = []
   const receipts: { at: string; body: string }[] = []
   let stored = 0
@@ -39,7 +42,8 @@ export function send({ url, token, senders, keepAlive, keepReceipts = false }: O
         resolve()
       }
       const headers = { 'x-node-token': token(), 'content-length': Buffer.byteLength(body) }
-      const sending = request(`${url}/receive`, { method: 'POST', agent, headers }, (response) => {
+      const options = { method: 'POST', agent, headers, ...where }
+      const sending = request(options, (response) => {
         let text = ''
         response.on('data', (chunk) => (text += chunk))
         response.on('error', (error) => fail(String(error)))

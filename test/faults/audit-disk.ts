@@ -1,11 +1,10 @@
 /**
- * Reads back every file below a data directory and holds it to what the senders were told. Knows the format from SPEC 4
- * alone and shares no code with the receiver, so that one mistake cannot hide in both.
+ * Reads back every file below a data directory and holds it to what the senders were told.
  */
-import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { chainIn, sha256 } from '../disk.ts'
 import { isStored, type Ledger, receiptsOf, type Sent } from './load.ts'
 import type { Row } from './part.ts'
 
@@ -28,14 +27,9 @@ export type Disk = {
 
 export type Verdict = Pick<Row, 'lost' | 'duplicated' | 'unreadable' | 'wrong' | 'notes'>
 
-const zeros = '0'.repeat(64)
-/** Files that may stand beside the records: the head, the index, a torn tail, what a killed overwrite leaves until the sweep. */
+/** Files that may stand beside the records: the head, a torn tail, and what a killed overwrite leaves until the next start. */
 const beside =
-  /^(\.records\.head\.json|\.records\.index(\.\d{1,10})?|records\.json\.torn-\d{8}T\d{9}Z|.+\.json\.\d{1,10}|records\.json\.lock(\.stale-\d+)?)$/
-
-function sha256(bytes: string | Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex')
-}
+  /^(\.records\.head\.json|\.tmp-\d+-[0-9a-f]{12}|records\.json\.torn-\d{8}T\d{9}Z|records\.json\.lock(\.stale-\d+)?)$/
 
 /** `only`: these associations, where a data directory has many. */
 export function readDisk(root: string, only?: readonly string[]): Disk {
@@ -49,7 +43,7 @@ export function readDisk(root: string, only?: readonly string[]): Disk {
         const path = join(root, addon, slug, name)
         if (beside.test(name)) continue
         try {
-          if (addon === 'scn01' && name === 'records.json') appended.set(slug, recordsOf(readFileSync(path)))
+          if (addon === 'scn01' && name === 'records.json') appended.set(slug, recordsIn(readFileSync(path)))
           else if (addon !== 'scn01' && name.endsWith('.json'))
             overwritten.set(`${slug}/${name.slice(0, -5)}`, JSON.parse(wholeText(readFileSync(path))))
           else strange.push(`${addon}/…/${name}`)
@@ -77,25 +71,11 @@ function wholeText(bytes: Buffer): string {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
 }
 
-/** An array, one record a line, sequences from 1 on, each with the hash of the line before it. Empty counts as no records. */
-function recordsOf(bytes: Buffer): Stored[] {
+/** Empty counts as no records. */
+function recordsIn(bytes: Buffer): Stored[] {
   if (bytes.length === 0) return []
-  const text = wholeText(bytes)
-  const whole = JSON.parse(text) as unknown[]
-  if (!text.startsWith('[\n') || !text.endsWith('\n]\n'))
-    throw new Error('is not an array over several lines')
-  const lines = text === '[\n]\n' ? [] : text.slice(2, -3).split(',\n')
-  if (lines.length !== whole.length) throw new Error('does not have one record a line')
-  let previous = zeros
-  return lines.map((line, index) => {
-    const record = JSON.parse(line) as { receipt: { sequence: number; previous_sha256: string } }
-    if (record.receipt.sequence !== index + 1)
-      throw new Error(`record ${index + 1} has sequence ${record.receipt.sequence}`)
-    if (record.receipt.previous_sha256 !== previous)
-      throw new Error(`the chain is broken at record ${index + 1}`)
-    previous = sha256(line)
-    return { record, sha256: previous, sequence: index + 1 }
-  })
+  const { lines, records } = chainIn(bytes)
+  return records.map((record, at) => ({ record, sha256: sha256(lines[at] as Buffer), sequence: at + 1 }))
 }
 
 /** The marks of all envelopes that are stored. */

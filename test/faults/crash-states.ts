@@ -8,9 +8,9 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { StorageRule } from '../../contracts/contract.ts'
 import type { Outcome, Receipt } from '../../contracts/record.ts'
-import { recordsName } from '../../src/storage/paths.ts'
+import { recordsName } from '../../src/records/layout.ts'
+import { isReceiptOf, recordsPath } from '../disk.ts'
 import {
   crashStates,
   joined,
@@ -22,25 +22,11 @@ import {
 } from './crash-model.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import {
-  addons,
-  chainOf,
-  inMemory,
-  inParallel,
-  isReceiptOf,
-  post,
-  recordsPath,
-  type Sent,
-  storeOn,
-  Tally,
-} from './stored.ts'
+import { addons, inMemory, inParallel, post, type Sent, storeOn, Tally } from './stored.ts'
 import { type Call, record } from './system-calls.ts'
 
 const driver = fileURLToPath(new URL('./crash-driver.ts', import.meta.url))
 const slug = 'heron-ridge'
-const rules = new Map<string, StorageRule>(
-  Object.entries(addons).map(([rule, addon]) => [addon, rule as StorageRule]),
-)
 const width = 16
 const association = join(addons['append-only'], slug)
 
@@ -133,7 +119,7 @@ function receiptsOf(answered: State['answered']): Map<number, Receipt> {
 
 async function checkAppends(root: string, sent: readonly Sent[], state: State, tally: Tally, what: string) {
   const store = storeOn(root)
-  if (sent.length % 2 === 0) await store.sweep(rules)
+  if (sent.length % 2 === 0) await store.start()
   const order = [...sent.keys(), sent.length - 1]
   const outcomes = await Promise.all(order.map((at) => post(store, sent[at] as Sent)))
   await store.close()
@@ -142,11 +128,8 @@ async function checkAppends(root: string, sent: readonly Sent[], state: State, t
     tally.violation('unreadable', `the start after it answered ${refused.fault}`, what)
     return
   }
-  const chain = chainOf(readFileSync(recordsPath(root, slug)))
-  if (typeof chain === 'string') {
-    tally.violation('unreadable', chain, what)
-    return
-  }
+  const chain = tally.chainIn(readFileSync(recordsPath(root, slug)), what)
+  if (!chain) return
   for (const [post, receipt] of receiptsOf(state.answered)) {
     if (!isReceiptOf(receipt, chain))
       tally.violation('lost', `acknowledged record ${post} is not there`, what)
@@ -158,9 +141,9 @@ async function checkAppends(root: string, sent: readonly Sent[], state: State, t
     if (outcome.ok && !isReceiptOf(outcome.receipt, chain))
       tally.violation('lost', 'a retry was acknowledged and is not there', what)
   }
-  if (new Set(chain.ids).size !== chain.ids.length)
+  if (new Set(chain.records.map(({ receipt }) => receipt.id)).size !== chain.records.length)
     tally.violation('duplicated', 'an id is there twice', what)
-  if (chain.ids.length !== sent.length)
+  if (chain.records.length !== sent.length)
     tally.violation('wrong', 'other records than those sent are there', what)
 }
 
@@ -184,7 +167,7 @@ async function checkOverwrites(
   const directory = join(root, addons['overwrite-by-placekey'], slug)
   const store = storeOn(root)
   age(directory)
-  await store.sweep(rules)
+  await store.start()
   if (existsSync(directory) && readdirSync(directory).some((name) => !name.endsWith('.json')))
     tally.violation('wrong', 'a trace of an earlier state is left after the sweep', what)
   for (const participant of new Set(sent.map(({ participant }) => participant))) {

@@ -11,22 +11,10 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Outcome } from '../../contracts/record.ts'
+import { chainIn, headPath, isReceiptOf, recordsPath, sha256, tornOf } from '../disk.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import {
-  chainOf,
-  headPath,
-  inMemory,
-  inParallel,
-  isReceiptOf,
-  post,
-  recordsPath,
-  type Sent,
-  sha256,
-  storeOn,
-  Tally,
-  tornOf,
-} from './stored.ts'
+import { inMemory, inParallel, post, type Sent, storeOn, Tally } from './stored.ts'
 
 const slug = 'heron-ridge'
 const closing = '\n]\n'
@@ -65,8 +53,8 @@ async function makeOriginal(root: string, batches: readonly number[], size: numb
   }
   await store.close()
   const bytes = readFileSync(path)
-  const chain = chainOf(bytes)
-  if (typeof chain === 'string' || chain.lines.length !== stored) throw new Error('nothing good to damage')
+  const chain = chainIn(bytes)
+  if (chain.lines.length !== stored) throw new Error('nothing good to damage')
   return { bytes, lines: chain.lines, heads, first: sentOf('record 0', size) }
 }
 
@@ -114,11 +102,8 @@ function judge(
     if (!after.equals(altered)) tally.violation('wrong', 'refused, and the file was changed', example)
     return
   }
-  const chain = chainOf(after)
-  if (typeof chain === 'string') {
-    tally.violation('unreadable', `accepted, and ${chain}`, example)
-    return
-  }
+  const chain = tally.chainIn(after, example, 'accepted, and ')
+  if (!chain) return
   const kept = chain.lines.length - 1
   if (!isReceiptOf(outcome.receipt, chain) || outcome.receipt.sequence !== kept + 1)
     tally.violation('wrong', 'the receipt is not that of the last line', example)

@@ -12,7 +12,7 @@ import { isClean, judge, readDisk, Tally } from './audit-disk.ts'
 import { inParallel, Ledger, startLoad } from './load.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { ageLocks, type Case, casesOf, firstOfAll, sample, scenes, stageOf } from './scenes.ts'
+import { type Case, casesOf, firstOfAll, removeLocks, sample, scenes, stageOf } from './scenes.ts'
 import { attach, hasEnded, missingHere, startOneThreaded } from './strace.ts'
 
 /** Most of a kill is waiting for a lock to become stale, so many go on at once. */
@@ -122,7 +122,7 @@ async function killAt({ scene, call, nth }: Case, root: string, waitsForLock: bo
     await trace.end()
     if (!isKilled) tally.note(`${scene.name}: ${call} ${nth} was not reached this time`)
     await first.stop('SIGKILL')
-    if (!waitsForLock) ageLocks(root)
+    if (!waitsForLock) removeLocks(root)
     const second = await start()
     await ledger.firstPosts(second.url)
     await ledger.settle(second.url)

@@ -13,10 +13,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Outcome, Receipt } from '../../contracts/record.ts'
+import { headPath, recordsPath, sha256 } from '../disk.ts'
 import type { Order, Posting, Report } from './model-process.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { addons, chainOf, headPath, inMemory, recordsPath, type Sent, sha256, Tally } from './stored.ts'
+import { addons, inMemory, type Sent, Tally } from './stored.ts'
 
 const processFile = fileURLToPath(new URL('./model-process.ts', import.meta.url))
 const processes = 3
@@ -142,11 +143,8 @@ class Records {
       if (this.count > 0) this.#tally.violation('lost', 'the records file is missing', this.#path)
       return
     }
-    const chain = chainOf(readFileSync(this.#path))
-    if (typeof chain === 'string') {
-      this.#tally.violation('unreadable', chain, this.#path)
-      return
-    }
+    const chain = this.#tally.chainIn(readFileSync(this.#path), this.#path)
+    if (!chain) return
     const onDisk = new Map<string, Place>()
     for (const line of chain.lines) {
       const { fields, receipt } = JSON.parse(line.toString())

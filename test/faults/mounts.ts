@@ -1,6 +1,6 @@
 /** Small file systems of our own, mounted below a part's scratch directory, and taken away again whatever happens. */
 import { spawnSync } from 'node:child_process'
-import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
 
 export type FileSystem = 'tmpfs' | 'ext4' | 'xfs' | 'btrfs'
 
@@ -29,6 +29,8 @@ export type MountOptions = {
   readonly bytes?: number
   /** Further words for mkfs, or for `mount -o` of a tmpfs. */
   readonly words?: readonly string[]
+  /** For measuring: an image that is written in full beforehand, and used by direct I/O. */
+  readonly isWritten?: boolean
 }
 
 export function canMake(kind: FileSystem): boolean {
@@ -41,13 +43,14 @@ export function mountNew(kind: FileSystem, path: string, options: MountOptions =
   const words = options.words ?? []
   const image = `${path}.image`
   if (kind !== 'tmpfs') {
-    const file = openSync(image, 'w')
-    ftruncateSync(file, bytes)
-    closeSync(file)
-    command([...mkfs[kind], ...words, image])
+    makeImage(image, bytes, options.isWritten === true)
+    // a discard would make holes again
+    const whole = options.isWritten && kind === 'ext4' ? ['-E', `nodiscard,${mkfs.ext4.at(-1)}`] : []
+    command([...mkfs[kind], ...whole, ...words, image])
   }
   const mount = (): void => {
     if (kind === 'tmpfs') command(['mount', '-t', kind, '-o', [`size=${bytes}`, ...words].join(), kind, path])
+    else if (options.isWritten) mountDirectly(image, path)
     else command(['mount', '-o', 'loop', image, path])
     mounted.add(path)
   }
@@ -64,6 +67,28 @@ export function mountNew(kind: FileSystem, path: string, options: MountOptions =
   }
 }
 
+function makeImage(image: string, bytes: number, isWritten: boolean): void {
+  const file = openSync(image, 'w')
+  try {
+    const zeros = Buffer.alloc(16 * mib)
+    for (let at = 0; isWritten && at < bytes; at += zeros.length) writeSync(file, zeros, 0, zeros.length, at)
+    ftruncateSync(file, bytes)
+    if (isWritten) fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** The loop device goes with the mount: it is given up at once, which takes effect when nobody uses it any more. */
+function mountDirectly(image: string, path: string): void {
+  const device = command(['losetup', '--direct-io=on', '--find', '--show', image])
+  try {
+    command(['mount', device, path])
+  } finally {
+    command(['losetup', '--detach', device])
+  }
+}
+
 const mounted = new Set<string>()
 
 function unmount(path: string): void {
@@ -73,13 +98,16 @@ function unmount(path: string): void {
   if (status !== 0) command(['umount', '-l', path])
 }
 
-function command([program, ...args]: readonly string[]): void {
-  const { status, stderr } = spawnSync(program as string, args)
+/** Gives what it says on standard output. */
+function command([program, ...args]: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync(program as string, args, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`${program}: ${stderr}`)
+  return stdout.trim()
 }
 
 function unmountAll(): void {
   for (const path of mounted) spawnSync('umount', ['-l', path])
+  mounted.clear()
 }
 
 process.once('exit', unmountAll)

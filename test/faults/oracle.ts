@@ -26,7 +26,7 @@ export type Verdict =
 const addons = ['vs01', 'dsc01', 'scn01'] as const
 const schemas: ReadonlyMap<unknown, ValidateFunction> = new Map(
   addons.map((addon) => {
-    const url = new URL(`../../contracts/${addon}.v1.schema.json`, import.meta.url)
+    const url = new URL(`../../contracts/${addon}-1.0.schema.json`, import.meta.url)
     const ajv = new Ajv2020({ keywords: ['x-not-expressed'], strictTypes: false })
     return [addon, ajv.compile(JSON.parse(readFileSync(url, 'utf8')))]
   }),

@@ -12,7 +12,7 @@ import { inParallel, Ledger, startLoad } from './load.ts'
 import { type Mount, mountNew } from './mounts.ts'
 import type { Part, Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { ageLocks } from './scenes.ts'
+import { removeLocks } from './scenes.ts'
 import { missingHere } from './strace.ts'
 
 const fullCount = 100
@@ -90,7 +90,7 @@ async function cutOften({ name, path, dice, cuts }: Lane, tally: Tally, onCut: (
       ledger.takeComplaints()
       mount.unmount()
       mount.mountAgain()
-      if (!dice.oneIn(4)) ageLocks(root)
+      if (!dice.oneIn(4)) removeLocks(root)
       receiver = await start()
       await ledger.firstPosts(receiver.url)
       await ledger.settle(receiver.url)

@@ -1,13 +1,5 @@
 /** Short stories that make a receiver go through each of its sequences of system calls, for faults at every n-th call. */
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  statSync,
-  truncateSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Receiver } from '../receiver.ts'
@@ -107,7 +99,6 @@ export const scenes: readonly Scene[] = [
     async before(stage) {
       await recordsBefore(stage)
       mkdirSync(lockOf(recordsOf(stage, stage.known)))
-      ageLock(recordsOf(stage, stage.known))
     },
     act: (stage) => scenarios(stage, stage.known, 1),
   },
@@ -171,17 +162,11 @@ export function tear(path: string): void {
 
 const lockOf = (records: string): string => `${records}.lock`
 
-/** Makes a lock look as it will when the stale time has passed. Only where its holder has ended. */
-function ageLock(records: string): void {
-  const before = new Date(Date.now() - 6_000)
-  if (existsSync(lockOf(records))) utimesSync(lockOf(records), before, before)
-}
-
-/** The same for every lock below a data directory. */
-export function ageLocks(root: string): void {
+/** Removes every lock below a data directory: a start waits 5 s for one. Only where its holder has ended. */
+export function removeLocks(root: string): void {
   const directory = join(root, 'scn01')
   for (const slug of existsSync(directory) ? readdirSync(directory) : [])
-    ageLock(join(directory, slug, 'records.json'))
+    rmSync(lockOf(join(directory, slug, 'records.json')), { recursive: true, force: true })
 }
 
 /** Some of the items, in an order of its own. */

@@ -1,11 +1,12 @@
-/** Records for the fault parts, and what is on disk read back with nothing of `src/storage`: bytes, JSON and SHA-256. */
-import { hash } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+/** Records for the fault parts, the store that they are posted to, and the counts of what became of them. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Json } from '../../contracts/contract.ts'
-import type { AcceptedRecord, Member, Outcome, Receipt } from '../../contracts/record.ts'
+import type { AcceptedRecord, Member, Outcome } from '../../contracts/record.ts'
 import type { Log } from '../../src/log.ts'
-import { openStore, type Store } from '../../src/storage/store.ts'
+import { openFileStore } from '../../src/storage/files/store.ts'
+import type { Store } from '../../src/storage/store.ts'
+import { type Chain, chainIn } from '../disk.ts'
 
 export const addons = { 'append-only': 'scn01', 'overwrite-by-placekey': 'vs01' } as const
 
@@ -36,7 +37,7 @@ export function recordOf(sent: Sent): AcceptedRecord {
 }
 
 export function storeOn(root: string, log: Log = silent): Store {
-  return openStore({ root, minFreeBytes: 0, log })
+  return openFileStore({ root, minFreeBytes: 0, log })
 }
 
 /**
@@ -52,63 +53,6 @@ export async function post(store: Store, sent: Sent): Promise<Outcome> {
   }
 }
 
-export const sha256 = (bytes: Buffer | string): string => hash('sha256', bytes, 'hex')
-
-export function recordsPath(root: string, slug: string): string {
-  return join(root, 'scn01', slug, 'records.json')
-}
-
-export function headPath(records: string): string {
-  return join(dirname(records), '.records.head.json')
-}
-
-/** What recovery has kept beside a records file, oldest first. */
-export function tornOf(records: string): Buffer[] {
-  const directory = dirname(records)
-  const names = readdirSync(directory).filter((name) => name.startsWith('records.json.torn-'))
-  return names.sort().map((name) => readFileSync(join(directory, name)))
-}
-
-export type Chain = { readonly lines: readonly Buffer[]; readonly ids: readonly string[] }
-
-const noHash = '0'.repeat(64)
-
-/** The lines of a records file without their commas; a sentence when it is not what SPEC 4 says. */
-export function chainOf(bytes: Buffer): Chain | string {
-  const text = bytes.toString('utf8')
-  let parsed: { receipt?: { id: string; sequence: number; previous_sha256: string } }[]
-  try {
-    parsed = JSON.parse(text)
-  } catch {
-    return 'not valid JSON'
-  }
-  if (!Array.isArray(parsed)) return 'not an array'
-  if (!text.endsWith('\n]\n')) return 'does not end as a file at rest'
-  if (parsed.length === 0) return { lines: [], ids: [] }
-  const lines: Buffer[] = []
-  let start = 2
-  for (let feed = bytes.indexOf(10, start); feed !== -1; feed = bytes.indexOf(10, start)) {
-    lines.push(bytes.subarray(start, bytes[feed - 1] === 44 ? feed - 1 : feed))
-    start = feed + 1
-  }
-  lines.pop() // the closing bracket
-  if (lines.length !== parsed.length) return 'not one record a line'
-  let previous = noHash
-  for (const [index, { receipt }] of parsed.entries()) {
-    if (receipt?.sequence !== index + 1) return `sequence ${receipt?.sequence} at place ${index + 1}`
-    if (receipt.previous_sha256 !== previous) return `the chain is broken at ${index + 1}`
-    previous = sha256(lines[index] as Buffer)
-  }
-  return { lines, ids: parsed.map(({ receipt }) => receipt?.id ?? '') }
-}
-
-/** Whether a receipt is that of this line, at its place. */
-export function isReceiptOf(receipt: Receipt, { lines, ids }: Chain): boolean {
-  const at = (receipt.sequence ?? 0) - 1
-  const line = lines[at]
-  return line !== undefined && ids[at] === receipt.id && sha256(line) === receipt.record_sha256
-}
-
 /** Counts of one row while it grows; each violation is named once, with an example. */
 export class Tally {
   cases = 0
@@ -118,6 +62,16 @@ export class Tally {
   violation(kind: 'lost' | 'duplicated' | 'unreadable' | 'wrong', what: string, example: string): void {
     this.#counts[kind]++
     this.note(what, example)
+  }
+
+  /** The chain of a records file at rest; a violation when it is none. */
+  chainIn(bytes: Buffer, example: string, before = ''): Chain | undefined {
+    try {
+      return chainIn(bytes)
+    } catch (error) {
+      this.violation('unreadable', `${before}${(error as Error).message}`, example)
+      return undefined
+    }
   }
 
   note(what: string, example = ''): void {

@@ -28,14 +28,13 @@ let removed = 0
 let foreign = 0
 
 const identity = ({ ino, birthtimeNs }: fs.BigIntStats): string => `${ino} ${birthtimeNs}`
-const { mkdir } = fs
-fs.mkdir = ((path: string, done: fs.NoParamCallback) => {
-  mkdir(path, (error) => {
-    const found = error ? undefined : fs.statSync(path, { bigint: true, throwIfNoEntry: false })
-    if (found) mine.add(identity(found))
-    done(error)
-  })
-}) as typeof fs.mkdir
+const { mkdirSync } = fs
+fs.mkdirSync = ((path: string, options?: fs.MakeDirectoryOptions) => {
+  const made = mkdirSync(path, options)
+  const found = fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+  if (found) mine.add(identity(found))
+  return made
+}) as typeof fs.mkdirSync
 fs.rmdirSync = (path) => {
   const aside = join(graveyard, `${process.pid}-${removed++}`)
   fs.renameSync(path, aside)
@@ -44,9 +43,9 @@ fs.rmdirSync = (path) => {
 }
 syncBuiltinESMExports()
 
-const { openStore } = await import('../../src/storage/store.ts')
+const { openFileStore } = await import('../../src/storage/files/store.ts')
 const silent = { info() {}, warn() {}, error() {}, fatal() {} }
-const store = openStore({ root, minFreeBytes: 0, log: silent })
+const store = openFileStore({ root, minFreeBytes: 0, log: silent })
 
 function recordOf(envelope: Record<string, Json>): AcceptedRecord {
   const members = Object.entries(envelope) as Member[]

@@ -2,8 +2,8 @@
  * The floor for the receiver: @hono/node-server and a Hono app that reads the whole body and answers 201 with a small
  * JSON text. No token, no validation, no log line, no storage.
  */
-import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
+import { listen } from './listen.ts'
 
 const app = new Hono()
 app.post('/receive', async (c) => {
@@ -11,4 +11,4 @@ app.post('/receive', async (c) => {
   return c.json({ status: 'stored' }, 201)
 })
 
-serve({ fetch: app.fetch, hostname: '127.0.0.1', port: Number(process.env.PORT) })
+listen(app)

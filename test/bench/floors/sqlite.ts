@@ -1,24 +1,13 @@
 /**
- * The peer: what an engineer would reach for instead. The same Hono server; the body parsed as JSON; one row per
+ * The peer that checks nothing: a floor for SQLite, not what does the same work. The same Hono server; the body parsed as JSON; one row per
  * request, committed before the answer, in SQLite with WAL and synchronous=FULL. Overwrites are upserts by Placekey.
  * No token, no validation beyond JSON, no chain, no duplicates, no log line.
  */
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
-import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
+import { listen } from './listen.ts'
+import { openPeer } from './peer-database.ts'
 
-type Statement = { run(...values: readonly unknown[]): { readonly lastInsertRowid: number | bigint } }
-type Database = { pragma(text: string): unknown; exec(sql: string): unknown; prepare(sql: string): Statement }
-
-/** Not a dependency of the project: it stands in the folder that PEER names, and may be missing. */
-const load = createRequire(join(process.env.PEER as string, 'package.json'))
-const Sqlite = load('better-sqlite3') as new (path: string) => Database
-
-const db = new Sqlite(join(process.env.DATA_DIR as string, 'peer.sqlite'))
-db.pragma('journal_mode = WAL')
-db.pragma('synchronous = FULL')
-db.exec(`
+const db = openPeer(`
   CREATE TABLE IF NOT EXISTS appended (
     id INTEGER PRIMARY KEY, association TEXT NOT NULL, received_at TEXT NOT NULL, envelope TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS latest (
@@ -43,4 +32,4 @@ app.post('/receive', async (c) => {
   return c.json({ status: 'stored', received_at: receivedAt, id: Number(lastInsertRowid) }, 201)
 })
 
-serve({ fetch: app.fetch, hostname: '127.0.0.1', port: Number(process.env.PORT) })
+listen(app)

@@ -5,9 +5,9 @@
  */
 import { fdatasync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
-import { writeAllSync } from '../../../src/storage/durable-file.ts'
+import { writeAllSync } from '../../../src/storage/files/durable-file.ts'
+import { listen } from './listen.ts'
 
 type Waiting = { readonly bytes: Buffer; readonly answer: (error: Error | null) => void }
 
@@ -62,4 +62,4 @@ app.post('/receive', async (c) => {
   return c.json({ status: 'stored' }, 201)
 })
 
-serve({ fetch: app.fetch, hostname: '127.0.0.1', port: Number(process.env.PORT) })
+listen(app)

@@ -1,0 +1,23 @@
+/** Arguments that a command of the auditor does not take end it at once, with a sentence. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { audit } from './said.ts'
+
+async function refused(...args: string[]): Promise<string> {
+  const { exit, err } = await audit(...args)
+  assert.equal(exit, 2, `${args.join(' ')}: ${err}`)
+  return err
+}
+
+test('list takes one argument at most', async () => {
+  assert.match(await refused('list', 'heron-ridge', 'plum-grove'), /plum-grove|argument/)
+})
+
+test('an endpoint is an http or https address without a password', async () => {
+  const record = ['g1', 'package.json']
+  for (const url of ['ftp://localhost/', 'not an address', 'http://me:secret@localhost/']) {
+    const said = await refused(...record, '--rpc', url)
+    assert.match(said, /--rpc takes an http/)
+    assert.ok(!said.includes('secret'))
+  }
+})

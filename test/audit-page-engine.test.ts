@@ -1,0 +1,128 @@
+/**
+ * The engine of the page, bundled as the page bundles it, gives the findings of `audit verify` on every damaged directory.
+ *
+ * What a browser does not show a page (links, modes, an empty folder in the place of a file) cannot be found by it: those
+ * variants are named here, and the page must not call them whole either without saying that it did not look.
+ */
+import assert from 'node:assert/strict'
+import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { after, before, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import { build } from 'esbuild'
+import { browserBuild } from '../scripts/page/browser-build.ts'
+import type * as engine from '../src/audit/page/engine.ts'
+import type { Opened } from '../src/audit/page/opened-directory.ts'
+import { temporaryDirectory, verify } from './audit-build.ts'
+import { type Variant, variants, wholeDirectory } from './variants.ts'
+
+const bundleDirectory = temporaryDirectory()
+after(() => bundleDirectory[Symbol.dispose]())
+let page: typeof engine
+
+before(async () => {
+  const outfile = join(bundleDirectory.path, 'engine.mjs')
+  const options = browserBuild(process.cwd(), 'src/audit/page/engine.ts')
+  await build({ ...options, outfile, format: 'esm', minify: false, write: true })
+  page = (await import(pathToFileURL(outfile).href)) as typeof engine
+})
+
+/** What a browser gives of a folder: files with their paths, neither links nor special files nor empty folders. */
+function filesIn(root: string, directory = root): Opened[] {
+  return readdirSync(directory, { withFileTypes: true }).flatMap((entry): Opened[] => {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) return filesIn(root, path)
+    if (!entry.isFile()) return []
+    const file = new Blob([readFileSync(path)])
+    return [{ path: relative(root, path), file, changedMs: lstatSync(path).mtimeMs }]
+  })
+}
+
+async function byPage(root: string, heads: readonly string[]) {
+  const kept = page.keptFrom(heads.length > 0 ? [{ name: '--expect', text: heads.join('\n') }] : [])
+  const { files, outside } = await page.placed(filesIn(root))
+  const now = new Date()
+  const options = { kept, outside, now, version: 'test', progress: () => {}, judge: page.judgeIn(files) }
+  return page.check(files, options)
+}
+
+/** The tool, without the modes that a browser does not show. */
+async function byTool(root: string, heads: readonly string[]) {
+  const { told } = await verify(root, '--copy', ...heads.flatMap((head) => ['--expect', head]))
+  const summary = told.at(-1) as { verdict?: unknown }
+  const findings = told.slice(0, -1).map(({ type, ...finding }) => ({ level: type, ...finding }))
+  return { verdict: summary.verdict, findings }
+}
+
+/** `--expect` counts its arguments, a file its lines. */
+const sameSource = (text: string): string => text.replaceAll(/--expect( line \d+)?/g, '--expect')
+
+/** The folder itself is opened, so what stands in a place that a browser does not show is not there for it. */
+const notShown: ReadonlySet<string> = new Set([
+  'a link in place of the records',
+  'a directory in place of the records',
+  'a link in place of an association',
+])
+
+async function inBoth(
+  variant: Pick<Variant, 'tamper'>,
+  compare: (root: string, heads: readonly string[]) => Promise<void>,
+) {
+  using scratch = temporaryDirectory()
+  const root = join(scratch.path, 'data')
+  mkdirSync(root)
+  const whole = wholeDirectory(root)
+  variant.tamper(whole)
+  await compare(root, [])
+  await compare(root, whole.heads)
+}
+
+for (const { name, tamper } of [{ name: 'nothing changed', tamper: () => {} }, ...variants]) {
+  if (notShown.has(name)) continue
+  test(`the page finds what verify finds, with ${name}`, async () => {
+    await inBoth({ tamper }, async (root, heads) => {
+      const [ours, tools] = [await byPage(root, heads), await byTool(root, heads)]
+      const told = (found: object): unknown => JSON.parse(sameSource(JSON.stringify(found)))
+      assert.deepEqual(told(ours.findings), told(tools.findings))
+      assert.equal(ours.verdict, tools.verdict)
+    })
+  })
+}
+
+test('what a browser does not show is never called whole: the page says what it did not see', async () => {
+  for (const { tamper } of variants.filter(({ name }) => notShown.has(name)))
+    await inBoth({ tamper }, async (root, heads) => {
+      const { verdict, findings, not_checked } = await byPage(root, heads)
+      const isTold = verdict !== 'whole' || findings.some(({ kind }) => kind === 'foreign')
+      assert.ok(isTold || not_checked.some((text) => text.startsWith('links, modes and owners')))
+    })
+})
+
+test('the data directory is found in a folder around it, and a folder with two of them has to be chosen from', async () => {
+  using scratch = temporaryDirectory()
+  const whole = ['first', 'second'].map((name) => {
+    const root = join(scratch.path, name)
+    mkdirSync(root)
+    return wholeDirectory(root)
+  })
+  writeFileSync(join(scratch.path, 'letter.txt'), 'To whom it may concern')
+  const opened = filesIn(scratch.path)
+  assert.deepEqual((await page.placed(opened)).choices, ['first/', 'second/'])
+  const { files, outside, choices } = await page.placed(opened, 'second/')
+  assert.deepEqual(choices, [])
+  assert.ok(files.some(({ path }) => path === relative(whole[1]!.root, whole[1]!.records)))
+  assert.equal(outside, opened.length - files.length)
+})
+
+test('single files are placed by what they say: a records file with its head file, and the file of an address', async () => {
+  using scratch = temporaryDirectory()
+  const { directory, vs01 } = wholeDirectory(scratch.path)
+  const opened = [...filesIn(directory), ...filesIn(join(vs01, '..'))]
+  const { files } = await page.placed(opened)
+  const paths = files.map(({ path }) => path).sort()
+  assert.deepEqual(paths, [
+    'scn01/plum-grove-21/.records.head.json',
+    'scn01/plum-grove-21/records.json',
+    'vs01/plum-grove-21/22c@5sb-8hm-54v.json',
+  ])
+})

@@ -1,0 +1,123 @@
+/** `export --xlsx`: a workbook that a zip reader opens, in which every cell is the text that was stored. */
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { JsonObject } from '../contracts/contract.ts'
+import { readZip } from '../src/audit/page/zip.ts'
+import { Workbook } from '../src/audit/xlsx.ts'
+import { envelope, slug, temporaryDirectory } from './audit-build.ts'
+import { linesOf, sha256 } from './disk.ts'
+import { audit } from './said.ts'
+import { placekey, wholeDirectory, writeAssociation } from './variants.ts'
+
+const exported = (...args: string[]) => audit('export', ...args)
+
+async function filesIn(zip: Uint8Array): Promise<Map<string, string>> {
+  const files = new Map<string, string>()
+  for (const { name, stream } of await readZip(new Blob([zip as Uint8Array<ArrayBuffer>])))
+    files.set(name, await new Response(await stream()).text())
+  return files
+}
+
+/** The cells of a sheet as a spreadsheet reads them; throws when one of them is not a text. */
+function cellsOf(sheet: string): string[][] {
+  return [...sheet.matchAll(/<row r="(\d+)">(.*?)<\/row>/gs)].map(([, number, row], at) => {
+    assert.equal(number, String(at + 1))
+    const cells = [
+      ...(row as string).matchAll(
+        /<c r="([A-Z]+)(\d+)" s="1" t="inlineStr"><is><t xml:space="preserve">(.*?)<\/t><\/is><\/c>/gs,
+      ),
+    ]
+    assert.equal(cells.map(([whole]) => whole).join(''), row, 'nothing but texts')
+    const texts: string[] = []
+    for (const [, column, line, text] of cells) {
+      assert.equal(line, number)
+      texts[columnOf(column as string)] = (text as string)
+        .replaceAll('&#13;', '\r')
+        .replace(/&(lt|gt|amp);/g, (_, name: 'lt' | 'gt' | 'amp') => ({ lt: '<', gt: '>', amp: '&' })[name])
+        .replace(/_x([0-9A-Fa-f]{4})_/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+    }
+    return texts
+  })
+}
+
+const columnOf = (letters: string): number =>
+  [...letters].reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 64, 0) - 1
+
+const awkward = [
+  '=1+2',
+  'harmless;=1+2',
+  '00042',
+  '12345678901234567890',
+  '1E5',
+  'TRUE',
+  'March 3',
+  '_x0041_ and _x005F_',
+  '<script>&amp;</script>',
+  '  two\tblanks\r\nand lines\n',
+  'façade 😀 “quoted”',
+]
+
+test('every cell is the text that was stored, whatever a spreadsheet would make of it', async () => {
+  using root = temporaryDirectory()
+  mkdirSync(join(root.path, 'scn01'))
+  const { records } = writeAssociation(
+    root.path,
+    slug,
+    awkward.map((narrative): JsonObject => ({ ...envelope, narrative })),
+  )
+  const { exit, bytes } = await exported('--xlsx', slug, '--data', root.path)
+  assert.equal(exit, 0)
+  const files = await filesIn(bytes)
+  assert.deepEqual([...files.keys()].sort(), [
+    '[Content_Types].xml',
+    '_rels/.rels',
+    'xl/_rels/workbook.xml.rels',
+    'xl/styles.xml',
+    'xl/workbook.xml',
+    'xl/worksheets/sheet1.xml',
+  ])
+  const [heading, ...rows] = cellsOf(files.get('xl/worksheets/sheet1.xml') as string) as [
+    string[],
+    ...string[][],
+  ]
+  const column = (row: string[], name: string): string => row[heading.indexOf(name)] as string
+  assert.deepEqual(
+    rows.map((row) => column(row, 'narrative')),
+    awkward,
+  )
+  assert.deepEqual(
+    rows.map((row) => column(row, 'record_sha256')),
+    linesOf(records).map(sha256),
+  )
+})
+
+test('control characters and marks of direction are not passed on, and a text too long for a cell goes on in the next', async () => {
+  const chunks: Uint8Array[] = []
+  const book = new Workbook(async (bytes) => void chunks.push(bytes), ['a'])
+  await book.add(['\u0000\u001b[2J\u0085\u009b\u202e\ufffe'])
+  await book.end()
+  const files = await filesIn(Buffer.concat(chunks))
+  assert.equal(
+    cellsOf(files.get('xl/worksheets/sheet1.xml') as string)[1]?.[0],
+    '\ufffd\ufffd[2J\ufffd\ufffd\ufffd\ufffd',
+  )
+})
+
+test('the same directory gives the same bytes, and addons without history have a table, too', async () => {
+  using root = temporaryDirectory()
+  wholeDirectory(root.path)
+  const first = await exported('--xlsx', '--data', root.path)
+  assert.deepEqual(first.bytes, (await exported('--xlsx', '--data', root.path)).bytes)
+  const { bytes } = await exported('--xlsx', '--addon', 'vs01', '--data', root.path)
+  const [, row] = cellsOf((await filesIn(bytes)).get('xl/worksheets/sheet1.xml') as string)
+  assert.ok(row?.includes(placekey))
+})
+
+test('one format at a time', async () => {
+  using root = temporaryDirectory()
+  wholeDirectory(root.path)
+  for (const args of [[], ['--csv', '--xlsx'], ['--xlsx', '--bom']])
+    assert.equal((await exported(...args, '--data', root.path)).exit, 2)
+})

@@ -1,0 +1,121 @@
+/**
+ * What a peer needs to do the work of the receiver: the same intake, contract, id and chain, the same refusals by status and the
+ * same receipt, in front of rows that are the peer's own. Left out, in the peer's favour: the token, the pause file, limits,
+ * deadlines, the log, and a lock between processes.
+ */
+import { Hono } from 'hono'
+import { contracts } from '../../../contracts/index.ts'
+import type { AcceptedRecord } from '../../../contracts/record.ts'
+import { accept } from '../../../src/envelope/accept.ts'
+import { intake } from '../../../src/envelope/intake.ts'
+import { assemble, type Draft, draftOf } from '../../../src/records/batch.ts'
+import { latestText } from '../../../src/records/latest.ts'
+import { parseReceipt } from '../../../src/records/line.ts'
+import { noHash } from '../../../src/records/position.ts'
+import { sha256Hex } from '../../../src/records/sha256.ts'
+import { benchTokenSha256 } from '../request.ts'
+
+/** One appended record: `line` is what the receiver would write to its file, byte for byte. */
+export type Row = {
+  readonly association: string
+  readonly sequence: number
+  readonly id: string
+  readonly line: Uint8Array
+}
+export type Latest = { readonly association: string; readonly participant: string; readonly text: string }
+
+/** Committed when it returns, or when the promise that it returns resolves. */
+export type Rows = {
+  /** The last line of an association; asked once, then the chain is kept in memory. */
+  last(association: string): Promise<Uint8Array | undefined> | Uint8Array | undefined
+  /** Undefined when the row is new; the line that is there already under this id, and then nothing is changed. */
+  append(row: Row): Promise<Uint8Array | undefined> | Uint8Array | undefined
+  overwrite(latest: Latest): Promise<void> | void
+}
+
+export function checkedApp(rows: Rows): Hono {
+  const chains = new Map<string, Chain>()
+  const chainOf = (association: string): Chain => {
+    const chain = chains.get(association) ?? new Chain(association, rows)
+    chains.set(association, chain)
+    return chain
+  }
+  const app = new Hono()
+  app.post('/receive', async (c) => {
+    const taken = intake(new Uint8Array(await c.req.arrayBuffer()))
+    if (!taken.ok) return c.json({ detail: taken.detail }, 400)
+    const context = { tokenSha256: benchTokenSha256, now: new Date() }
+    const accepted = accept(taken.value, taken.found, context, contracts)
+    if (!accepted.ok) return c.json({ errors: accepted.errors }, 422)
+    const { record, warnings } = accepted
+    const { addon, association_slug, participant_id } = record
+    const stored =
+      record.storage === 'append-only'
+        ? await chainOf(`${addon}/${association_slug}`).put(draftOf(record))
+        : await overwritten(rows, record)
+    return c.json({ status: 'stored', addon, association_slug, participant_id, ...stored, warnings }, 201)
+  })
+  return app
+}
+
+async function overwritten(rows: Rows, record: AcceptedRecord): Promise<{ received_at: string }> {
+  const received_at = new Date().toISOString()
+  const { addon, association_slug, participant_id } = record
+  const text = latestText(record, received_at)
+  await rows.overwrite({ association: `${addon}/${association_slug}`, participant: participant_id, text })
+  return { received_at }
+}
+
+type Receipt = {
+  readonly id: string
+  readonly sequence: number
+  readonly record_sha256: string
+  readonly previous_sha256: string
+}
+
+/** One row after the other: each line names the hash of the one before it. */
+class Chain {
+  readonly #association: string
+  readonly #rows: Rows
+  #last: { readonly count: number; readonly sha256: string } | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(association: string, rows: Rows) {
+    this.#association = association
+    this.#rows = rows
+  }
+
+  put(draft: Draft): Promise<Receipt> {
+    const here = this.#turn.then(() => this.#put(draft))
+    this.#turn = here.catch(() => {})
+    return here
+  }
+
+  async #put(draft: Draft): Promise<Receipt> {
+    const association = this.#association
+    this.#last ??= headOf(await this.#rows.last(association))
+    const { bytes, records, next } = assemble(
+      { ...this.#last, end: 0 },
+      false,
+      [draft],
+      new Date().toISOString(),
+    )
+    const { id, sequence, offset, sha256 } = records[0]!
+    const line = bytes.subarray(offset, next.end)
+    const found = await this.#rows.append({ association, sequence, id, line })
+    if (found) return receiptIn(found)
+    this.#last = { count: sequence, sha256 }
+    return receiptIn(line, sha256)
+  }
+}
+
+function headOf(line: Uint8Array | undefined): { count: number; sha256: string } {
+  return line ? { count: receiptIn(line).sequence, sha256: sha256Hex(line) } : { count: 0, sha256: noHash }
+}
+
+function receiptIn(line: Uint8Array, sha256 = sha256Hex(line)): Receipt {
+  const receipt = parseReceipt(line)
+  if (!receipt) throw new Error('a stored row is no record')
+  const { id, sequence, previous_sha256 } = receipt
+  return { id, sequence, record_sha256: sha256, previous_sha256 }
+}

@@ -1,0 +1,24 @@
+/** Sockets as systemd hands them over: bound in this process and not accepting here, so that only a receiver takes connections. */
+import assert from 'node:assert/strict'
+import * as net from 'node:net'
+
+type Handle = { readonly fd: number; getsockname(into: { port: number }): number; close(): void }
+const { _createServerHandle: bind } = net as unknown as {
+  _createServerHandle(address: string, port: number, family: 4 | -1): Handle | number
+}
+
+export type Bound = { readonly fd: number; close(): void }
+
+export function boundPort(): Bound & { readonly port: number } {
+  const handle = bind('127.0.0.1', 0, 4)
+  assert.ok(typeof handle === 'object')
+  const address = { port: 0 }
+  assert.equal(handle.getsockname(address), 0)
+  return { fd: handle.fd, port: address.port, close: () => handle.close() }
+}
+
+export function boundSocket(path: string): Bound {
+  const handle = bind(path, -1, -1)
+  assert.ok(typeof handle === 'object')
+  return { fd: handle.fd, close: () => handle.close() }
+}

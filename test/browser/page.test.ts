@@ -1,0 +1,345 @@
+/**
+ * auditor.html in a real browser, opened by its `file://` address as a double click does: what a person opens, sees, prints
+ * and saves. (That it finds what `verify` finds is proven for every damaged directory by test/audit-page-engine.test.ts.)
+ */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { Page } from 'playwright-core'
+import { temporaryDirectory } from '../audit-build.ts'
+import { audit } from '../said.ts'
+import { variants, wholeDirectory } from '../variants.ts'
+import { address, narratives, slug, writeData } from './data.ts'
+import { accessibilityFaults, openFolder, PageFile, verdictOn } from './page.ts'
+
+const scratch = temporaryDirectory()
+const data = join(scratch.path, 'data')
+const heads = join(scratch.path, 'heads.txt')
+const records = join(data, 'scn01', slug, 'records.json')
+let file: PageFile
+
+before(async () => {
+  writeFileSync(heads, writeData(data))
+  file = await PageFile.make()
+})
+
+after(async () => {
+  await file?.[Symbol.asyncDispose]()
+  scratch[Symbol.dispose]()
+})
+
+const go = async (page: Page, route: string): Promise<void> => {
+  await page.evaluate((hash) => {
+    location.hash = hash
+  }, route)
+}
+
+/** The data directory open, the heads given, and nothing said but that it is whole. */
+async function opened(options: Parameters<PageFile['open']>[0] = {}) {
+  const open = await file.open(options)
+  await openFolder(open.page, data)
+  await open.page.setInputFiles('#open-receipts', heads)
+  await open.page.locator('.verdict.whole').waitFor()
+  return open
+}
+
+test('an untouched copy: cannot be told without a head from outside, and whole with one', async () => {
+  await using open = await file.open()
+  assert.equal(await openFolder(open.page, data), 'Cannot be told')
+  assert.match(
+    await open.page.locator('.verdict').innerText(),
+    /no receipt and no head from outside was given/,
+  )
+  await open.page.setInputFiles('#open-receipts', heads)
+  await open.page.locator('.verdict.whole').waitFor()
+  assert.match(
+    await open.page.locator('.verdict').innerText(),
+    /^Whole\s+76 records are there as acknowledged/,
+  )
+  assert.deepEqual(open.errors, [])
+})
+
+test('heads that are typed in are compared, and what is none is told in words', async () => {
+  await using open = await file.open()
+  await openFolder(open.page, data)
+  await open.page.fill('#typed-receipts', 'hello')
+  await open.page.getByRole('button', { name: 'Compare with these' }).click()
+  assert.match(
+    await open.page.getByRole('alert').innerText(),
+    /typed in line 1: expected ADDON\/SLUG:SEQUENCE:SHA256/,
+  )
+  await open.page.fill('#typed-receipts', readFileSync(heads, 'utf8'))
+  await open.page.getByRole('button', { name: 'Compare with these' }).click()
+  await open.page.locator('.verdict.whole').waitFor()
+})
+
+test('an altered record is named in the first sentence, by a word, a sign and a colour', async () => {
+  const root = join(scratch.path, 'altered')
+  mkdirSync(root)
+  variants.find(({ name }) => name === 'a word changed in a record')?.tamper(wholeDirectory(root))
+  await using open = await file.open()
+  assert.equal(await openFolder(open.page, root), 'Not as it was left')
+  assert.match(
+    await open.page.locator('.verdict').innerText(),
+    /In scn01\/plum-grove-21, record 3 was altered/,
+  )
+  assert.equal(await open.page.locator('.verdict.altered svg').count(), 1)
+})
+
+test('a folder is dropped, and a zip and single files are chosen: the same answer', async () => {
+  await using open = await file.open()
+  const { page } = open
+  const session = await page.context().newCDPSession(page)
+  const box = await page.locator('.drop').boundingBox()
+  assert.ok(box)
+  const dragged = { items: [], files: [data], dragOperationsMask: 1 }
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+    await session.send('Input.dispatchDragEvent', { type, x: box.x + 50, y: box.y + 20, data: dragged })
+  assert.equal(await verdictOn(page), 'Cannot be told')
+  assert.match(await page.locator('.scope').innerText(), /2 associations, 76 records/)
+  execFileSync('zip', ['-qr', 'data.zip', 'data'], { cwd: scratch.path })
+  await page.getByRole('button', { name: 'Open something else' }).click()
+  await page.setInputFiles('#open-files', join(scratch.path, 'data.zip'))
+  assert.equal(await verdictOn(page), 'Cannot be told')
+  assert.match(await page.locator('.scope').innerText(), /2 associations, 76 records/)
+  await page.getByRole('button', { name: 'Open something else' }).click()
+  await page.setInputFiles('#open-files', [records, join(data, 'scn01', slug, '.records.head.json')])
+  assert.equal(await verdictOn(page), 'Cannot be told')
+  assert.match(await page.locator('.scope').innerText(), /1 association, 64 records/)
+})
+
+test('the five questions of an auditor, each in a few steps and without a terminal', async () => {
+  await using open = await opened()
+  const { page } = open
+  // whole? the answer stands there. Which records carry a payment?
+  await page.getByRole('link', { name: slug }).click()
+  await page.getByLabel('Payment').selectOption('named')
+  await page.getByText('32 of 64 records').waitFor()
+  // what did this address say, and what were its vital signs then?
+  await page.getByRole('button', { name: 'Show all' }).click()
+  await page.getByRole('link', { name: address }).first().click()
+  await page.getByRole('heading', { name: 'What this address said: 22 records' }).waitFor()
+  assert.equal(await page.locator('.timeline .sent').first().textContent(), narratives[0])
+  assert.match(await page.locator('.timeline li').first().innerText(), /vs_snapshot \/ ho_monthly_fee\s+310/)
+  assert.match(
+    await page.locator('.compare').innerText(),
+    /ho_claimed_type\s+condominium\s+planned community\s+changed/,
+  )
+  assert.equal(await page.getByText('No history, no protection against change.').count(), 2)
+  // what changed between two dates?
+  await go(page, `#/d/scn01/${slug}`)
+  await page.getByLabel('From (this day counts)').fill('2026-02-01')
+  await page.getByLabel('To (this day counts)').fill('2026-02-28')
+  await page.getByText(/^9 records between the two/).waitFor()
+  await page.getByText('4 of them with a payment; 10 before, 45 after').waitFor()
+  assert.deepEqual(open.errors, [])
+})
+
+test('the table is searched and filtered, scrolled to its end, and saved as the very CSV of the tool', async () => {
+  await using open = await opened()
+  const { page } = open
+  await go(page, `#/a/scn01/${slug}`)
+  await page.getByText('64 records', { exact: true }).last().waitFor()
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Save this table (CSV)' }).click(),
+  ])
+  const { out } = await audit('export', '--csv', slug, '--data', data)
+  assert.equal(readFileSync(await download.path(), 'utf8'), out)
+  await page.locator('.scroll').evaluate((box) => {
+    box.scrollTop = box.scrollHeight
+  })
+  await page.getByRole('link', { name: '64', exact: true }).waitFor()
+  await page.getByLabel('Search in everything that was sent').fill('“NO PAYMENT method”')
+  await page.getByRole('button', { name: 'Search' }).click()
+  await page.getByText('16 of 64 records').waitFor()
+  await page.getByLabel('Standing').selectOption('public')
+  await page.getByText(/^[56] of 64 records/).waitFor()
+})
+
+test('a report is saved as JSON: verdict, findings, what it was compared with, what was not checked', async () => {
+  await using open = await opened()
+  const [download] = await Promise.all([
+    open.page.waitForEvent('download'),
+    open.page.getByRole('button', { name: 'Save the report (JSON)' }).click(),
+  ])
+  const report = JSON.parse(readFileSync(await download.path(), 'utf8'))
+  assert.deepEqual([report.verdict, report.findings, report.source], ['whole', [], 'data'])
+  assert.deepEqual(report.heads, readFileSync(heads, 'utf8').trim().split('\n'))
+  assert.deepEqual(report.compared_with, [{ name: 'heads.txt', count: 2 }])
+  assert.ok(report.not_checked.length > 0 && report.cannot_be_checked.length > 0)
+})
+
+test('what was sent is text, verbatim, and cannot look like what the page says', async () => {
+  await using open = await opened()
+  const { page } = open
+  await go(page, `#/r/scn01/${slug}/7`)
+  const unnamed = page.locator('.box.not-named')
+  assert.match(
+    await unnamed.innerText(),
+    /named by no contract, not checked\s+verified\s+true[\s\S]*verdict\s+Whole/,
+  )
+  assert.doesNotMatch(await page.locator('.box.said').innerText(), /court|Whole/)
+  await go(page, `#/r/scn01/${slug}/4`)
+  const shown = page.locator('.box.as-sent .sent', { hasText: 'Read this' })
+  assert.equal(
+    await shown.textContent(),
+    'Read this: \\u{202e}gnihton\\u{7} <script>alert(1)</script><img src=x onerror=alert(1)>',
+  )
+  assert.equal(await page.locator('main script, main img, main style').count(), 0)
+  assert.deepEqual(open.errors, [])
+})
+
+test('every view keeps the rules of axe, in light and dark, on a phone and at 200 %, and is never wider than the screen', async () => {
+  const routes = [
+    '#/',
+    `#/a/scn01/${slug}`,
+    `#/r/scn01/${slug}/7`,
+    `#/p/${slug}/${address}`,
+    `#/d/scn01/${slug}`,
+  ]
+  const screens = [
+    { colorScheme: 'light', viewport: { width: 1280, height: 900 } },
+    { colorScheme: 'dark', viewport: { width: 390, height: 800 } },
+    // 200 % of a screen of 1280 pixels
+    { colorScheme: 'light', viewport: { width: 640, height: 450 }, deviceScaleFactor: 2 },
+  ] as const
+  for (const screen of screens) {
+    await using start = await file.open(screen)
+    assert.deepEqual(await accessibilityFaults(start.page), [])
+    await using open = await opened(screen)
+    for (const route of routes) {
+      await go(open.page, route)
+      await open.page.locator('h1').waitFor()
+      await open.page.waitForFunction(() => !document.body.innerText.includes('Reading'))
+      assert.deepEqual(await accessibilityFaults(open.page), [], `${route} ${JSON.stringify(screen)}`)
+      const over = await open.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
+      assert.ok(over <= 0, `${route} is ${over} pixels wider than ${screen.viewport.width}`)
+    }
+  }
+})
+
+test('the whole page is walked with the keyboard', async () => {
+  await using open = await file.open()
+  const { page } = open
+  const focused = (): Promise<string> =>
+    page.evaluate(() => document.activeElement?.textContent?.trim() ?? '')
+  // asked for long before the key is pressed: the driver takes a while until it sees a chooser
+  const chooser = page.waitForEvent('filechooser')
+  const seen: string[] = []
+  for (let step = 0; step < 3; step++) {
+    await page.keyboard.press('Tab')
+    seen.push(await focused())
+  }
+  assert.deepEqual(seen, ['To the content', 'Choose a folder', 'Choose files or a zip'])
+  await page.keyboard.press('Enter')
+  await (await chooser).setFiles(records)
+  assert.equal(await verdictOn(page), 'Cannot be told')
+  assert.equal(await focused(), 'Cannot be told', 'the reader begins at the answer')
+})
+
+/** What reaches a listener on this machine: connections, and bytes in them. */
+async function listening() {
+  const reached = { connections: 0, bytes: 0 }
+  const server = createServer((socket) => {
+    reached.connections++
+    socket.on('error', () => {})
+    socket.on('data', (bytes) => {
+      reached.bytes += bytes.length
+    })
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as { port: number }
+  return { reached, address: `http://127.0.0.1:${port}/`, [Symbol.dispose]: () => void server.close() }
+}
+
+/** Tries to reach an address in ways that load or send; gives what the policy said about each. */
+const attempts = async (address: string): Promise<string[]> => {
+  const refused: string[] = []
+  const all = new Promise<void>((done) => {
+    document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => {
+      if (refused.push(effectiveDirective) === 5) done()
+    })
+  })
+  const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: address })
+  document.head.append(link)
+  new Image().src = address
+  navigator.sendBeacon(address, 'x')
+  void fetch(address).catch(() => {})
+  try {
+    new WebSocket(address.replace('http', 'ws'))
+  } catch {}
+  await all
+  return refused
+}
+
+/** A frame and a form navigate, and the policy refuses both. */
+const navigations = async (address: string): Promise<string[]> => {
+  const refused: string[] = []
+  const both = new Promise<void>((done) => {
+    document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => {
+      if (refused.push(effectiveDirective) === 2) done()
+    })
+  })
+  document.body.append(Object.assign(document.createElement('iframe'), { src: address }))
+  const form = Object.assign(document.createElement('form'), { action: address, method: 'post' })
+  document.body.append(form)
+  form.submit()
+  await both
+  return refused
+}
+
+test('nothing is loaded and nothing is sent, whatever is tried; and no link leads out of the page', async () => {
+  using listener = await listening()
+  await using open = await opened()
+  const { page } = open
+  for (const route of ['#/', `#/a/scn01/${slug}`, `#/r/scn01/${slug}/4`, `#/p/${slug}/${address}`]) {
+    await go(page, route)
+    await page.locator('h1').waitFor()
+    assert.equal(await page.locator('a:not([href^="#/"]), form[action], iframe').count(), 0, route)
+  }
+  const innerHtml = await page.evaluate(() => {
+    try {
+      document.body.innerHTML = '<p>'
+      return 'taken'
+    } catch {
+      return 'refused'
+    }
+  })
+  assert.equal(innerHtml, 'refused')
+  const refused = await page.evaluate(attempts, listener.address)
+  assert.deepEqual(refused.sort(), ['connect-src', 'connect-src', 'connect-src', 'img-src', 'style-src-elem'])
+  assert.deepEqual(listener.reached, { connections: 0, bytes: 0 })
+  // Chromium opens a connection ahead of a navigation before it asks the policy, and sends nothing over it
+  const navigated = await page.evaluate(navigations, listener.address)
+  assert.deepEqual(navigated.sort(), ['form-action', 'frame-src'])
+  assert.equal(listener.reached.bytes, 0)
+})
+
+test('on paper: a heading with source, check, head, SHA-256 and verdict on every page, and the text as it was sent', async () => {
+  await using open = await opened()
+  const { page } = open
+  await go(page, `#/p/${slug}/${address}`)
+  await page.locator('.timeline').waitFor()
+  await page.waitForFunction(
+    () => document.querySelector('.paper-heading')?.textContent?.includes('not computed') === false,
+  )
+  const pdf = join(scratch.path, 'address.pdf')
+  writeFileSync(pdf, await page.pdf({ preferCSSPageSize: true, displayHeaderFooter: false }))
+  const pages = execFileSync('pdftotext', ['-layout', pdf, '-']).toString().split('\f').slice(0, -1)
+  const sha256 = execFileSync('sha256sum', [records]).toString().slice(0, 64)
+  assert.ok(pages.length > 1)
+  for (const [index, text] of pages.entries()) {
+    // a long hash goes on in the next line of the paper
+    const unbroken = text.replace(/\s/g, '')
+    for (const expected of [sha256, `scn01/${slug}:64:`, 'Whole', `data,scn01/${slug}`, 'auditor.htmltest'])
+      assert.ok(unbroken.includes(expected), `page ${index + 1}: ${expected}\n${text}`)
+    assert.match(text, new RegExp(`page ${index + 1} of ${pages.length}`))
+  }
+  const whole = pages.join('\n')
+  for (const line of (narratives[0] as string).split('\n')) assert.ok(whole.includes(line.trim()), line)
+  assert.ok(whole.includes('No history, no protection against change'))
+})

@@ -1,0 +1,77 @@
+/** The page in a real Chromium: Debian's package, driven over its own protocol. Nothing is downloaded, and nothing is imitated. */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import axe from 'axe-core'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { buildPage } from '../../scripts/page/build.ts'
+
+/** Where Debian puts it; `CHROMIUM` names another. */
+export const chromiumPath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+export const hasChromium = existsSync(chromiumPath)
+
+/** Every wait of a test ends here, on a machine that is busy with something else, too. */
+const patience = 120_000
+
+export type Opened = AsyncDisposable & {
+  readonly page: Page
+  /** What the page wrote to its console as an error, and exceptions. */
+  readonly errors: readonly string[]
+}
+
+export class PageFile implements AsyncDisposable {
+  readonly #directory = mkdtempSync(join(tmpdir(), 'auditor-page-'))
+  readonly path = join(this.#directory, 'auditor.html')
+  readonly #browser: Browser
+
+  private constructor(html: string, browser: Browser) {
+    writeFileSync(this.path, html)
+    this.#browser = browser
+  }
+
+  static async make(): Promise<PageFile> {
+    const { html } = await buildPage({ directory: process.cwd(), version: 'test' })
+    const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
+    return new PageFile(
+      html,
+      await chromium.launch({ executablePath: chromiumPath, args, timeout: patience }),
+    )
+  }
+
+  /** Opens the file as a double click does, by its `file://` address. */
+  async open(options: BrowserContextOptions = {}): Promise<Opened> {
+    const context = await this.#browser.newContext({ acceptDownloads: true, ...options })
+    context.setDefaultTimeout(patience)
+    const page = await context.newPage()
+    const errors: string[] = []
+    page.on('console', (message) => void (message.type() === 'error' && errors.push(message.text())))
+    page.on('pageerror', (error) => void errors.push(error.message))
+    await page.goto(pathToFileURL(this.path).href)
+    return { page, errors, [Symbol.asyncDispose]: () => context.close() }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#browser.close()
+    rmSync(this.#directory, { recursive: true })
+  }
+}
+
+/** Chooses a folder and waits for the answer. */
+export async function openFolder(page: Page, folder: string): Promise<string> {
+  await page.setInputFiles('#open-folder', folder)
+  return verdictOn(page)
+}
+
+export async function verdictOn(page: Page): Promise<string> {
+  return (await page.locator('#verdict-title').textContent()) ?? ''
+}
+
+/** Rules of axe that the page breaks, with the elements that break them. */
+export async function accessibilityFaults(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source)
+  const found = (await page.evaluate('axe.run()')) as {
+    violations: { id: string; nodes: { html: string }[] }[]
+  }
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+}

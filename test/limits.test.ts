@@ -1,0 +1,147 @@
+/** Bounds at their very edge: connections, keep-alive, the size of a file, inodes, free space, a torn end. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync, readFileSync, statfsSync, truncateSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { Hono } from 'hono'
+import type { Platform } from '../src/http/app.ts'
+import { mostConnections } from '../src/server/connections.ts'
+import { createHttpServer } from '../src/server/http-server.ts'
+import { Health } from '../src/storage/files/health.ts'
+import { chainOf, recordsPath, tornOf } from './disk.ts'
+import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
+import { put, stored, storeIn } from './records.ts'
+import { head, request, wire } from './wire.ts'
+
+const needsRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
+
+/** A small file system of its own, so that nobody else changes what is free on it. */
+async function onTmpfs(options: string, work: (root: string) => Promise<void>): Promise<void> {
+  const root = scratchDir()
+  execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'civic-test', root])
+  try {
+    await work(root)
+  } finally {
+    execFileSync('umount', [root])
+  }
+}
+
+test('a connection is kept for 5 s, and for 75 s when a valid token has come on it, and the sender is told', async () => {
+  const receiver = await startReceiver()
+  const line = await wire(receiver.url)
+  line.send(head({}, 'GET /health HTTP/1.1'))
+  assert.equal((await line.answer()).headers['keep-alive'], 'timeout=5')
+  line.send(request(vs01()))
+  assert.equal((await line.answer()).status, 201)
+  line.send(request(vs01()))
+  assert.equal((await line.answer()).headers['keep-alive'], 'timeout=75')
+  line.socket.destroy()
+  await receiver.stop()
+})
+
+test('connections (3): when there is no room a stranger goes, and never one on which a valid token has come', async () => {
+  const app = new Hono<{ Bindings: Platform }>()
+    .get('/', (c) => c.text('here'))
+    .get('/known', (c) => {
+      if (c.env.visit) c.env.visit.isKnown = true
+      return c.text('known')
+    })
+  const { server } = createHttpServer(app, () => {})
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const sockets: Socket[] = []
+  const another = async (): Promise<Socket> => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    sockets.push(socket)
+    await once(socket, 'connect')
+    return socket
+  }
+  const answerTo = async (socket: Socket, path = '/'): Promise<string> => {
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+    const [data] = await Promise.race([once(socket, 'data'), once(socket, 'close').then(() => [''])])
+    return String(data)
+  }
+  try {
+    const known = await another()
+    assert.match(await answerTo(known, '/known'), /known$/)
+    const first = await another()
+    const ended = once(first, 'close')
+    for (let n = 2; n < mostConnections; n++) await another()
+    assert.match(await answerTo(await another()), /here$/)
+    await ended
+    // one after the other, all strangers go
+    for (let n = 0; n < mostConnections; n++) await another()
+    assert.match(await answerTo(known), /here$/)
+    const open = await promisify(server.getConnections.bind(server))()
+    assert.ok(open <= mostConnections, `${open} are open`)
+  } finally {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  }
+})
+
+test('a limit of the size of files is a full disk, and does not end the receiver', async () => {
+  const receiver = await startReceiver()
+  const limit = 'prlimit'
+  execFileSync(limit, ['--pid', String(receiver.process.pid), '--fsize=65536:65536'])
+  const large = 'x'.repeat(100_000)
+  assert.equal((await receiver.post(vs01({ fields: { large } }))).status, 507)
+  assert.equal((await receiver.post(scn01({ narrative: large }))).status, 507)
+  assert.equal((await receiver.post(vs01())).status, 201)
+  assert.equal((await receiver.post(scn01())).status, 201)
+  assert.equal(await receiver.stop(), 0)
+})
+
+test('exactly the least free space is enough, and one byte less is not', needsRoot, () =>
+  onTmpfs('size=1m', async (root) => {
+    const { bavail, bsize } = statfsSync(root)
+    assert.equal(new Health(root, bavail * bsize).hasRoom(), true)
+    assert.equal(new Health(root, bavail * bsize + 1).hasRoom(), false)
+    assert.deepEqual(await new Health(root, bavail * bsize + 1).reasons(), [
+      'the disk is full, or has less free space than MIN_FREE_BYTES',
+    ])
+  }),
+)
+
+test('without a free inode there is no room, whatever space is left', needsRoot, () =>
+  onTmpfs('size=1m,nr_inodes=4', async (root) => {
+    assert.equal(new Health(root, 0).hasRoom(), true)
+    for (const name of ['a', 'b', 'c']) writeFileSync(join(root, name), '')
+    assert.equal(statfsSync(root).ffree, 0)
+    assert.equal(new Health(root, 0).hasRoom(), false)
+  }),
+)
+
+test('a torn end of 8 MiB is cut off and kept, a longer one is left alone', async () => {
+  const tear = 8 * 1024 * 1024
+  for (const [size, isMended] of [
+    [tear, true],
+    [tear + 1, false],
+  ] as const) {
+    const root = scratchDir()
+    const store = storeIn(root)
+    await stored(store, scn01())
+    await store.close()
+    const path = recordsPath(root)
+    const whole = readFileSync(path).length
+    truncateSync(path, whole - 3)
+    appendFileSync(path, Buffer.alloc(size, ',\n{"narrative":"half a record '))
+    const again = storeIn(root)
+    const outcome = await put(again, scn01({ narrative: 'next' }))
+    await again.close()
+    assert.equal(outcome.ok, isMended, String(size))
+    if (isMended) {
+      assert.equal(chainOf(path).length, 2)
+      assert.equal(tornOf(path)[0]?.length, size)
+    } else {
+      assert.deepEqual(outcome, { ok: false, fault: 'damaged' })
+      assert.equal(readFileSync(path).length, whole - 3 + size)
+    }
+  }
+})

@@ -1,0 +1,91 @@
+/** The mirror as a process: killed, and following a database that comes and goes. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { chainOf, recordsPath } from './disk.ts'
+import { attachStandby, type Server, until, withoutServer } from './postgres/cluster.ts'
+import { readableServer } from './postgres/prepared.ts'
+import { fillServer, openStoreOn } from './postgres/worlds.ts'
+import { scratchDir, vs01 } from './receiver.ts'
+import { stored } from './records.ts'
+import { database } from './said.ts'
+
+const options = { skip: withoutServer }
+let server: Server
+
+before(async () => {
+  if (withoutServer) return
+  server = await readableServer()
+  process.env.DATABASE_URL = server.url('civic_reader')
+})
+after(async () => server?.stop())
+
+const mirror = (root: string, ...more: readonly string[]) => database('mirror', root, ...more)
+const fill = (narratives: readonly string[], slug?: string) => fillServer(server, narratives, slug)
+
+test('killed at any moment it goes on where the tree ends', options, async () => {
+  const root = scratchDir()
+  const narratives = Array.from({ length: 60 }, (_, n) => `${n} ${'x'.repeat(n * 400)}`)
+  for (let slug = 0; slug < 3; slug++) {
+    await fill(narratives.slice(slug), `a${slug}`)
+    const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/database.ts', 'mirror', root], {
+      stdio: 'ignore',
+    })
+    const path = recordsPath(root, `a${slug}`)
+    await until(() => existsSync(path) || child.exitCode !== null)
+    child.kill('SIGKILL')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  }
+  const { exit, err } = await mirror(root)
+  assert.equal(exit, 0, err)
+  for (let slug = 0; slug < 3; slug++)
+    assert.equal(chainOf(recordsPath(root, `a${slug}`)).length, narratives.length - slug)
+  assert.match((await mirror(root, '--check')).out, /0 findings; 0 not yet in the tree/)
+})
+
+test('follows a standby, as a role that may only read, until SIGTERM', options, async () => {
+  const standby = await attachStandby(server)
+  const root = scratchDir()
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', 'scripts/database.ts', 'mirror', root, '--follow'],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, DATABASE_URL: standby.url('civic_reader') },
+    },
+  )
+  const has = (count: number) => () =>
+    existsSync(recordsPath(root)) && chainOfWhole(recordsPath(root)) === count
+  try {
+    await fill(['one', 'two'])
+    await until(has(2))
+    await fill(['three'])
+    const store = openStoreOn([server.url()])
+    await stored(store, vs01())
+    await store.close()
+    await until(has(3))
+    await until(() => existsSync(join(root, 'vs01/heron-ridge/SASE1-22c-at-5sb-8hm-54v.json')))
+    // away and back again
+    await standby.kill()
+    await fill([])
+    await standby.start()
+    await fill(['four'])
+    await until(has(4))
+    const ended = once(child, 'exit')
+    child.kill('SIGTERM')
+    assert.deepEqual(await ended, [0, null])
+  } finally {
+    child.kill('SIGKILL')
+    await server.sql(`ALTER SYSTEM SET synchronous_standby_names = ''`)
+    await server.sql('SELECT pg_reload_conf()')
+    await standby.kill()
+  }
+})
+
+/** While an append is on its way, the end of the file is not yet its closing. */
+function chainOfWhole(path: string): number | undefined {
+  return readFileSync(path, 'latin1').endsWith('\n]\n') ? chainOf(path).length : undefined
+}

@@ -1,0 +1,296 @@
+/**
+ * Real PostgreSQL servers for tests: a primary and, when asked for, a synchronous standby, in temporary directories, on
+ * loopback ports. The servers refuse to run as root, so they run as the user postgres.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  appendFileSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+
+const debian = '/usr/lib/postgresql'
+
+function binaries(): string | undefined {
+  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
+  const directories = [
+    ...versions.map((version) => join(debian, version, 'bin')),
+    ...(process.env.PATH ?? '').split(':'),
+  ]
+  return directories.find((directory) =>
+    ['initdb', 'postgres', 'pg_basebackup'].every((name) => existsSync(join(directory, name))),
+  )
+}
+
+type Account = { readonly uid: number; readonly gid: number }
+
+function account(): Account | undefined {
+  if (process.getuid?.() !== 0) return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+  const found = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((line) => line.startsWith('postgres:'))
+  const [, , uid, gid] = found?.split(':') ?? []
+  return uid && gid ? { uid: Number(uid), gid: Number(gid) } : undefined
+}
+
+const bin = binaries()
+const user = account()
+
+/** What `node:test` takes as `skip`: the reason why there can be no server here, or false. */
+export const withoutServer: string | false =
+  bin === undefined
+    ? 'needs the server programs of PostgreSQL (Debian: apt-get install postgresql)'
+    : user === undefined
+      ? 'needs the user postgres, because PostgreSQL refuses to run as root'
+      : false
+
+const root = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8', TZ: 'UTC' }
+
+function run(program: string, args: readonly string[]): void {
+  execFileSync(join(bin as string, program), args, {
+    ...(user as Account),
+    cwd: '/',
+    env: root,
+    stdio: 'pipe',
+  })
+}
+
+const running = new Set<ChildProcess>()
+const scratch: string[] = []
+process.once('exit', () => {
+  for (const child of running) killAll(child.pid as number)
+  for (const directory of scratch) rmSync(directory, { recursive: true, force: true })
+})
+
+/** The postmaster and its children at once: a machine that loses power asks none of them. */
+function killAll(pid: number): void {
+  for (const each of [pid, ...childrenOf(pid)]) signal(each, 'SIGKILL')
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch {}
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+  } catch {
+    return []
+  }
+}
+
+function newDirectory(below = tmpdir()): string {
+  const directory = mkdtempSync(join(below, 'civic-pg-'))
+  chownSync(directory, (user as Account).uid, (user as Account).gid)
+  scratch.push(directory)
+  return directory
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+const settings = `
+listen_addresses = '127.0.0.1'
+shared_buffers = 16MB
+max_connections = 60
+wal_level = replica
+max_wal_senders = 4
+wal_log_hints = on
+wal_keep_size = 64MB
+hot_standby = on
+log_min_messages = warning
+wal_receiver_timeout = 2s
+wal_sender_timeout = 3s
+wal_retrieve_retry_interval = 100ms
+`
+
+export class Server {
+  readonly directory: string
+  readonly port: number
+  #child: ChildProcess | undefined
+  #log = ''
+
+  constructor(directory: string, port: number) {
+    this.directory = directory
+    this.port = port
+  }
+
+  get data(): string {
+    return join(this.directory, 'data')
+  }
+
+  /** What the server wrote to its log since it was first started. */
+  get log(): string {
+    return this.#log
+  }
+
+  get pid(): number {
+    return this.#child?.pid as number
+  }
+
+  set(lines: string): void {
+    appendFileSync(join(this.data, 'postgresql.auto.conf'), `${lines}\n`)
+  }
+
+  url(who = 'civic_receiver', database = 'civic'): string {
+    return `postgres://${who}@127.0.0.1:${this.port}/${database}`
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(
+      join(bin as string, 'postgres'),
+      ['-D', this.data, '-p', String(this.port), '-k', this.directory],
+      {
+        ...(user as Account),
+        cwd: '/',
+        env: root,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    )
+    this.#child = child
+    running.add(child)
+    child.once('exit', () => running.delete(child))
+    child.stderr?.on('data', (chunk) => {
+      this.#log += chunk
+    })
+    await this.#ready()
+  }
+
+  async #ready(): Promise<void> {
+    for (;;) {
+      if (this.#child?.exitCode !== null) throw new Error(`the server ended: ${this.#log}`)
+      try {
+        return await this.asOwner(async () => {}, 'postgres')
+      } catch {
+        await sleep(30)
+      }
+    }
+  }
+
+  /** SIGINT asks for a fast shutdown: connections are ended, and commits that wait for a standby are given up. */
+  async stop(): Promise<void> {
+    await this.#end((pid) => signal(pid, 'SIGINT'))
+  }
+
+  async kill(): Promise<void> {
+    await this.#end(killAll)
+  }
+
+  async #end(how: (pid: number) => void): Promise<void> {
+    const child = this.#child
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    how(child.pid as number)
+    await ended
+  }
+
+  /** Stops every process of the server where it stands, and lets it go on. */
+  freeze(): void {
+    for (const pid of [this.pid, ...childrenOf(this.pid)]) signal(pid, 'SIGSTOP')
+  }
+
+  thaw(): void {
+    for (const pid of [this.pid, ...childrenOf(this.pid)]) signal(pid, 'SIGCONT')
+  }
+
+  async asOwner<T>(use: (client: pg.Client) => Promise<T>, database = 'civic'): Promise<T> {
+    return as(this, 'postgres', use, database)
+  }
+
+  /** One statement of the superuser, in no transaction of ours. */
+  async sql(text: string, values: unknown[] = [], database = 'civic'): Promise<Record<string, unknown>[]> {
+    return this.asOwner(async (client) => (await client.query(text, values)).rows, database)
+  }
+
+  async promote(): Promise<void> {
+    await this.sql('SELECT pg_promote(true, 60)', [], 'postgres')
+  }
+}
+
+export async function as<T>(
+  server: Server,
+  who: string,
+  use: (client: pg.Client) => Promise<T>,
+  database = 'civic',
+): Promise<T> {
+  const client = new pg.Client({ host: '127.0.0.1', port: server.port, user: who, database })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await use(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** A server with an empty database `civic`, in a directory below that of temporary files or another one. */
+export async function newServer(encoding = 'UTF8', below?: string): Promise<Server> {
+  const server = new Server(newDirectory(below), await freePort())
+  run('initdb', ['-D', server.data, '-U', 'postgres', '-A', 'trust', '-E', encoding, '--locale=C', '-N'])
+  server.set(settings)
+  await server.start()
+  await server.sql('CREATE DATABASE civic', [], 'postgres')
+  await server.sql('CREATE ROLE civic_receiver LOGIN', [], 'postgres')
+  return server
+}
+
+/** A standby of a running server; from then on the server's commits wait for it. */
+export async function attachStandby(primary: Server, name = 'standby'): Promise<Server> {
+  const standby = new Server(newDirectory(), await freePort())
+  run('pg_basebackup', [
+    '-h',
+    '127.0.0.1',
+    '-p',
+    String(primary.port),
+    '-U',
+    'postgres',
+    '-D',
+    standby.data,
+    '-R',
+    '-c',
+    'fast',
+    '-N',
+  ])
+  standby.set(
+    `primary_conninfo = 'host=127.0.0.1 port=${primary.port} user=postgres application_name=${name}'`,
+  )
+  standby.set(`synchronous_standby_names = ''`)
+  await standby.start()
+  await synchronous(primary, name)
+  return standby
+}
+
+/** Makes the server's commits wait for this standby, and waits until it is seen as synchronous. */
+async function synchronous(primary: Server, name: string): Promise<void> {
+  await primary.sql(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`)
+  await primary.sql('SELECT pg_reload_conf()')
+  await until(async () => {
+    const rows = await primary.sql(
+      `SELECT 1 FROM pg_stat_replication WHERE application_name = $1 AND sync_state = 'sync'`,
+      [name],
+    )
+    return rows.length > 0
+  })
+}
+
+export async function until(isTrue: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await isTrue())) await sleep(20)
+}

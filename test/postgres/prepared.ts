@@ -1,0 +1,20 @@
+/** A server with the tables in it, as `npm run database -- prepare` makes them. */
+import { readFileSync } from 'node:fs'
+import { prepare } from '../../src/storage/postgres/prepare.ts'
+import { newServer, type Server } from './cluster.ts'
+
+export const schema = readFileSync(new URL('../../src/storage/postgres/schema.sql', import.meta.url), 'utf8')
+
+export async function preparedServer(): Promise<Server> {
+  const server = await newServer()
+  await server.asOwner((owner) => prepare(owner, { schema, role: 'civic_receiver' }))
+  return server
+}
+
+/** The same, with a role `civic_reader` that may only read. */
+export async function readableServer(): Promise<Server> {
+  const server = await newServer()
+  await server.sql('CREATE ROLE civic_reader LOGIN', [], 'postgres')
+  await server.asOwner((owner) => prepare(owner, { schema, role: 'civic_receiver', reader: 'civic_reader' }))
+  return server
+}

@@ -1,0 +1,56 @@
+/** Long records files are read when the receiver starts, so that no sender waits for that. */
+import assert from 'node:assert/strict'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { AppendLog } from '../src/storage/files/append.ts'
+import { build, numbered, slug } from './audit-build.ts'
+import { chainOf, recordsPath } from './disk.ts'
+import { scratchDir } from './receiver.ts'
+import { accepted, quiet, stored, storeIn } from './records.ts'
+
+const bytesRead = (): number => Number(/rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'latin1'))?.[1])
+
+test('the start reads a long records file, says so, and the first post reads nothing of it any more', async () => {
+  const root = scratchDir()
+  build(root, 3_000)
+  const told: object[] = []
+  const store = storeIn(root, {
+    ...quiet,
+    info: (fields, message) => {
+      if (message === 'a long records file was read') told.push(fields)
+    },
+  })
+  await store.start()
+  assert.deepEqual((await store.readiness()).reading, [])
+  const before = bytesRead()
+  assert.equal((await stored(store, numbered(3_001))).sequence, 3_001)
+  assert.equal((await stored(store, numbered(7))).outcome, 'duplicate')
+  assert.ok(bytesRead() - before < statSync(recordsPath(root, slug)).size / 2)
+  await store.close()
+  assert.deepEqual(told.length, 1)
+  const { association, records } = told[0] as { association: string; records: number }
+  assert.deepEqual([association, records], [slug, 3_000])
+  assert.equal(chainOf(recordsPath(root, slug)).length, 3_001)
+})
+
+test('an association that is being read is named, and a post that could only be late is told at once', async () => {
+  const root = scratchDir()
+  build(root, 6_000)
+  const log = new AppendLog([join(root, 'scn01'), join(root, 'scn01', slug)], quiet)
+  let hasEnded = false
+  const reading = log.preload().then(() => {
+    hasEnded = true
+  })
+  let toldBefore = 0
+  while (!hasEnded) {
+    const outcome = log.put(accepted(numbered(9_000)), performance.now())
+    outcome.then(() => {
+      if (!hasEnded) toldBefore++
+    })
+    await new Promise(setImmediate)
+  }
+  await reading
+  assert.ok(toldBefore > 0)
+  await log.close()
+})

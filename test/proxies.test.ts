@@ -1,0 +1,184 @@
+/**
+ * The shipped configuration of each proxy, in front of a real receiver on its unix socket: nothing inside is reached from outside, refusals
+ * are the receiver's own, and no log has the token. Only what belongs to a host is altered: ports, certificate, users, places.
+ */
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { provoke, serverName } from './deploy/provoke.ts'
+import { type Receiver, scratchDir, startReceiver, token } from './receiver.ts'
+
+type Host = {
+  readonly work: string
+  readonly port: number
+  readonly socket: string
+  readonly certificate: string
+  readonly key: string
+}
+type Proxy = {
+  readonly program: string
+  readonly source: string
+  /** What is another thing on this host; each must be there. */
+  readonly altered: (host: Host) => readonly (readonly [there: string, here: string])[]
+  readonly config: (shipped: string, host: Host) => string
+  readonly command: (config: string, host: Host) => readonly string[]
+  /** What only a log of its access, and one of its errors, has. */
+  readonly logged: readonly RegExp[]
+}
+
+const socketThere = '/run/civic-orchestrator/http.sock'
+
+const nginx: Proxy = {
+  program: 'nginx',
+  source: 'nginx.conf',
+  altered: ({ work, port, socket, certificate, key }) => [
+    [socketThere, socket],
+    ['listen 443 ssl', `listen 127.0.0.1:${port} ssl`],
+    ['    listen [::]:443 ssl;\n', ''],
+    ['/etc/ssl/receiver/fullchain.pem', certificate],
+    ['/etc/ssl/receiver/privkey.pem', key],
+    ['/var/log/nginx/', `${work}/`],
+  ],
+  config: (shipped, { work }) =>
+    [
+      // as root it would give its work to another user, who cannot get to this directory
+      `user ${execFileSync('id', ['-un']).toString().trim()};`,
+      `daemon off; pid ${work}/pid; error_log ${work}/error.log info;`,
+      'events {}',
+      `http { access_log ${work}/access.log;`,
+      ...['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+        (name) => `${name}_temp_path ${work}/${name};`,
+      ),
+      shipped,
+      '}',
+    ].join('\n'),
+  command: (config, { work }) => ['-p', work, '-e', `${work}/error.log`, '-c', config],
+  logged: [/"POST \/receive HTTP\/1\.1" 413/, /connect\(\) to unix:.* failed/],
+}
+
+const caddy: Proxy = {
+  program: 'caddy',
+  source: 'Caddyfile',
+  altered: ({ port, socket, certificate, key }) => [
+    [socketThere, socket],
+    [`${serverName} {`, `${serverName}:${port} {\n\ttls ${certificate} ${key}`],
+    ['\n{\n', '\n{\n\tadmin off\n\tauto_https disable_redirects\n'],
+  ],
+  config: (shipped) => shipped,
+  command: (config) => ['run', '--config', config, '--adapter', 'caddyfile'],
+  logged: [/"logger":"http.log.access[^\n]*"status":413/, /"logger":"http.log.error[^\n]*"status":502/],
+}
+
+const haproxy: Proxy = {
+  program: 'haproxy',
+  source: 'haproxy.cfg',
+  altered: ({ port, socket, certificate, key, work }) => {
+    writeFileSync(join(work, 'receiver.pem'), readFileSync(certificate, 'utf8') + readFileSync(key, 'utf8'))
+    return [
+      [socketThere, socket],
+      ['bind :443', `bind 127.0.0.1:${port}`],
+      ['/etc/haproxy/receiver.pem', join(work, 'receiver.pem')],
+      ['log /dev/log local0', 'log stdout format raw local0'],
+      ['    user haproxy\n', ''],
+      ['    group www-data\n', ''],
+    ]
+  },
+  config: (shipped) => shipped,
+  command: (config) => ['-db', '-f', config],
+  logged: [/receiver~? civic_orchestrator\/receiver .* 413 /, /receiver~? civic_orchestrator\/\S+ \S+ 503 /],
+}
+
+for (const proxy of [nginx, caddy, haproxy])
+  describe(`${proxy.program} with deploy/proxy/${proxy.source}`, { skip: missing(proxy.program) }, () => {
+    let host: Host
+    let receiver: Receiver
+    let running: ChildProcess
+    let said = ''
+    const dataDir = scratchDir()
+
+    before(async () => {
+      host = await makeHost()
+      receiver = await startReceiver(settings(host, dataDir))
+      running = startProxy(proxy, host, (text) => {
+        said += text
+      })
+    })
+    after(async () => {
+      running?.kill('SIGTERM')
+      await receiver?.stop()
+      if (running?.exitCode === null && running.signalCode === null) await once(running, 'exit')
+    })
+
+    test('takes posts and nothing else; refusals are the receiver’s; no log has the token', async () => {
+      const outputs: string[] = []
+      const wrong = await provoke({
+        port: host.port,
+        token,
+        async down() {
+          outputs.push(receiver.output())
+          await receiver.stop()
+        },
+        async up() {
+          receiver = await startReceiver(settings(host, dataDir))
+        },
+      })
+      assert.deepEqual(wrong, [])
+      const logs = readdirSync(host.work)
+        .filter((name) => name.endsWith('.log'))
+        .map((name) => readFileSync(join(host.work, name), 'utf8'))
+      const all = [said, ...logs, ...outputs, receiver.output()].join('\n')
+      for (const line of proxy.logged) assert.match(all, line)
+      assert.ok(!all.includes(token), 'the token is in a log')
+    })
+  })
+
+function missing(program: string): string | false {
+  const isThere = spawnSync('sh', ['-c', `PATH=$PATH:/usr/sbin command -v ${program}`]).status === 0
+  return isThere ? false : `${program} is not installed`
+}
+
+function settings({ socket }: Host, dataDir: string): Record<string, string> {
+  return { SOCKET: socket, METRICS: '1', DATA_DIR: dataDir }
+}
+
+async function makeHost(): Promise<Host> {
+  const work = scratchDir()
+  const [certificate, key] = [join(work, 'certificate.pem'), join(work, 'key.pem')]
+  const make = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${serverName}`]
+  const names = ['-addext', `subjectAltName=DNS:${serverName}`]
+  execFileSync('openssl', [...make, ...names, '-keyout', key, '-out', certificate], { stdio: 'ignore' })
+  mkdirSync(join(work, 'run'))
+  return { work, port: await freePort(), socket: join(work, 'run', 'http.sock'), certificate, key }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+function startProxy(proxy: Proxy, host: Host, hear: (text: string) => void): ChildProcess {
+  let text = readFileSync(join('deploy/proxy', proxy.source), 'utf8')
+  for (const [there, here] of proxy.altered(host)) {
+    assert.ok(text.includes(there), `${proxy.source} has no ${there}`)
+    text = text.replaceAll(there, here)
+  }
+  const config = join(host.work, proxy.source)
+  writeFileSync(config, proxy.config(text, host))
+  const child = spawn(proxy.program, proxy.command(config, host), {
+    env: { PATH: `${process.env.PATH}:/usr/sbin`, HOME: host.work },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const killed = (): boolean => child.kill('SIGKILL')
+  process.once('exit', killed)
+  child.once('exit', () => process.off('exit', killed))
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', hear)
+  return child
+}

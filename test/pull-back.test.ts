@@ -1,0 +1,70 @@
+/** deploy/pull and a release that does not get ready: the one that got ready last is put back, however the pull ends. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { makeSmallHost, type SmallHost } from './deploy/small-host.ts'
+
+describe('pull', () => {
+  let small: SmallHost
+
+  before(async () => {
+    small = await makeSmallHost()
+  })
+  after(() => small.close())
+
+  test('goes back to the release that got ready last, and keeps that, not the one that never did', async () => {
+    const listed = async (): Promise<string> => (await small.host.run('pull', ['list'])).output
+    for (let n = 0; n < 2; n++) {
+      const output = await small.refused(
+        [small.archive('0.0.4')],
+        /0\.0\.4 does not get ready within 4 s\./,
+        {
+          CIVIC_READY_SECONDS: '4',
+        },
+      )
+      assert.match(output, /going back to 0\.0\.2\n.*0\.0\.2 is in service again/)
+      assert.ok(await small.answers())
+    }
+    assert.match(await listed(), /0\.0\.4 {2}did not get ready yet\n/)
+    assert.match(await listed(), /0\.0\.2 {2}in service\n/)
+    assert.match(await listed(), /0\.0\.1 {2}before it\n/)
+    await small.inService('0.0.3')
+    assert.deepEqual(readdirSync(join(small.host.root, 'releases')).sort(), ['0.0.1', '0.0.2', '0.0.3'])
+    await small.inService('0.0.2')
+  })
+
+  test('a host of version 1.0 has no record of what is good: what answers is, and the one before it', async () => {
+    rmSync(join(small.host.root, 'good'))
+    symlinkSync('releases/0.0.1', join(small.host.root, 'previous'))
+    await small.refused([small.archive('0.0.4')], /going back to 0\.0\.2\n/, { CIVIC_READY_SECONDS: '4' })
+    assert.equal(readFileSync(join(small.host.root, 'good'), 'utf8'), '0.0.2\n0.0.1\n')
+    assert.ok(!existsSync(join(small.host.root, 'previous')))
+    rmSync(small.release('0.0.4'), { recursive: true })
+  })
+
+  for (const [name, signal] of [
+    ['a terminal that is closed', 'SIGHUP'],
+    ['Ctrl-C', 'SIGINT'],
+  ] as const) {
+    test(`${name} after the switch to a release that does not start leaves the host with one that does`, async () => {
+      const child = spawn(resolve('deploy/pull'), [small.archive('0.0.4')], {
+        env: { ...small.host.env, CIVIC_READY_SECONDS: '6' } as NodeJS.ProcessEnv,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+      })
+      let said = ''
+      for await (const chunk of child.stdout) {
+        said += chunk
+        if (said.includes('switching to 0.0.4')) break
+      }
+      child.stderr.destroy()
+      process.kill(-(child.pid as number), signal)
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      assert.equal(small.host.current(), '0.0.2')
+      assert.ok(await small.answers())
+    })
+  }
+})

@@ -1,0 +1,168 @@
+/**
+ * A pull that is killed at any system call: no host stays down.
+ *
+ *   1. Between two releases that start, there is always one that answers; so there is before the switch to one that does not.
+ *   2. After the switch, the same pull run again, or a rollback, ends with a release that is ready.
+ *   3. What was killed leaves nothing behind that the next pull does not remove.
+ *
+ * A few points of each scene by default, chosen by CIVIC_KILL_SEED. CIVIC_KILL_POINTS=all takes every one and prints the table; it takes
+ * an hour. CIVIC_KILL_SCENE takes the scene whose name contains it.
+ */
+import assert from 'node:assert/strict'
+import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { type Host, makeHost, makePublisher, type Publisher } from './deploy/host.ts'
+import { runUntilCall } from './deploy/kills.ts'
+import { random } from './faults/random.ts'
+import { missingHere } from './faults/strace.ts'
+
+const wanted = process.env.CIVIC_KILL_POINTS ?? '2'
+/** Whether each point is counted and printed. */
+const isTable = process.env.CIVIC_KILL_POINTS !== undefined
+const only = process.env.CIVIC_KILL_SCENE
+const dice = random(Number(process.env.CIVIC_KILL_SEED ?? 1))
+/** A release that starts does so in a moment, and one that does not is not waited for. */
+const readySeconds = '20'
+const brokenSeconds = '5'
+
+type Scene = {
+  readonly name: string
+  /** What is killed: arguments of `pull`, with the paths of the two releases. */
+  readonly killed: (good: string, broken: string) => readonly string[]
+  /** What is run after the kill; the same by default. */
+  readonly next?: readonly string[]
+  readonly seconds: string
+  /** The exit of what is run after the kill; 0 by default. */
+  readonly code?: number
+  /** What may be in service in the end. */
+  readonly serves: readonly string[]
+}
+
+const scenes: readonly Scene[] = [
+  {
+    name: 'a release that starts, and the same again',
+    killed: (good) => [good],
+    seconds: readySeconds,
+    serves: ['0.0.3'],
+  },
+  {
+    name: 'a release that does not start, and the same again',
+    killed: (_, broken) => [broken],
+    seconds: brokenSeconds,
+    code: 1,
+    serves: ['0.0.2'],
+  },
+  {
+    name: 'a release that does not start, and a rollback',
+    killed: (_, broken) => [broken],
+    next: ['rollback'],
+    seconds: brokenSeconds,
+    serves: ['0.0.1', '0.0.2'],
+  },
+  {
+    name: 'a rollback, and the same again',
+    killed: () => ['rollback'],
+    seconds: readySeconds,
+    // once it was done, a second one goes forth again
+    serves: ['0.0.1', '0.0.2'],
+  },
+]
+
+describe('pull, killed at a system call', {
+  skip: missingHere(['strace']) && 'it needs strace and root',
+}, () => {
+  let publisher: Publisher
+  let host: Host
+  let good: string
+  let broken: string
+
+  before(async () => {
+    publisher = makePublisher()
+    host = await makeHost(publisher.signers)
+    for (const path of [publisher.small('0.0.1'), publisher.small('0.0.2')]) {
+      const { code, output } = await pull([path], readySeconds)
+      assert.equal(code, 0, output)
+    }
+    cpSync(join(host.root, 'releases'), join(host.root, 'kept-releases'), { recursive: true })
+    good = publisher.small('0.0.3')
+    broken = publisher.small('0.0.4', 'process.exit(78)\n')
+  })
+  after(async () => {
+    await host.close()
+    rmSync(publisher.directory, { recursive: true })
+  })
+
+  /** 0.0.2 in service, 0.0.1 before it, and nothing else there: as it was when `before` had ended. */
+  const reset = async (): Promise<void> => {
+    const isServed = host.current() === '0.0.2'
+    const at = (name: string): string => join(host.root, name)
+    rmSync(at('releases'), { recursive: true })
+    cpSync(at('kept-releases'), at('releases'), { recursive: true })
+    writeFileSync(at('good'), '0.0.2\n0.0.1\n')
+    rmSync(at('current'))
+    symlinkSync('releases/0.0.2', at('current'))
+    if (!isServed) await host.restart()
+  }
+  const pull = (args: readonly string[], seconds: string) =>
+    host.run('pull', args, { env: { CIVIC_READY_SECONDS: seconds } })
+  const goodOnes = (): string => readFileSync(join(host.root, 'good'), 'utf8')
+  const answers = async (withinMs: number): Promise<boolean> => {
+    try {
+      return (await fetch(host.url, { method: 'POST', signal: AbortSignal.timeout(withinMs) })).status === 201
+    } catch {
+      return false
+    }
+  }
+
+  /** For a few points a guess does: a call that is never reached is a pull that is not killed. */
+  const callsOf = async (env: Host, args: readonly string[]): Promise<number> => {
+    if (!isTable) return 100
+    await reset()
+    return (await runUntilCall(env, 'pull', args, Number.POSITIVE_INFINITY)).calls
+  }
+
+  for (const scene of scenes.filter(({ name }) => only === undefined || name.includes(only))) {
+    test(scene.name, { timeout: isTable ? 4 * 3_600_000 : undefined }, async () => {
+      const env = { ...host, env: { ...host.env, CIVIC_READY_SECONDS: scene.seconds } }
+      const args = scene.killed(good, broken)
+      const all = Array.from({ length: await callsOf(env, args) }, (_, index) => index + 1)
+      const points = all
+        .map((point) => [dice.below(2 ** 30), point] as const)
+        .sort(([a], [b]) => a - b)
+        .map(([, point]) => point)
+        .slice(0, wanted === 'all' ? all.length : Number(wanted))
+      let downUntilThen = 0
+      const table = new Map<string, number>()
+      for (const point of points) {
+        await reset()
+        const { at, output } = await runUntilCall(env, 'pull', args, point)
+        const call = /^(?:<\.\.\. )?(\w+)/.exec(at ?? 'ended')?.[1] as string
+        table.set(call, (table.get(call) ?? 0) + 1)
+        const where = `killed at call ${point}: ${at}`
+        const inService = host.current()
+        assert.ok(['0.0.1', '0.0.2', '0.0.3', '0.0.4'].includes(inService), where)
+        if (!output.includes('switching to 0.0.4')) assert.ok(await answers(30_000), where)
+        else if (!(await answers(2_000))) downUntilThen++
+
+        const again = await pull(scene.next ?? args, scene.next ? readySeconds : scene.seconds)
+        assert.equal(again.code, scene.code ?? 0, `${where}\n${again.output}`)
+        assert.ok(await answers(30_000), `${where}\n${again.output}`)
+        assert.ok(scene.serves.includes(host.current()), `${where}\n${again.output}`)
+        assert.equal(goodOnes().split('\n')[0], host.current(), where)
+        assert.deepEqual(
+          readdirSync(join(host.root, 'releases')).filter((name) => name.startsWith('.')),
+          [],
+          where,
+        )
+        if (isTable) console.log(`${where}; then ${again.code}, ${host.current()} is in service`)
+      }
+      if (isTable) {
+        const counts = [...table].map(([call, count]) => `${call} ${count}`).join(', ')
+        console.log(
+          `${scene.name}: ${points.length} points (${counts}); down until run again ${downUntilThen}; down after it 0`,
+        )
+      }
+    })
+  }
+})

@@ -14,7 +14,7 @@ import { contracts } from '../contracts/index.ts'
 const notExpressed = 'x-not-expressed'
 
 const notExpressedForAnyEnvelope = [
-  'the body is UTF-8 without a byte order mark, a JSON object, nested at most 32 deep, without ill-formed surrogates',
+  'the body is UTF-8 without a byte order mark, a JSON object, nested at most 32 deep, of at most 50,000 values, without ill-formed surrogates',
   'no object holds a key twice, and no object holds the key __proto__',
   'no integer beyond 2^53 - 1 either way, and no number that overflows or becomes zero: such values are sent as strings',
 ]

@@ -40,9 +40,17 @@ function filesIn(root: string, directory = root): Opened[] {
 
 async function byPage(root: string, heads: readonly string[]) {
   const kept = page.keptFrom(heads.length > 0 ? [{ name: '--expect', text: heads.join('\n') }] : [])
-  const { files, outside } = await page.placed(filesIn(root))
+  const { files, outside, stamps } = await page.placed(filesIn(root))
   const now = new Date()
-  const options = { kept, outside, now, version: 'test', progress: () => {}, judge: page.judgeIn(files) }
+  const options = {
+    kept,
+    outside,
+    stamps,
+    now,
+    version: 'test',
+    progress: () => {},
+    judge: page.judgeIn(files),
+  }
   return page.check(files, options)
 }
 

@@ -8,12 +8,11 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import type { Page } from 'playwright-core'
 import { temporaryDirectory } from '../audit-build.ts'
 import { audit } from '../said.ts'
 import { variants, wholeDirectory } from '../variants.ts'
 import { address, narratives, slug, writeData } from './data.ts'
-import { accessibilityFaults, openFolder, PageFile, verdictOn } from './page.ts'
+import { accessibilityFaults, go, openFolder, openWhole, PageFile, verdictOn } from './page.ts'
 
 const scratch = temporaryDirectory()
 const data = join(scratch.path, 'data')
@@ -31,20 +30,8 @@ after(async () => {
   scratch[Symbol.dispose]()
 })
 
-const go = async (page: Page, route: string): Promise<void> => {
-  await page.evaluate((hash) => {
-    location.hash = hash
-  }, route)
-}
-
-/** The data directory open, the heads given, and nothing said but that it is whole. */
-async function opened(options: Parameters<PageFile['open']>[0] = {}) {
-  const open = await file.open(options)
-  await openFolder(open.page, data)
-  await open.page.setInputFiles('#open-receipts', heads)
-  await open.page.locator('.verdict.whole').waitFor()
-  return open
-}
+const opened = (options?: Parameters<PageFile['open']>[0]) =>
+  openWhole(file, { folder: data, heads }, options)
 
 test('an untouched copy: cannot be told without a head from outside, and whole with one', async () => {
   await using open = await file.open()
@@ -71,7 +58,9 @@ test('heads that are typed in are compared, and what is none is told in words', 
     await open.page.getByRole('alert').innerText(),
     /typed in line 1: expected ADDON\/SLUG:SEQUENCE:SHA256/,
   )
-  await open.page.fill('#typed-receipts', readFileSync(heads, 'utf8'))
+  // as it is copied from a post, with what stands around it
+  const post = `heron wrote:\nHeads of today: ${readFileSync(heads, 'utf8').trim().split('\n').join(', ')}. 2 comments`
+  await open.page.fill('#typed-receipts', post)
   await open.page.getByRole('button', { name: 'Compare with these' }).click()
   await open.page.locator('.verdict.whole').waitFor()
 })

@@ -75,3 +75,23 @@ export async function accessibilityFaults(page: Page): Promise<string[]> {
   }
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
 }
+
+/** A folder open, the heads from outside given, and the answer that it is whole. */
+export async function openWhole(
+  file: PageFile,
+  { folder, heads }: { readonly folder: string; readonly heads: string },
+  options: BrowserContextOptions = {},
+): Promise<Opened> {
+  const open = await file.open(options)
+  await openFolder(open.page, folder)
+  await open.page.setInputFiles('#open-receipts', heads)
+  await open.page.locator('.verdict.whole').waitFor()
+  return open
+}
+
+/** Goes to a view by its address behind `#`. */
+export async function go(page: Page, route: string): Promise<void> {
+  await page.evaluate((hash) => {
+    location.hash = hash
+  }, route)
+}

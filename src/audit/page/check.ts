@@ -1,4 +1,5 @@
 /** `verify` over opened files, and what the page shows of it. The judging is that of the tool, line by line the same code. */
+import { counted } from '../../cli/print.ts'
 import type { ByteSource } from '../../records/lines.ts'
 import { type Place, placeName } from '../addons.ts'
 import type { Link } from '../verify/chain.ts'
@@ -10,6 +11,7 @@ import { type OverwriteFile, readTree } from '../verify/tree.ts'
 import { Counts, type Verdict } from '../verify/verdict.ts'
 import { type Totals, verifyTree } from '../verify/whole.ts'
 import { type Opened, openedDirectory } from './opened-directory.ts'
+import type { UncheckedStamps } from './unchecked-stamps.ts'
 
 /** What the receipts and heads were read from, and how many there were. */
 export type Source = { readonly name: string; readonly count: number }
@@ -36,6 +38,7 @@ export type Report = {
   readonly compared_with: readonly Source[]
   readonly not_checked: readonly string[]
   readonly cannot_be_checked: readonly string[]
+  readonly stamps_not_checked: UncheckedStamps
   readonly associations: readonly CheckedPlace[]
   readonly files: readonly OverwriteFile[]
 }
@@ -47,6 +50,7 @@ type Options = {
   readonly now: Date
   /** Opened files that were not looked at, because they are no part of a data directory. */
   readonly outside: number
+  readonly stamps: UncheckedStamps
   progress(done: number, total: number, what: string): void
   /** Told of each record that has its place in a chain. */
   record?(place: Place, link: Link): void
@@ -97,9 +101,10 @@ export async function check(opened: readonly Opened[], options: Options): Promis
     compared_with: kept.sources,
     not_checked: [
       ...omissions(totals, { receipts, chainOnly: false, modesChecked: true }),
-      ...unseen(options.outside),
+      ...unseen(options.outside, options.stamps.files.length),
     ],
     cannot_be_checked: beyond,
+    stamps_not_checked: options.stamps,
     associations: associations.map((each) => ({
       ...each,
       verdict: verdictOf(each.place, findings, known.has(placeName(each.place))),
@@ -116,13 +121,17 @@ function verdictOf(place: Place, findings: readonly Finding[], isVouchedFor: boo
 }
 
 /** What a browser does not show a page. */
-function unseen(outside: number): string[] {
+function unseen(outside: number, stamps: number): string[] {
   const found = [
     'links, modes and owners of files, and empty folders: a browser does not show them to a page (the tool looks at them)',
   ]
   if (outside > 0)
     found.push(
       `${outside} opened ${outside === 1 ? 'file' : 'files'} outside of the data directory: ${outside === 1 ? 'it was' : 'they were'} not looked at`,
+    )
+  if (stamps > 0)
+    found.push(
+      `${counted(stamps, 'time stamp')} beside the data: this page cannot check them, and the tool can`,
     )
   return found
 }

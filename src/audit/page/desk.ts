@@ -10,7 +10,7 @@ import { check, type Report } from './check.ts'
 import { type Choices, Columns, type Filter } from './columns.ts'
 import { type KeptText, keptFrom } from './engine.ts'
 import type { Opened } from './opened-directory.ts'
-import { type Placed, placed } from './placed.ts'
+import { nothingPlaced, type Placed, placed } from './placed.ts'
 import { sha256All } from './sha256.ts'
 import { readZip } from './zip.ts'
 
@@ -36,7 +36,7 @@ export class Desk {
   readonly #version: string
   readonly #tell: (progress: Progress) => void
   #opened: readonly Opened[] = []
-  #placed: Placed = { files: [], outside: 0, choices: [] }
+  #placed: Placed = nothingPlaced
   readonly #columns = new Map<string, Columns>()
   readonly #sources = new Map<string, ByteSource>()
 
@@ -75,6 +75,7 @@ export class Desk {
       version: this.#version,
       now: new Date(),
       outside: this.#placed.outside,
+      stamps: this.#placed.stamps,
       progress: (done, total, what) => this.#tell({ done, total, what }),
       record: (place, link) => this.#columnsOf(place).add(link),
       source: (place, source) => void this.#sources.set(placeName(place), source),

@@ -1,7 +1,7 @@
 /** What the worker of the page and the tests of the page share: everything that reads and judges, and nothing that draws. */
 
 import { judgeRange } from '../verify/content-range.ts'
-import { type Expectation, keptIn } from '../verify/expectations.ts'
+import { type Expectation, headsIn, type Kept as KeptIn, keptIn, NotKept } from '../verify/expectations.ts'
 import type { Judge } from '../verify/in-directory.ts'
 import type { Kept, Source } from './check.ts'
 import { type Opened, sourceOf } from './opened-directory.ts'
@@ -22,9 +22,31 @@ export function keptFrom(texts: readonly KeptText[]): Kept {
   const expected: Expectation[] = []
   const sources: Source[] = []
   for (const { name, text } of texts) {
-    const found = keptIn(text, name).expected
+    const found = comparable(text, name).expected
     for (const each of found) expected.push(each)
     sources.push({ name, count: found.length })
   }
   return { expected, sources }
+}
+
+/** A list of receipts and heads, or what was published as it is copied: a post or a mail, with other words around the heads. */
+function comparable(text: string, name: string): KeptIn {
+  if (/\.(tsr|pem)$/.test(name))
+    throw new NotKept(
+      `${name} belongs to a time stamp, which this page cannot check: the tool checks it (verify --stamps). The heads file beside it can be given here alone`,
+    )
+  const asList = orWhyNot(() => keptIn(text, name))
+  if (!(asList instanceof NotKept)) return asList
+  const asPublished = orWhyNot(() => headsIn(text, name))
+  if (asPublished instanceof NotKept) throw asList
+  return asPublished
+}
+
+function orWhyNot<T>(read: () => T): T | NotKept {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof NotKept) return error
+    throw error
+  }
 }

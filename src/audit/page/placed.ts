@@ -7,22 +7,34 @@ import { headName, markName, recordsName } from '../../records/layout.ts'
 import { longestLine } from '../../records/lines.ts'
 import { ruleOf } from '../addons.ts'
 import type { Opened } from './opened-directory.ts'
+import { isStamp, type UncheckedStamps, uncheckedStamps } from './unchecked-stamps.ts'
 
 export type Placed = {
   readonly files: readonly Opened[]
-  /** Opened files that are outside of the data directory. */
+  /** Opened files that are outside of the data directory, stamps not counted. */
   readonly outside: number
   /** A folder that holds several data directories: their paths, of which one has to be chosen. */
   readonly choices: readonly string[]
+  readonly stamps: UncheckedStamps
+}
+
+export const nothingPlaced: Placed = {
+  files: [],
+  outside: 0,
+  choices: [],
+  stamps: { files: [], commands: [] },
 }
 
 export async function placed(opened: readonly Opened[], chosen?: string): Promise<Placed> {
   const roots = chosen === undefined ? rootsIn(opened) : [chosen]
-  if (roots.length > 1) return { files: [], outside: 0, choices: roots }
+  if (roots.length > 1) return { ...nothingPlaced, choices: roots }
   const [root] = roots
-  if (root === undefined) return loose(opened)
+  const paths = opened.map(({ path }) => path)
+  const stamps = uncheckedStamps(paths, root)
+  if (root === undefined) return { ...nothingPlaced, ...(await loose(opened)), stamps }
   const files = opened.filter(({ path }) => path.startsWith(root)).map(below(root))
-  return { files, outside: opened.length - files.length, choices: [] }
+  const outside = paths.filter((path) => !path.startsWith(root) && !isStamp(path)).length
+  return { files, outside, choices: [], stamps }
 }
 
 const below = (root: string) => (opened: Opened) => ({ ...opened, path: opened.path.slice(root.length) })
@@ -53,7 +65,7 @@ const prefix = (parts: readonly string[], length: number): string =>
     .join('')
 
 /** Single files, or the folder of one association: their place is what the records themselves say. */
-async function loose(opened: readonly Opened[]): Promise<Placed> {
+async function loose(opened: readonly Opened[]): Promise<Pick<Placed, 'files' | 'outside'>> {
   const files: Opened[] = []
   const folders = new Map<string, string>()
   for (const each of opened) {
@@ -69,8 +81,8 @@ async function loose(opened: readonly Opened[]): Promise<Placed> {
     const place = folders.get(folder)
     if (place && isBeside(name)) files.push({ ...each, path: `${place}/${name}` })
   }
-  if (files.length === 0) return { files: opened, outside: 0, choices: [] }
-  return { files, outside: opened.length - files.length, choices: [] }
+  if (files.length === 0) return { files: opened, outside: 0 }
+  return { files, outside: opened.filter(({ path }) => !isStamp(path)).length - files.length }
 }
 
 /** What stands beside a records file; a records file itself is placed by what it says. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { CannotRun } from '../../cli/io.ts'
 import type { Parsed } from '../../cli/options.ts'
+import { counted } from '../../cli/print.ts'
 import { type Expectation, expectation, headsIn, keptIn, NotKept } from './expectations.ts'
 import type { Stamps } from './stamps.ts'
 
@@ -43,7 +44,11 @@ export function withStamps({ expected, heads, sources }: KeptFiles, stamps: Stam
     heads,
     sources: [
       ...sources,
-      { name: `${name}: ${stamps.count} stamps`, count: stamps.expected.length, withoutHistory: 0 },
+      {
+        name: `${name}: ${counted(stamps.count, 'stamp')}`,
+        count: stamps.expected.length,
+        withoutHistory: 0,
+      },
     ],
   }
 }

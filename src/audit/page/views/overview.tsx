@@ -6,6 +6,7 @@ import { firstAnswer, headLine, verdictWords } from '../answer.ts'
 import type { Actions, Checked } from '../state.ts'
 import { classOf, Findings, Paper, Picture, Sign, saveAs, VerdictMark, Wide } from './parts.tsx'
 import { Receipts } from './receipts.tsx'
+import { Stamps } from './stamps.tsx'
 
 export function Overview({ checked, actions }: { checked: Checked; actions: Actions }) {
   const { report, name } = checked
@@ -28,6 +29,7 @@ export function Overview({ checked, actions }: { checked: Checked; actions: Acti
       <Associations checked={checked} />
       <Findings of={report.findings} title="What was found" />
       <Receipts report={report} actions={actions} />
+      <Stamps of={report.stamps_not_checked} />
       <Scope checked={checked} />
       <p class="buttons no-print">
         <button type="button" onClick={() => saveAs('verification-report.json', reportBlob(checked))}>

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { part as crashStates } from '../test/faults/crash-states.ts'
 import { part as damage } from '../test/faults/damage.ts'
+import { part as database } from '../test/faults/database.ts'
 import { part as errors } from '../test/faults/errors.ts'
 import { part as fullDisk } from '../test/faults/full-disk.ts'
 import { part as input } from '../test/faults/input.ts'
@@ -29,6 +30,7 @@ const parts: readonly Part[] = [
   input,
   model,
   strangers,
+  database,
 ]
 
 const help = `Proves that nothing is lost under faults, and prints a table.

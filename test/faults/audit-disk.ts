@@ -66,13 +66,13 @@ function list(directory: string): string[] {
   }
 }
 
-function wholeText(bytes: Buffer): string {
+export function wholeText(bytes: Buffer): string {
   if (bytes.at(-1) !== 10) throw new Error('has no final line feed')
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
 }
 
 /** Empty counts as no records. */
-function recordsIn(bytes: Buffer): Stored[] {
+export function recordsIn(bytes: Buffer): Stored[] {
   if (bytes.length === 0) return []
   const { lines, records } = chainIn(bytes)
   return records.map((record, at) => ({ record, sha256: sha256(lines[at] as Buffer), sequence: at + 1 }))

@@ -166,6 +166,14 @@ export class Ledger {
     }
   }
 
+  /** What got no answer may still take effect: a database goes on with a statement when the receiver that sent it is gone. */
+  leaveOpen(): void {
+    for (const { attempts } of this.sent) {
+      for (const [index, { sentAt, answer }] of attempts.entries())
+        if (!answer) attempts[index] = { sentAt, endedAt: Number.POSITIVE_INFINITY, answer }
+    }
+  }
+
   close(): void {
     this.#agent.destroy()
   }

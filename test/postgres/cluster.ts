@@ -194,6 +194,12 @@ export class Server {
     await this.#end(killAll)
   }
 
+  /** Kills it and removes all that it has. */
+  async discard(): Promise<void> {
+    await this.kill()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
   async #end(how: (pid: number) => void): Promise<void> {
     const child = this.#child
     if (!child || child.exitCode !== null || child.signalCode !== null) return
@@ -252,9 +258,10 @@ export async function newServer(encoding = 'UTF8', below?: string): Promise<Serv
   return server
 }
 
-/** A standby of a running server; from then on the server's commits wait for it. */
-export async function attachStandby(primary: Server, name = 'standby'): Promise<Server> {
-  const standby = new Server(newDirectory(), await freePort())
+/** A standby of a running server, on a port of its own or a given one; from then on the server's commits wait for it. */
+export async function attachStandby(primary: Server, port?: number): Promise<Server> {
+  const name = 'standby'
+  const standby = new Server(newDirectory(), port ?? (await freePort()))
   run('pg_basebackup', [
     '-h',
     '127.0.0.1',

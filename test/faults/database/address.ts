@@ -1,0 +1,52 @@
+/** One address in front of several receivers: each new connection goes to the next one that takes it. */
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+export type Address = { readonly url: string; close(): void }
+
+/** `ports` is asked for each connection: receivers come and go. */
+export async function openAddress(ports: () => readonly number[]): Promise<Address> {
+  const open = new Set<Socket>()
+  let turn = 0
+  const server = createServer((client) => {
+    open.add(client)
+    client.once('close', () => open.delete(client))
+    client.on('error', () => {})
+    const now = ports()
+    turn++
+    forward(
+      client,
+      now.map((_port, at) => now[(turn + at) % now.length] as number),
+    )
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close() {
+      server.close()
+      for (const socket of open) socket.destroy()
+    },
+  }
+}
+
+function forward(client: Socket, [port, ...others]: readonly number[]): void {
+  if (port === undefined || client.destroyed) {
+    client.destroy()
+    return
+  }
+  const receiver = connect(port, '127.0.0.1')
+  const end = (): void => {
+    client.destroy()
+    receiver.destroy()
+  }
+  const next = (): void => forward(client, others)
+  receiver.once('error', next)
+  receiver.once('connect', () => {
+    receiver.off('error', next)
+    receiver.on('error', end)
+    receiver.once('close', end)
+    client.once('close', end)
+    client.pipe(receiver).pipe(client)
+  })
+}

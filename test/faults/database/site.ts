@@ -1,0 +1,180 @@
+/**
+ * What a scene happens on: a primary and a synchronous standby that can take its place, receivers that know both, one address
+ * in front of them, and senders that keep a ledger.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { attachStandby, type Server } from '../../postgres/cluster.ts'
+import { preparedServer } from '../../postgres/prepared.ts'
+import { type Receiver, startReceiver } from '../../receiver.ts'
+import { judge, type Tally } from '../audit-disk.ts'
+import { isStored, Ledger, type Load, startLoad } from '../load.ts'
+import type { Random } from '../random.ts'
+import { type Address, openAddress } from './address.ts'
+import { readDatabase } from './read.ts'
+
+/** A receiver answers within 10 s. This is how long a sender of this suite waits before it calls an answer missing. */
+const patienceMs = 60_000
+/** After a fault has ended. A machine with far too much to do has this much, and then it is a violation. */
+const recoveryMs = 90_000
+const senders = 64
+/** Stands in each envelope, and must stand in no log. */
+const secret = 'the-words-of-a-sender'
+
+export type SiteOptions = {
+  readonly dice: Random
+  readonly tally: Tally
+  readonly requireStandby?: boolean
+  /** The primary, when it is not an ordinary one; `alone`: no standby. */
+  readonly primary?: Server
+  readonly alone?: boolean
+  /** Statuses that are right besides 2xx and 503. */
+  readonly permitted?: readonly number[]
+}
+
+/** Thrown when a scene cannot go on; it has been counted. */
+export class Ended extends Error {}
+
+export class Site {
+  primary: Server
+  standby: Server
+  readonly receivers: Receiver[] = []
+  readonly ledger: Ledger
+  readonly dice: Random
+  readonly tally: Tally
+  readonly #hosts: string
+  readonly #requireStandby: boolean
+  readonly #servers = new Set<Server>()
+  readonly #outputs: (() => string)[] = []
+  #address: Address | undefined
+
+  private constructor(options: SiteOptions, primary: Server, standby: Server) {
+    this.primary = primary
+    this.standby = standby
+    this.dice = options.dice
+    this.tally = options.tally
+    this.ledger = new Ledger(secret, [503, ...(options.permitted ?? [])], patienceMs)
+    this.#requireStandby = options.requireStandby ?? false
+    this.#servers.add(primary).add(standby)
+    this.#hosts = [...this.#servers].map(({ port }) => `127.0.0.1:${port}`).join(',')
+  }
+
+  static async open(options: SiteOptions): Promise<Site> {
+    const primary = options.primary ?? (await preparedServer())
+    const site = new Site(options, primary, options.alone ? primary : await attachStandby(primary))
+    await site.startReceiver()
+    await site.startReceiver()
+    site.#address = await openAddress(() => site.receivers.map(({ url }) => Number(new URL(url).port)))
+    return site
+  }
+
+  /** One more receiver, on a data directory of its own or that of one that has ended. */
+  async startReceiver(dataDir?: string): Promise<Receiver> {
+    const receiver = await startReceiver({
+      DATABASE_URL: `postgres://civic_receiver@${this.#hosts}/civic`,
+      REQUIRE_STANDBY: this.#requireStandby ? '1' : '0',
+      ...(dataDir !== undefined && { DATA_DIR: dataDir }),
+    })
+    this.receivers.push(receiver)
+    this.#outputs.push(receiver.output)
+    return receiver
+  }
+
+  async killReceiver(receiver: Receiver): Promise<void> {
+    this.receivers.splice(this.receivers.indexOf(receiver), 1)
+    await receiver.stop('SIGKILL')
+  }
+
+  get url(): string {
+    return (this.#address as Address).url
+  }
+
+  load(): Load {
+    const { ledger, dice } = this
+    const slugs = dice.oneIn(2) ? ['heron-ridge'] : Array.from({ length: 12 }, (_, n) => `heron-ridge-${n}`)
+    return startLoad({
+      ledger,
+      random: dice,
+      senders,
+      slugs,
+      urls: [this.url],
+      overwriteOneIn: dice.of([3, 10]),
+      longestFiller: dice.of([100, 4_000]),
+    })
+  }
+
+  get storedCount(): number {
+    return storedTimes(this.ledger).length
+  }
+
+  /** Until so many more have been stored; what the fault was is over. */
+  async storesAgain(count: number, after: string): Promise<void> {
+    const before = this.storedCount
+    await this.eventually(`nothing is stored ${after}`, () => this.storedCount >= before + count)
+  }
+
+  async eventually(otherwise: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
+    const until = performance.now() + recoveryMs
+    while (!(await isTrue())) {
+      if (performance.now() > until) {
+        this.tally.wrongly(otherwise)
+        throw new Ended(otherwise)
+      }
+      await sleep(20)
+    }
+  }
+
+  /** The standby takes the place of the primary, which is gone. */
+  async promote(): Promise<void> {
+    await this.standby.promote()
+    this.primary = this.standby
+  }
+
+  /** A new standby of the primary in the place of the other server. */
+  async attachNew(): Promise<void> {
+    const place = [...this.#servers].find((server) => server !== this.primary) as Server
+    await place.discard()
+    this.#servers.delete(place)
+    this.standby = await attachStandby(this.primary, place.port)
+    this.#servers.add(this.standby)
+    // a commit that began before the names were set has waited for nobody: this one is behind it
+    await this.primary.sql(`SELECT pg_logical_emit_message(true, 'civic', '')`)
+  }
+
+  /** When all receivers are ready: what was never acknowledged is, now; and the database is held to all that was told. */
+  async judge(about: string): Promise<void> {
+    await this.eventually('a receiver is not ready again', async () => {
+      const answers = await Promise.all(this.receivers.map(({ url }) => fetch(`${url}/ready`)))
+      return answers.every(({ ok }) => ok)
+    })
+    await this.ledger.settle(this.url)
+    this.ledger.leaveOpen()
+    this.tally.add(judge(await readDatabase(this.primary), this.ledger), about)
+  }
+
+  async close(): Promise<void> {
+    this.ledger.close()
+    this.#address?.close()
+    await Promise.all(this.receivers.map((receiver) => receiver.stop('SIGKILL')))
+    for (const log of [
+      ...[...this.#servers].map(({ log }) => log),
+      ...this.#outputs.map((output) => output()),
+    ])
+      if (tells.test(log)) this.tally.wrongly('a log has contents or a participant in it')
+    await Promise.all([...this.#servers].map((server) => server.discard()))
+  }
+}
+
+/** The contents, as text and as the engine prints bytes, and what every participant's name has in it. */
+const tells = new RegExp(`${secret}|${Buffer.from(secret).toString('hex')}|-5sb-8hm-`)
+
+function storedTimes({ sent }: Ledger): number[] {
+  return sent.flatMap(({ attempts }) =>
+    attempts.flatMap(({ answer, endedAt }) => (isStored(answer) ? [endedAt] : [])),
+  )
+}
+
+/** The longest time in which nothing was acknowledged. */
+export function longestSilence(ledger: Ledger, from: number, to: number): number {
+  const times = [...storedTimes(ledger).filter((at) => at > from && at < to), from, to].sort((a, b) => a - b)
+  return Math.max(...times.slice(1).map((at, index) => at - (times[index] as number)))
+}

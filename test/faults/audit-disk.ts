@@ -225,8 +225,8 @@ export class Tally {
     this.note(note)
   }
 
-  note(note: string): void {
-    this.#notes.set(note, (this.#notes.get(note) ?? 0) + 1)
+  note(note: string, times = 1): void {
+    this.#notes.set(note, (this.#notes.get(note) ?? 0) + times)
   }
 
   row(): Row {

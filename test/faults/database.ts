@@ -4,6 +4,7 @@
  */
 import { withoutServer } from '../postgres/cluster.ts'
 import { Tally } from './audit-disk.ts'
+import { endedWaits } from './database/ended-waits.ts'
 import { killPrimary } from './database/kill-primary.ts'
 import type { Scene } from './database/scene.ts'
 import { Ended } from './database/site.ts'
@@ -12,7 +13,7 @@ import type { Part, Row, Run } from './part.ts'
 import { random } from './random.ts'
 import { missingHere } from './strace.ts'
 
-const scenes: readonly Scene[] = [killPrimary]
+const scenes: readonly Scene[] = [killPrimary, ...endedWaits]
 
 /** Most of a scene is waiting. */
 const lanes = 3

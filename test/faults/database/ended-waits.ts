@@ -1,0 +1,101 @@
+/**
+ * The standby is gone and commits wait for it. Somebody ends their wait, by one of the three ways that look like success to a
+ * client; every sender tries again. Then the primary is lost for good, and the standby, which has none of it, is promoted.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Server } from '../../postgres/cluster.ts'
+import { marksOn } from '../audit-disk.ts'
+import { inParallel, isStored, type Sent, told } from '../load.ts'
+import { readDatabase } from './read.ts'
+import type { Play, Scene } from './scene.ts'
+import { Site } from './site.ts'
+
+const enough = 100
+
+type Way = { readonly name: string; readonly end: (primary: Server) => Promise<void> }
+
+const ways: readonly Way[] = [
+  {
+    name: 'pg_cancel_backend',
+    end: async (primary) => {
+      await primary.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+    },
+  },
+  {
+    name: 'restart of the primary',
+    end: async (primary) => {
+      await primary.stop()
+      await primary.start()
+    },
+  },
+  {
+    name: 'names emptied',
+    end: async (primary) => {
+      await primary.sql(`ALTER SYSTEM SET synchronous_standby_names = ''`)
+      await primary.sql('SELECT pg_reload_conf()')
+    },
+  },
+]
+
+async function countWaiting(primary: Server): Promise<number> {
+  const [row] = await primary.sql(
+    `SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
+  )
+  return Number(row?.count)
+}
+
+async function endWaits(way: Way, { dice, tally }: Play): Promise<void> {
+  const site = await Site.open({ dice, tally, requireStandby: true })
+  try {
+    const load = site.load()
+    await site.storesAgain(enough, 'before the standby is gone')
+    await site.standby.kill()
+    const { primary } = site
+    await site.eventually('no commit waits for the standby', async () => (await countWaiting(primary)) > 0)
+    await sleep(dice.below(1_000))
+    await way.end(primary)
+    await load.stop()
+    while ((await countWaiting(primary)) > 0) await way.end(primary)
+    await retryAll(site)
+    await primary.kill()
+    await site.standby.start()
+    await site.promote()
+    await site.attachNew()
+    await site.judge(way.name)
+  } finally {
+    await site.close()
+  }
+}
+
+/** What is stored on the primary alone comes first: there, everything is a duplicate and nothing is written. */
+async function retryAll({ ledger, primary, tally, url }: Site): Promise<void> {
+  const left = ledger.sent.filter(
+    ({ addon, attempts }) => addon === 'scn01' && !attempts.some(({ answer }) => isStored(answer)),
+  )
+  const visible = marksOn(await readDatabase(primary))
+  const isThere = ({ mark }: Sent): boolean => visible.has(mark)
+  for (const some of [left.filter(isThere), left.filter((sent) => !isThere(sent))]) {
+    await inParallel(some, some.length, async (one) => {
+      const answer = await ledger.post(url, one)
+      if (isStored(answer)) tally.wrongly(`${told(answer)} while no standby had it`)
+    })
+  }
+  tally.note('tried again in vain', left.length)
+  tally.note('of these, stored on one disk', left.filter(isThere).length)
+}
+
+function sceneOf(way: Way): Scene {
+  return {
+    fault: `waits for the standby ended: ${way.name}`,
+    full: 5,
+    async play(play) {
+      for (let n = 0; n < play.times; n++) {
+        await endWaits(way, play)
+        play.tally.cases++
+        if (!play.onCase()) break
+      }
+    },
+  }
+}
+
+export const endedWaits: readonly Scene[] = ways.map(sceneOf)

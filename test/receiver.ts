@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export const token = 'test-token-of-the-suite-'.padEnd(40, 't')
+export const wrongToken = 'wrong-token-'.padEnd(40, 'w')
 
 export type Receiver = {
   readonly url: string

@@ -121,3 +121,34 @@ export function request(
   const body = typeof envelope === 'string' ? envelope : JSON.stringify(envelope)
   return head({ 'content-length': Buffer.byteLength(body), ...changes }, line) + body
 }
+
+export const chunked = { 'transfer-encoding': 'chunked' }
+
+export function chunk(text: string, extension = ''): string {
+  return `${Buffer.byteLength(text).toString(16)}${extension}\r\n${text}\r\n`
+}
+
+/** One connection, one write, one answer. */
+export async function answerAt(url: string, sent: string): Promise<Answer> {
+  const line = await wire(url)
+  line.send(sent)
+  const answer = await line.answer()
+  line.socket.destroy()
+  return answer
+}
+
+/** The status of an answer that has to be a problem document, and the problem's name. */
+export async function refusalAt(url: string, sent: string): Promise<[number, string]> {
+  const answer = await answerAt(url, sent)
+  return [answer.status, problemIn(answer)]
+}
+
+/** Checks the RFC 9457 shape and gives the problem's name. */
+export function problemIn(answer: Answer): string {
+  assert.equal(answer.headers['content-type'], 'application/problem+json')
+  const { type, title, status, detail, instance } = answer.json()
+  assert.equal(status, answer.status)
+  assert.equal(instance, answer.headers['x-request-id'])
+  assert.ok(title && detail)
+  return /^urn:civic-orchestrator:problem:([a-z-]+)$/.exec(String(type))?.[1] ?? assert.fail(String(type))
+}

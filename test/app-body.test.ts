@@ -1,0 +1,132 @@
+/** When the app reads the body of a request, how much of it, and what it makes of its encoding. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { AppDeps } from '../src/http/app.ts'
+import { appWith, countedBody, problemOf, type Sent, send, storesAll } from './app.ts'
+import { token, vs01, wrongToken } from './receiver.ts'
+
+test('reads no byte of the body of a request that its head already refuses', async () => {
+  const paused = { closed: () => ({ kind: 'paused', reason: 'a move' }) as const }
+  const refusals: [Sent, Partial<AppDeps>, number][] = [
+    [{ path: '/elsewhere' }, {}, 404],
+    [{ method: 'PUT' }, {}, 405],
+    [{ headers: { 'x-node-token': wrongToken } }, {}, 401],
+    [{}, paused, 503],
+    [{}, { maxInFlight: 0 }, 503],
+    [{ headers: { 'content-encoding': 'br' } }, {}, 415],
+    [{ headers: { 'content-length': '1025' } }, {}, 413],
+  ]
+  for (const [sent, deps, status] of refusals) {
+    const body = countedBody(['{}'])
+    let proceeded = 0
+    const request = new Request('http://x/', {
+      method: 'POST',
+      body: body.stream,
+      duplex: 'half',
+    } as RequestInit)
+    const response = await appWith(deps).request(
+      sent.path ?? '/receive',
+      {
+        method: sent.method ?? 'POST',
+        headers: { 'x-node-token': token, ...sent.headers },
+        body: request.body,
+        duplex: 'half',
+      } as RequestInit,
+      { beforeBody: () => proceeded++ },
+    )
+    assert.equal(response.status, status)
+    assert.equal(body.pulled, 0, `${status} after reading`)
+    assert.equal(proceeded, 0, `${status} after 100 Continue`)
+  }
+})
+
+test('calls for the body once, after the head was found right', async () => {
+  let proceeded = 0
+  const body = countedBody([JSON.stringify(vs01())])
+  const response = await appWith({ store: storesAll }).request(
+    '/receive',
+    { method: 'POST', headers: { 'x-node-token': token }, body: body.stream, duplex: 'half' } as RequestInit,
+    {
+      beforeBody: () => {
+        assert.equal(body.pulled, 0)
+        proceeded++
+      },
+    },
+  )
+  assert.equal(response.status, 201)
+  assert.equal(proceeded, 1)
+})
+
+test('refuses a body without a declared length as soon as it is over the limit, not at its end', async () => {
+  let chunks = 0
+  const endless = new ReadableStream({
+    pull(controller) {
+      if (++chunks > 5) return new Promise(() => {})
+      controller.enqueue(new TextEncoder().encode('x'.repeat(300)))
+      return undefined
+    },
+  })
+  const response = await send(appWith(), { body: endless })
+  assert.equal(response.status, 413)
+  assert.match(String((await problemOf(response)).detail), /1024 bytes/)
+})
+
+test('reads the rest of a body that was over the limit, so that the connection is free for the next request', async () => {
+  const body = countedBody(Array.from({ length: 100 }, () => 'x'.repeat(300)))
+  assert.equal((await send(appWith(), { body: body.stream })).status, 413)
+  for (let turns = 0; turns < 1_000 && body.pulled <= 100; turns++) await nextTurn()
+  assert.equal(body.pulled, 101, 'all of it, and its end')
+})
+
+test('takes a body of exactly the limit and refuses one byte more, declared or not', async () => {
+  const padded = (size: number) => JSON.stringify(vs01()).padEnd(size, ' ')
+  for (const [size, status] of [
+    [1024, 201],
+    [1025, 413],
+  ] as const) {
+    for (const headers of [{}, { 'content-length': String(size) }]) {
+      const body = countedBody([padded(size).slice(0, 700), padded(size).slice(700)]).stream
+      assert.equal((await send(appWith({ store: storesAll }), { body, headers })).status, status)
+    }
+  }
+})
+
+test('pays no heed to Content-Type', async () => {
+  for (const type of [
+    'application/x-www-form-urlencoded',
+    'text/plain',
+    'multipart/form-data; boundary=x',
+    '',
+  ]) {
+    const response = await send(appWith({ store: storesAll }), {
+      body: vs01(),
+      headers: { 'content-type': type },
+    })
+    assert.equal(response.status, 201, type)
+  }
+})
+
+test('takes identity as no encoding, and no other', async () => {
+  for (const [encoding, status] of [
+    ['identity', 201],
+    ['Identity', 201],
+    ['gzip', 415],
+    ['deflate', 415],
+    ['br', 415],
+    ['identity, gzip', 415],
+  ] as const) {
+    const headers = { 'content-encoding': encoding }
+    const response = await send(appWith({ store: storesAll }), { body: vs01(), headers })
+    assert.equal(response.status, status, encoding)
+    if (status === 415) assert.equal(response.headers.get('accept-encoding'), 'identity')
+  }
+})
+
+test('tells a sender of nothing that this is what PHP posts when it could not encode', async () => {
+  for (const body of ['', undefined]) {
+    const response = await send(appWith(), { body })
+    assert.equal(response.status, 400)
+    assert.match(String((await problemOf(response)).detail), /json_encode returned false/)
+  }
+})

@@ -1,0 +1,76 @@
+/** Receipts over real sockets against a real receiver, held against the files on disk. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { type Receiver, scn01, startReceiver, token, vs01 } from './receiver.ts'
+import { answerAt, request } from './wire.ts'
+
+let receiver: Receiver
+before(async () => {
+  receiver = await startReceiver()
+  await receiver.post(vs01())
+})
+after(() => receiver.stop())
+
+describe('a receipt', { concurrency: true }, () => {
+  const now = () => ({ submitted_at: new Date().toISOString() })
+  const sha256 = (what: string) => createHash('sha256').update(what).digest('hex')
+
+  test('of an appended record tells the line that is on disk, and a retry gets the same one', async () => {
+    const envelopes = ['one', 'two'].map((narrative) =>
+      scn01({ association_slug: 'receipts', narrative, ...now() }),
+    )
+    const answers = []
+    for (const envelope of [...envelopes, ...envelopes])
+      answers.push(await answerAt(receiver.url, request(envelope)))
+    const lines = readFileSync(join(receiver.dataDir, 'scn01/receipts/records.json'), 'utf8').split('\n')
+    assert.deepEqual([lines.length, lines[0], lines[3], lines[4]], [5, '[', ']', ''])
+    const stored = lines.slice(1, 3).map((line) => line.replace(/,$/, ''))
+
+    answers.forEach((answer, n) => {
+      const index = n % 2
+      const record = JSON.parse(stored[index] as string)
+      assert.equal(answer.status, n < 2 ? 201 : 200)
+      assert.equal(answer.headers['content-type'], 'application/json')
+      assert.deepEqual(answer.json(), {
+        status: 'stored',
+        outcome: n < 2 ? 'appended' : 'duplicate',
+        addon: 'scn01',
+        association_slug: 'receipts',
+        participant_id: 'SASE1-22c-at-5sb-8hm-54v',
+        received_at: record.receipt.received_at,
+        id: record.receipt.id,
+        sequence: index + 1,
+        record_sha256: sha256(stored[index] as string),
+        previous_sha256: index === 0 ? '0'.repeat(64) : sha256(stored[0] as string),
+      })
+      assert.equal(record.node_token_hash, sha256(token))
+    })
+  })
+
+  test('of an overwritten record tells which it was: created, then replaced', async () => {
+    for (const [status, outcome] of [
+      [201, 'created'],
+      [200, 'replaced'],
+      [200, 'replaced'],
+    ] as const) {
+      const envelope = vs01({ association_slug: 'overwritten', ...now(), fields: { at: Math.random() } })
+      const answer = await answerAt(receiver.url, request(envelope))
+      assert.equal(answer.status, status)
+      const path = join(receiver.dataDir, 'vs01/overwritten/SASE1-22c-at-5sb-8hm-54v.json')
+      const { receipt, ...stored } = JSON.parse(readFileSync(path, 'utf8'))
+      assert.deepEqual(stored, envelope)
+      assert.deepEqual(answer.json(), {
+        status: 'stored',
+        outcome,
+        addon: 'vs01',
+        association_slug: 'overwritten',
+        participant_id: 'SASE1-22c-at-5sb-8hm-54v',
+        received_at: receipt.received_at,
+      })
+      assert.deepEqual(Object.keys(receipt), ['received_at'])
+    }
+  })
+})

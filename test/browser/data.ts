@@ -48,6 +48,7 @@ export function scenario(index: number, name = slug): JsonObject {
 /** Appends one after the other, each received three days after the one before; gives the head as `heads` prints it. */
 export function writeScenarios(root: string, name: string, envelopes: readonly JsonObject[]): string {
   const directory = join(root, 'scn01', name)
+  mkdirSync(join(root, 'scn01'), { recursive: true })
   makeDirectory(directory)
   let position = emptyPosition
   let file = Buffer.alloc(0)

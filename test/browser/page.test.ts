@@ -307,28 +307,3 @@ test('nothing is loaded and nothing is sent, whatever is tried; and no link lead
   assert.deepEqual(navigated.sort(), ['form-action', 'frame-src'])
   assert.equal(listener.reached.bytes, 0)
 })
-
-test('on paper: a heading with source, check, head, SHA-256 and verdict on every page, and the text as it was sent', async () => {
-  await using open = await opened()
-  const { page } = open
-  await go(page, `#/p/${slug}/${address}`)
-  await page.locator('.timeline').waitFor()
-  await page.waitForFunction(
-    () => document.querySelector('.paper-heading')?.textContent?.includes('not computed') === false,
-  )
-  const pdf = join(scratch.path, 'address.pdf')
-  writeFileSync(pdf, await page.pdf({ preferCSSPageSize: true, displayHeaderFooter: false }))
-  const pages = execFileSync('pdftotext', ['-layout', pdf, '-']).toString().split('\f').slice(0, -1)
-  const sha256 = execFileSync('sha256sum', [records]).toString().slice(0, 64)
-  assert.ok(pages.length > 1)
-  for (const [index, text] of pages.entries()) {
-    // a long hash goes on in the next line of the paper
-    const unbroken = text.replace(/\s/g, '')
-    for (const expected of [sha256, `scn01/${slug}:64:`, 'Whole', `data,scn01/${slug}`, 'auditor.htmltest'])
-      assert.ok(unbroken.includes(expected), `page ${index + 1}: ${expected}\n${text}`)
-    assert.match(text, new RegExp(`page ${index + 1} of ${pages.length}`))
-  }
-  const whole = pages.join('\n')
-  for (const line of (narratives[0] as string).split('\n')) assert.ok(whole.includes(line.trim()), line)
-  assert.ok(whole.includes('No history, no protection against change'))
-})

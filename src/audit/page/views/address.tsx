@@ -9,7 +9,7 @@ import type { Shown } from '../desk.ts'
 import { inLine, Verbatim, visible } from '../shown-text.tsx'
 import type { Checked } from '../state.ts'
 import { headingOf, useFileHash } from './association.tsx'
-import { type Heading, minute, Paper, receivedAt, Wide } from './parts.tsx'
+import { type Heading, minute, Paper, Print, receivedAt, Wide } from './parts.tsx'
 import { Content } from './record.tsx'
 import { paymentIn } from './table.tsx'
 
@@ -48,9 +48,7 @@ export function Address({
         {inLine(participant)} <small>{slug}</small>
       </h1>
       <p class="no-print buttons">
-        <button type="button" onClick={() => window.print()}>
-          Print this address
-        </button>
+        <Print what="this address" sha256={sha256} />
       </p>
       <h2>What this address said: {counted(records.length, 'record')}</h2>
       <ol class="timeline">
@@ -143,7 +141,7 @@ function Compare({ records }: { records: readonly Dated[] }) {
   const [right, setRight] = useState(records.length - 1)
   const [one, two] = [membersOf(records[left]?.record), membersOf(records[right]?.record)]
   const names = [...new Set([...one.keys(), ...two.keys()])]
-  const changed = names.filter((name) => shownValue(one.get(name)) !== shownValue(two.get(name)))
+  const changed = new Set(names.filter((name) => shownValue(one.get(name)) !== shownValue(two.get(name))))
   const choice = (id: string, label: string, value: number, set: (at: number) => void) => (
     <div class="field">
       <label for={id}>{label}</label>
@@ -168,9 +166,9 @@ function Compare({ records }: { records: readonly Dated[] }) {
         {choice('c-right', 'Compared with', right, setRight)}
       </div>
       <p role="status">
-        {changed.length === 0
+        {changed.size === 0
           ? 'No vital sign is different.'
-          : `${changed.length} of ${names.length} vital signs ${changed.length === 1 ? 'is' : 'are'} different.`}
+          : `${changed.size} of ${names.length} vital signs ${changed.size === 1 ? 'is' : 'are'} different.`}
       </p>
       <Wide label="Two snapshots side by side">
         <table class="plain compare">
@@ -184,7 +182,7 @@ function Compare({ records }: { records: readonly Dated[] }) {
           </thead>
           <tbody>
             {names.map((name) => (
-              <tr key={name} class={changed.includes(name) ? 'changed' : ''}>
+              <tr key={name} class={changed.has(name) ? 'changed' : ''}>
                 <th scope="row">{visible(name)}</th>
                 <td>
                   <Verbatim text={shownValue(one.get(name))} />
@@ -192,7 +190,7 @@ function Compare({ records }: { records: readonly Dated[] }) {
                 <td>
                   <Verbatim text={shownValue(two.get(name))} />
                 </td>
-                <td>{changed.includes(name) ? 'changed' : ''}</td>
+                <td>{changed.has(name) ? 'changed' : ''}</td>
               </tr>
             ))}
           </tbody>

@@ -7,7 +7,7 @@ import { everything, type Filter } from '../columns.ts'
 import type { Found, Shown } from '../desk.ts'
 import { type Checked, findingsIn } from '../state.ts'
 import { Filters } from './filters.tsx'
-import { Findings, type Heading, Paper, Picture, saveAs, VerdictMark } from './parts.tsx'
+import { Findings, type Heading, Paper, Picture, Print, saveAs, VerdictMark } from './parts.tsx'
 import { PrintedRecords } from './printed.tsx'
 import { RecordTable } from './table.tsx'
 
@@ -80,9 +80,7 @@ export function Association({ checked, place }: { checked: Checked; place: Place
           <button type="button" disabled={!found || found.rows.length === 0} onClick={csv}>
             Save this table (CSV)
           </button>
-          <button type="button" disabled={!found || found.rows.length === 0} onClick={print}>
-            Print these records
-          </button>
+          <Print what="these records" sha256={sha256} isReady={found?.rows.length !== 0} print={print} />
           <span role="status">{busy}</span>
         </p>
         <p class="hint">
@@ -90,7 +88,9 @@ export function Association({ checked, place }: { checked: Checked; place: Place
           what looks like a date: import every column as text.
         </p>
       </section>
-      {printed && <PrintedRecords records={printed} more={(found?.rows.length ?? 0) - printed.length} />}
+      {printed && (
+        <PrintedRecords place={place} records={printed} more={(found?.rows.length ?? 0) - printed.length} />
+      )}
     </Paper>
   )
 }

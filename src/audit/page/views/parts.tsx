@@ -177,6 +177,22 @@ export function Paper({ heading, children }: { heading: Heading; children?: unkn
   )
 }
 
+type Printing = {
+  readonly what: string
+  /** Of the whole file. It stands in the heading of the print, so a print waits until it is known. */
+  readonly sha256: string | undefined
+  readonly isReady?: boolean
+  print?(): unknown
+}
+
+export function Print({ what, sha256, isReady = true, print = () => window.print() }: Printing) {
+  return (
+    <button type="button" disabled={sha256 === undefined || !isReady} onClick={() => print()}>
+      {sha256 === undefined ? 'Computing the SHA-256 for a print …' : `Print ${what}`}
+    </button>
+  )
+}
+
 /** A new document of the person's own, made in the page; nothing is sent anywhere. */
 export function saveAs(name: string, content: Blob): void {
   const address = URL.createObjectURL(content)

@@ -12,7 +12,7 @@ import type { Shown } from '../desk.ts'
 import { Members, visible } from '../shown-text.tsx'
 import { type Checked, findingsIn } from '../state.ts'
 import { headingOf, useFileHash } from './association.tsx'
-import { Findings, Paper } from './parts.tsx'
+import { Findings, Paper, Print } from './parts.tsx'
 
 type Which = { readonly sequence: number } | { readonly line: number }
 
@@ -81,9 +81,7 @@ function Sheet({ checked, place, shown, title, sequence }: SheetOf) {
         {address !== undefined && (
           <a href={`#/p/${place.slug}/${encodeURIComponent(address)}`}>This address over time</a>
         )}
-        <button type="button" onClick={() => window.print()}>
-          Print this record
-        </button>
+        <Print what="this record" sha256={sha256} />
       </p>
       <Said shown={shown} findings={findings.length} />
       <Findings of={findings} title="What was found about this record" />

@@ -1,4 +1,5 @@
 /** The composition root, and the only file that knows the process: environment, signals, exit codes. */
+import './server/no-debugger.ts'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { contracts } from '../contracts/index.ts'

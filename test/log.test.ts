@@ -48,6 +48,34 @@ test('a line that came while the reader did not read is written when it does, wi
   }
 })
 
+test('a reader that stands still for long takes no more memory, and is told how many lines it has lost', async () => {
+  // 8 MB, in parts that are written one after another
+  const child = logging(
+    `let at = 0;
+     const more = setInterval(() => {
+       if (at === 8_000) { clearInterval(more); process.stderr.write('logged') }
+       else for (const end = at + 1_000; at < end; at++) log.info({ fill: 'x'.repeat(1_000) }, String(at))
+     }, 50);
+     process.stdin.once('data', () => { log.info({}, 'last'); log.flush(); process.exit(0) })`,
+  )
+  try {
+    await once(child.stderr, 'data')
+    let text = ''
+    for await (const chunk of child.stdout) {
+      text += chunk
+      // by then there is room again
+      if (text.length > 3_000_000 && !child.stdin.writableEnded) child.stdin.end('end')
+    }
+    const lines = text.split('\n').slice(0, -1)
+    assert.equal(JSON.parse(lines.at(-1) as string).msg, 'last')
+    const { lines: lost } = JSON.parse(lines.at(-2) as string)
+    assert.equal(lines.length - 2 + lost, 8_000)
+    assert.ok(lost > 2_000, `${lost}`)
+  } finally {
+    child.kill('SIGKILL')
+  }
+})
+
 test('a line is out by itself, and the last ones before the process ends by itself', async () => {
   const child = logging(
     `log.info({}, 'first');

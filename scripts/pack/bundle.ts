@@ -24,7 +24,11 @@ export type Bundles = {
   readonly packages: readonly string[]
 }
 
-export async function bundle({ directory, version, commit }: Source): Promise<Bundles> {
+export async function bundle({
+  directory,
+  version,
+  commit,
+}: Pick<Source, 'directory' | 'version' | 'commit'>): Promise<Bundles> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: directory,
     entryPoints: programs,

@@ -1,40 +1,32 @@
 /** One JSON line per event on standard output. Never a token, an envelope's content or a participant. */
 import pino from 'pino'
 import type { Log } from '../log.ts'
+import { StandardOutput } from './standard-output.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-/** Lines are gathered for so long: each write is a turn of the thread pool, and costs more than a line. */
-const gatherMs = 20
-
 /**
- * Lines are written by another thread, and gathered while a write is under way, so that logging never waits for its reader.
- * `flush` ends them; what a kill finds gathered is lost.
+ * Logging never waits for who reads the log. `flush` is for the end of the process; what a kill finds gathered is lost, and so is
+ * what a reader that stands still leaves no room for.
  */
 export function createLog(level: LogLevel): Log & { flush(): void } {
-  const destination = pino.destination({ dest: 1, sync: false })
-  let gathered = ''
-  const write = (): void => {
-    destination.write(gathered)
-    gathered = ''
-  }
-  const gather = (line: string): void => {
-    if (gathered === '') setTimeout(write, gatherMs)
-    gathered += line
-  }
-  const logger = pino({ level, base: { pid: process.pid }, timestamp: isoTime }, { write: gather })
-  // whoever reads the log may go away; storing goes on
-  destination.on('error', () => {})
-  const end = (): void => {
-    try {
-      write()
-      destination.flushSync()
-    } catch {
-      // not yet open, or gone: nothing that could still be written
+  const output = new StandardOutput()
+  let lost = 0
+  const write = (line: string): void => {
+    if (!output.hasRoom) {
+      lost++
+      return
     }
+    if (lost > 0) {
+      const lines = lost
+      lost = 0
+      logger.warn({ lines }, 'lines of this log are lost: nobody read it')
+    }
+    output.write(line)
   }
-  return Object.assign(logger, { flush: end }) as unknown as Log & { flush(): void }
+  const logger = pino({ level, base: { pid: process.pid }, timestamp: isoTime }, { write })
+  return Object.assign(logger, { flush: () => output.end() }) as unknown as Log & { flush(): void }
 }
 
 let lastMs = 0

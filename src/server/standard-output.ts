@@ -1,0 +1,115 @@
+/**
+ * Standard output, written to so that whoever reads it holds nothing up: not the receiver, and not its end.
+ *
+ * A pipe, a socket (of journald, say) and a device are written without waiting: what they do not take is kept and tried again. A
+ * thread that waits in a write would keep the process from ending. A regular file always takes what comes, but the disk may take
+ * long, so it is written by a thread of the pool.
+ *
+ * What cannot be written at all is dropped: the disk is full, or the reader is gone.
+ */
+import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
+import { hasCode } from '../storage/files/fault.ts'
+
+const standardOutput = 1
+/** Text is gathered for so long: each write costs more than a line. */
+const gatherMs = 20
+/** Bytes. What a reader that stands still may leave in memory. */
+const mostWaiting = 4 * 1024 * 1024
+/** How long the end of the process waits for a reader. */
+const longestEndMs = 1_000
+const pauseMs = 5
+
+export class StandardOutput {
+  readonly #isFile = fstatSync(standardOutput).isFile()
+  readonly #fd = this.#isFile ? standardOutput : withoutWaiting()
+  #gathered = ''
+  readonly #waiting: Buffer[] = []
+  #waitingBytes = 0
+  #timer: NodeJS.Timeout | undefined
+  #isWriting = false
+
+  /** False while so much waits that further text would only take memory. */
+  get hasRoom(): boolean {
+    return this.#waitingBytes < mostWaiting
+  }
+
+  write(text: string): void {
+    this.#gathered += text
+    this.#timer ??= setTimeout(() => this.#move(), gatherMs)
+  }
+
+  /** Writes what waits, for as long as the end of the process may be held up. To be called once, right before the end. */
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#gather()
+    const until = performance.now() + longestEndMs
+    for (;;) {
+      this.#writeWhatFits()
+      if (this.#waiting.length === 0 || performance.now() > until) return
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs)
+    }
+  }
+
+  #move(): void {
+    this.#timer = undefined
+    this.#gather()
+    if (this.#isFile) {
+      if (!this.#isWriting) this.#writeFile()
+      return
+    }
+    const before = this.#waitingBytes
+    this.#writeWhatFits()
+    if (this.#waiting.length === 0) return
+    this.#timer = setTimeout(() => this.#move(), this.#waitingBytes < before ? 1 : gatherMs)
+  }
+
+  #gather(): void {
+    if (this.#gathered === '') return
+    this.#waiting.push(Buffer.from(this.#gathered))
+    this.#waitingBytes += (this.#waiting.at(-1) as Buffer).length
+    this.#gathered = ''
+  }
+
+  #writeWhatFits(): void {
+    for (let first = this.#waiting[0]; first; first = this.#waiting[0]) {
+      try {
+        this.#written(writeSync(this.#fd, first))
+      } catch (error) {
+        if (hasCode(error, 'EAGAIN')) return
+        this.#written(first.length)
+      }
+    }
+  }
+
+  #writeFile(): void {
+    const [first] = this.#waiting
+    this.#isWriting = first !== undefined
+    if (!first) return
+    write(this.#fd, first, (error, bytes) => {
+      this.#written(error ? first.length : bytes)
+      this.#writeFile()
+    })
+  }
+
+  /** So many bytes of what has waited longest are written, or dropped. */
+  #written(bytes: number): void {
+    const first = this.#waiting[0] as Buffer
+    this.#waitingBytes -= bytes
+    if (bytes === first.length) this.#waiting.shift()
+    else this.#waiting[0] = first.subarray(bytes)
+  }
+}
+
+/** Standard output as a descriptor on which a write never waits. */
+function withoutWaiting(): number {
+  // Node makes what is behind it non-blocking if it is a pipe or a socket
+  void process.stdout
+  if (!fstatSync(standardOutput).isCharacterDevice()) return standardOutput
+  try {
+    // a terminal of its own, as it were: the shell and other programs share the first one, and its flags
+    return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+  } catch {
+    // another user's terminal
+    return standardOutput
+  }
+}

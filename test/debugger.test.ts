@@ -1,0 +1,84 @@
+/** SIGUSR1 opens Node's debugger, in which any local user can read the token. The receiver opens none, and lives. */
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { bundle } from '../scripts/pack/bundle.ts'
+import { type Receiver, scratchDir, startReceiver } from './receiver.ts'
+
+/** A bit of SigCgt in /proc/PID/status. */
+const sigusr1 = 1n << 9n
+const listeningState = '0A'
+/** The debugger's own port may be taken, and would then not be opened for that reason. */
+const anyPort = '--inspect-port=0'
+
+/** The ports on which this one process listens. */
+function portsOf(pid: number): number[] {
+  const sockets = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+  return readFileSync(`/proc/${pid}/net/tcp`, 'latin1')
+    .split('\n')
+    .slice(1, -1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter(
+      ([, , , state, , , , , , inode]) => state === listeningState && sockets.includes(`socket:[${inode}]`),
+    )
+    .map(([, local = '']) => Number.parseInt(local.slice(local.indexOf(':') + 1), 16))
+}
+
+function catches(pid: number): boolean {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+  return (BigInt(`0x${caught}`) & sigusr1) !== 0n
+}
+
+/** Sends the signal again and again, from the moment when Node itself catches it until the receiver listens. */
+async function startUnderSignals(program: readonly string[]): Promise<Receiver> {
+  const pidFile = join(scratchDir(), 'pid')
+  const command = `echo $$ > ${pidFile}; exec "$@"`
+  let receiver: Receiver | undefined
+  const starting = startReceiver({}, ['sh', '-c', command, 'sh', process.execPath, anyPort, ...program])
+  const started = starting.then((each) => {
+    receiver = each
+  })
+  let sent = 0
+  while (!receiver) {
+    await Promise.race([nextTurn(), started])
+    const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'latin1')) : 0
+    if (pid === 0 || !catches(pid)) continue
+    process.kill(pid, 'SIGUSR1')
+    sent++
+  }
+  assert.ok(sent > 10, `${sent}`)
+  return receiver
+}
+
+async function opensNone(receiver: Receiver): Promise<void> {
+  receiver.process.kill('SIGUSR1')
+  // a debugger would be there after some of these turns
+  for (let n = 0; n < 50; n++) assert.equal((await fetch(`${receiver.url}/health`)).status, 200)
+  assert.deepEqual(portsOf(receiver.process.pid as number), [Number(new URL(receiver.url).port)])
+  assert.equal(await receiver.stop(), 0)
+}
+
+async function bundled(): Promise<string> {
+  const { files } = await bundle({ directory: process.cwd(), version: '0.0.1', commit: 'none' })
+  const path = join(scratchDir(), 'server.cjs')
+  writeFileSync(path, files.find((file) => file.path === 'server.cjs')?.bytes ?? '')
+  return path
+}
+
+test('SIGUSR1 opens no debugger, from the start on, in a checkout', async () => {
+  await opensNone(await startUnderSignals(['--import', 'tsx', 'src/main.ts']))
+})
+
+test('SIGUSR1 opens no debugger, from the start on, in a release', async () => {
+  const program = await bundled()
+  for (let n = 0; n < 5; n++) await opensNone(await startUnderSignals([program]))
+})
+
+test('who asks for the debugger has it', async () => {
+  const command = [process.execPath, '--inspect=127.0.0.1:0', '--import', 'tsx', 'src/main.ts']
+  const receiver = await startReceiver({}, command)
+  assert.equal(portsOf(receiver.process.pid as number).length, 2)
+  await receiver.stop()
+})

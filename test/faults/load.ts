@@ -27,6 +27,8 @@ export type Answer = { readonly status: number; readonly body: Receipt & Problem
 export type Attempt = {
   readonly sentAt: number
   readonly endedAt: number
+  /** How long the sender waited. */
+  readonly ms: number
   readonly answer: Answer | undefined
 }
 
@@ -124,13 +126,15 @@ export class Ledger {
       const answer = await post(url, this.#agent, JSON.stringify(sent.envelope), this.#patienceMs)
       // what was answered `storage-busy` may still be under way
       const mayFollow = answer?.body.type?.endsWith(':storage-busy') === true
-      const endedAt = mayFollow ? Number.POSITIVE_INFINITY : performance.now()
-      sent.attempts.push({ sentAt, endedAt, answer })
+      const now = performance.now()
+      const endedAt = mayFollow ? Number.POSITIVE_INFINITY : now
+      sent.attempts.push({ sentAt, endedAt, ms: now - sentAt, answer })
       if (answer && !isStored(answer) && !this.#permitted.has(answer.status))
         this.#complaints.push(`${answer.status} ${answer.body.type}`)
       return answer
     } catch (error) {
-      sent.attempts.push({ sentAt, endedAt: Number.POSITIVE_INFINITY, answer: undefined })
+      const ms = performance.now() - sentAt
+      sent.attempts.push({ sentAt, endedAt: Number.POSITIVE_INFINITY, ms, answer: undefined })
       this.#complaints.push((error as Error).message)
       return undefined
     }
@@ -160,8 +164,9 @@ export class Ledger {
   /** Answers that may have left during this time count as not given: a power cut cannot be timed better. */
   forgetAnswersBetween(from: number, to: number): void {
     for (const { attempts } of this.sent) {
-      for (const [index, { sentAt, endedAt, answer }] of attempts.entries()) {
-        if (answer && endedAt > from && sentAt < to) attempts[index] = { sentAt, endedAt, answer: undefined }
+      for (const [index, attempt] of attempts.entries()) {
+        const { sentAt, endedAt, answer } = attempt
+        if (answer && endedAt > from && sentAt < to) attempts[index] = { ...attempt, answer: undefined }
       }
     }
   }
@@ -169,8 +174,8 @@ export class Ledger {
   /** What got no answer may still take effect: a database goes on with a statement when the receiver that sent it is gone. */
   leaveOpen(): void {
     for (const { attempts } of this.sent) {
-      for (const [index, { sentAt, answer }] of attempts.entries())
-        if (!answer) attempts[index] = { sentAt, endedAt: Number.POSITIVE_INFINITY, answer }
+      for (const [index, attempt] of attempts.entries())
+        if (!attempt.answer) attempts[index] = { ...attempt, endedAt: Number.POSITIVE_INFINITY }
     }
   }
 

@@ -164,7 +164,8 @@ async function startWriter(root: string, graveyard: string): Promise<Writer> {
       const { outcome } = await reply
       const body = (outcome.ok ? outcome.receipt : { type: outcome.fault }) as Answer['body']
       const answer = { status: outcome.ok ? 200 : 503, body }
-      sent.attempts.push({ sentAt, endedAt: performance.now(), answer })
+      const endedAt = performance.now()
+      sent.attempts.push({ sentAt, endedAt, ms: endedAt - sentAt, answer })
     },
   }
 }

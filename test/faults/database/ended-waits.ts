@@ -44,8 +44,8 @@ async function countWaiting(primary: Server): Promise<number> {
   return Number(row?.count)
 }
 
-async function endWaits(way: Way, { dice, tally }: Play): Promise<void> {
-  const site = await Site.open({ dice, tally, requireStandby: true })
+async function endWaits(way: Way, { dice, tally, times }: Play): Promise<void> {
+  const site = await Site.open({ dice, tally, times, requireStandby: true })
   try {
     const load = site.load()
     await site.storesAgain(enough, 'before the standby is gone')
@@ -61,7 +61,7 @@ async function endWaits(way: Way, { dice, tally }: Play): Promise<void> {
     await site.standby.start()
     await site.promote()
     await site.attachNew()
-    await site.judge(way.name)
+    await site.judge()
   } finally {
     await site.close()
   }
@@ -84,18 +84,8 @@ async function retryAll({ ledger, primary, tally, url }: Site): Promise<void> {
   tally.note('of these, stored on one disk', left.filter(isThere).length)
 }
 
-function sceneOf(way: Way): Scene {
-  return {
-    fault: `waits for the standby ended: ${way.name}`,
-    full: 5,
-    async play(play) {
-      for (let n = 0; n < play.times; n++) {
-        await endWaits(way, play)
-        play.tally.cases++
-        if (!play.onCase()) break
-      }
-    },
-  }
-}
-
-export const endedWaits: readonly Scene[] = ways.map(sceneOf)
+export const endedWaits: readonly Scene[] = ways.map((way) => ({
+  fault: `waits for the standby ended: ${way.name}`,
+  full: 5,
+  play: (play) => endWaits(way, play),
+}))

@@ -1,19 +1,15 @@
-/** A scene of the database part: a fault that is made a number of times, each time on a site that is whole. */
+/** A scene of the database part: a fault that is made a number of times, each time on a site of its own. */
 import type { Tally } from '../audit-disk.ts'
 import type { Random } from '../random.ts'
+import type { Times } from './times.ts'
 
-export type Play = {
-  readonly dice: Random
-  readonly tally: Tally
-  /** How often, in this run. */
-  readonly times: number
-  /** Called after each; false when the time of the run is up. */
-  readonly onCase: () => boolean
-}
+export type Play = { readonly dice: Random; readonly tally: Tally; readonly times: Times }
 
 export type Scene = {
   readonly fault: string
   /** How often in a full run. */
   readonly full: number
+  /** What `missingHere` is to look for. */
+  readonly needs?: readonly string[]
   readonly play: (play: Play) => Promise<void>
 }

@@ -7,10 +7,11 @@ import { attachStandby, type Server } from '../../postgres/cluster.ts'
 import { preparedServer } from '../../postgres/prepared.ts'
 import { type Receiver, startReceiver } from '../../receiver.ts'
 import { judge, type Tally } from '../audit-disk.ts'
-import { isStored, Ledger, type Load, startLoad } from '../load.ts'
+import { type Attempt, isStored, Ledger, type Load, startLoad } from '../load.ts'
 import type { Random } from '../random.ts'
 import { type Address, openAddress } from './address.ts'
 import { readDatabase } from './read.ts'
+import type { Times } from './times.ts'
 
 /** A receiver answers within 10 s. This is how long a sender of this suite waits before it calls an answer missing. */
 const patienceMs = 60_000
@@ -23,6 +24,7 @@ const secret = 'the-words-of-a-sender'
 export type SiteOptions = {
   readonly dice: Random
   readonly tally: Tally
+  readonly times: Times
   readonly requireStandby?: boolean
   /** The primary, when it is not an ordinary one; `alone`: no standby. */
   readonly primary?: Server
@@ -41,6 +43,7 @@ export class Site {
   readonly ledger: Ledger
   readonly dice: Random
   readonly tally: Tally
+  readonly #times: Times
   readonly #hosts: string
   readonly #requireStandby: boolean
   readonly #servers = new Set<Server>()
@@ -52,6 +55,7 @@ export class Site {
     this.standby = standby
     this.dice = options.dice
     this.tally = options.tally
+    this.#times = options.times
     this.ledger = new Ledger(secret, [503, ...(options.permitted ?? [])], patienceMs)
     this.#requireStandby = options.requireStandby ?? false
     this.#servers.add(primary).add(standby)
@@ -103,13 +107,20 @@ export class Site {
   }
 
   get storedCount(): number {
-    return storedTimes(this.ledger).length
+    return this.ledger.sent.reduce((sum, { attempts }) => sum + attempts.filter(isAnswered).length, 0)
   }
 
   /** Until so many more have been stored; what the fault was is over. */
   async storesAgain(count: number, after: string): Promise<void> {
     const before = this.storedCount
     await this.eventually(`nothing is stored ${after}`, () => this.storedCount >= before + count)
+  }
+
+  /** Until this receiver has stored something. */
+  async storesAt(url: string): Promise<void> {
+    await this.eventually('a receiver stores nothing', async () =>
+      isStored(await this.ledger.post(url, this.ledger.newScenario('heron-ridge'))),
+    )
   }
 
   async eventually(otherwise: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
@@ -140,18 +151,26 @@ export class Site {
     await this.primary.sql(`SELECT pg_logical_emit_message(true, 'civic', '')`)
   }
 
+  /** A standby of the primary on another machine yet, which no receiver knows. */
+  async attachBeside(): Promise<void> {
+    this.standby = await attachStandby(this.primary)
+    this.#servers.add(this.standby)
+  }
+
   /** When all receivers are ready: what was never acknowledged is, now; and the database is held to all that was told. */
-  async judge(about: string): Promise<void> {
+  async judge(): Promise<void> {
     await this.eventually('a receiver is not ready again', async () => {
       const answers = await Promise.all(this.receivers.map(({ url }) => fetch(`${url}/ready`)))
       return answers.every(({ ok }) => ok)
     })
     await this.ledger.settle(this.url)
     this.ledger.leaveOpen()
-    this.tally.add(judge(await readDatabase(this.primary), this.ledger), about)
+    this.tally.add(judge(await readDatabase(this.primary), this.ledger))
+    this.tally.cases++
   }
 
   async close(): Promise<void> {
+    this.#times.answers(this.ledger)
     this.ledger.close()
     this.#address?.close()
     await Promise.all(this.receivers.map((receiver) => receiver.stop('SIGKILL')))
@@ -167,14 +186,4 @@ export class Site {
 /** The contents, as text and as the engine prints bytes, and what every participant's name has in it. */
 const tells = new RegExp(`${secret}|${Buffer.from(secret).toString('hex')}|-5sb-8hm-`)
 
-function storedTimes({ sent }: Ledger): number[] {
-  return sent.flatMap(({ attempts }) =>
-    attempts.flatMap(({ answer, endedAt }) => (isStored(answer) ? [endedAt] : [])),
-  )
-}
-
-/** The longest time in which nothing was acknowledged. */
-export function longestSilence(ledger: Ledger, from: number, to: number): number {
-  const times = [...storedTimes(ledger).filter((at) => at > from && at < to), from, to].sort((a, b) => a - b)
-  return Math.max(...times.slice(1).map((at, index) => at - (times[index] as number)))
-}
+const isAnswered = ({ answer }: Attempt): boolean => isStored(answer)

@@ -1,6 +1,5 @@
 /** Which requests the app takes: the order of its refusals, tokens, paths, methods, request ids, how many at a time. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import type { AcceptedRecord, Outcome, RecordStore } from '../contracts/record.ts'
 import type { AppDeps } from '../src/http/app.ts'
@@ -15,6 +14,7 @@ import {
   send,
   storesAll,
 } from './app.ts'
+import { sha256 } from './disk.ts'
 import { scn01, token, vs01, wrongToken } from './receiver.ts'
 
 test('refuses in the order of the contract: a request that is wrong in all later ways gets the first answer', async () => {
@@ -118,8 +118,7 @@ test('attests the token that was presented, the previous one too', async () => {
       },
     }
     await send(appWith({ store }), { headers: { 'x-node-token': presented }, body: scn01() })
-    const digest = createHash('sha256').update(presented).digest('hex')
-    assert.deepEqual(records[0]?.unhashed, [['node_token_hash', digest]])
+    assert.deepEqual(records[0]?.unhashed, [['node_token_hash', sha256(presented)]])
   }
 })
 

@@ -1,17 +1,14 @@
 /** What `verify` says of a records file that somebody changed: every kind of alteration is found and named. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { canonicalBytes } from '../src/records/canonical.ts'
 import { build, lines, numbered, slug, temporaryDirectory, verify } from './audit-build.ts'
-import { fileOf, linesOf } from './disk.ts'
+import { fileOf, linesOf, sha256 } from './disk.ts'
 import { acceptedVectors, storeIn } from './records.ts'
 import { audit } from './said.ts'
-
-const sha256 = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex')
 
 type Change = (records: string[], file: string) => string[]
 

@@ -1,6 +1,5 @@
 /** What lies in a backup directory is not believed: forged, altered, damaged, linked or shared with others. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import {
   chmodSync,
   chownSync,
@@ -32,10 +31,9 @@ import {
   store,
 } from './backup-tools.ts'
 import { makeKey } from './deploy/host.ts'
+import { sha256 } from './disk.ts'
 import { scn01, scratchDir } from './receiver.ts'
 import { audit, said } from './said.ts'
-
-const sha256 = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
 describe('what lies in a backup directory', () => {
   const work = scratchDir()

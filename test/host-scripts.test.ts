@@ -5,31 +5,23 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { type Host, makeHost, makePublisher, type Publisher, serviceUser } from './deploy/host.ts'
+import { type HostInService, makeHostInService, serviceUser } from './deploy/host.ts'
 import { missingHere } from './faults/strace.ts'
-import { scn01 } from './receiver.ts'
 
 const stranger = 64_124
 
 describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs root, for other users' }, () => {
-  let publisher: Publisher
-  let host: Host
+  let host: HostInService
 
   before(async () => {
-    publisher = makePublisher()
-    host = await makeHost(publisher.signers)
-    const { code, output } = await host.run('pull', [await publisher.release('0.0.1')])
-    assert.equal(code, 0, output)
+    host = await makeHostInService()
     mkdirSync(treasure(), { mode: 0o700 })
     writeFileSync(join(treasure(), 'secret'), 'of root', { mode: 0o600 })
   })
-  after(async () => {
-    await host.close()
-    rmSync(publisher.directory, { recursive: true })
-  })
+  after(() => host.close())
 
   /** A directory of root's. */
   const treasure = (): string => join(host.root, 'treasure')
@@ -47,11 +39,6 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
   ]
   const plant = (directory: string, line: string): void => {
     execFileSync('setpriv', asUser(serviceUser, 'sh', '-c', line), { cwd: join(host.root, directory) })
-  }
-  const status = async (token: string): Promise<number> => {
-    const body = JSON.stringify(scn01({ narrative: crypto.randomUUID() }))
-    return (await fetch(`${host.url}/receive`, { method: 'POST', headers: { 'x-node-token': token }, body }))
-      .status
   }
   /** Runs JavaScript as the service user until `end`. */
   const attack = async (program: string): Promise<{ end(): Promise<void> }> => {
@@ -78,12 +65,12 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
       plant('data', line())
       const paused = await host.run('pause', ['why'])
       assert.equal(paused.code, 0, paused.output)
-      assert.equal(await status(host.token()), 503)
+      assert.equal(await host.post(host.token()), 503)
       treasureIsUntouched()
       assert.equal(statSync(join(host.root, 'data/.paused')).uid, serviceUser)
       const resumed = await host.run('resume')
       assert.equal(resumed.code, 0, resumed.output)
-      assert.equal(await status(host.token()), 201)
+      assert.equal(await host.post(host.token()), 201)
       treasureIsUntouched()
     })
   }
@@ -113,7 +100,7 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
     }
     await racer.end()
     plant('data', 'rm -f .paused .tmp-*')
-    assert.equal(await status(host.token()), 201)
+    assert.equal(await host.post(host.token()), 201)
   })
 
   test('a process that stops whatever runs as its user keeps no script for ever', async () => {
@@ -145,8 +132,8 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
       plant('run', line())
       const { code, output } = await host.run('token', ['revoke'])
       assert.equal(code, 0, output)
-      assert.equal(await status(old), 401)
-      assert.equal(await status(host.token()), 201)
+      assert.equal(await host.post(old), 401)
+      assert.equal(await host.post(host.token()), 201)
       treasureIsUntouched()
     })
   }
@@ -176,7 +163,7 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
 
   test('what the receiver says reaches the terminal of root without control characters', async () => {
     const said = '\\u001b]52;c;AAAA\\u0007 \\u009b2J \\u202e back \\u0000 \\r'
-    const shouter = publisher.small(
+    const shouter = host.publisher.small(
       '0.0.2',
       `require('node:http').createServer((_, answer) => answer.writeHead(503, { 'content-length': Buffer.byteLength('${said}') }).end('${said}')).listen({ fd: 3 })
        process.on('SIGTERM', () => process.exit(0))`,

@@ -1,6 +1,5 @@
 /** Properties, in process through intake, accept and the real storage: what is stored is what was sent, and who decides. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -10,12 +9,13 @@ import { contracts } from '../contracts/index.ts'
 import { accept } from '../src/envelope/accept.ts'
 import { intake } from '../src/envelope/intake.ts'
 import { openFileStore } from '../src/storage/files/store.ts'
+import { sha256 } from './disk.ts'
 import { grammar } from './faults/bodies.ts'
 import { judge } from './faults/oracle.ts'
 import { random } from './faults/random.ts'
 import { scn01, scratchDir, token, vs01 } from './receiver.ts'
 
-const tokenSha256 = createHash('sha256').update(token).digest('hex')
+const tokenSha256 = sha256(token)
 const now = new Date('2026-06-15T15:00:00Z')
 const dataDir = scratchDir()
 const silent = { info() {}, warn() {}, error() {}, fatal() {} }

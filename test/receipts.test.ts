@@ -1,9 +1,9 @@
 /** Receipts over real sockets against a real receiver, held against the files on disk. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { sha256 } from './disk.ts'
 import { type Receiver, scn01, startReceiver, token, vs01 } from './receiver.ts'
 import { answerAt, request } from './wire.ts'
 
@@ -16,7 +16,6 @@ after(() => receiver.stop())
 
 describe('a receipt', { concurrency: true }, () => {
   const now = () => ({ submitted_at: new Date().toISOString() })
-  const sha256 = (what: string) => createHash('sha256').update(what).digest('hex')
 
   test('of an appended record tells the line that is on disk, and a retry gets the same one', async () => {
     const envelopes = ['one', 'two'].map((narrative) =>

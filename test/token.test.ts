@@ -2,37 +2,23 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type Host, makeHost, makePublisher, type Publisher } from './deploy/host.ts'
+import { type HostInService, makeHostInService } from './deploy/host.ts'
 import { runUntilCall } from './deploy/kills.ts'
 import { send } from './deploy/senders.ts'
 import { missingHere } from './faults/strace.ts'
-import { scn01 } from './receiver.ts'
 
 describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' }, () => {
-  let publisher: Publisher
-  let host: Host
+  let host: HostInService
 
   before(async () => {
-    publisher = makePublisher()
-    host = await makeHost(publisher.signers)
-    const { code, output } = await host.run('pull', [await publisher.release('0.0.1')])
-    assert.equal(code, 0, output)
+    host = await makeHostInService()
   })
-  after(async () => {
-    await host.close()
-    rmSync(publisher.directory, { recursive: true })
-  })
-
-  const status = async (token: string): Promise<number> => {
-    const body = JSON.stringify(scn01({ narrative: crypto.randomUUID() }))
-    return (await fetch(`${host.url}/receive`, { method: 'POST', headers: { 'x-node-token': token }, body }))
-      .status
-  }
+  after(() => host.close())
 
   test('two steps lose no post; revoking ends every earlier token at once', async () => {
     const old = host.token()
@@ -43,7 +29,7 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
     const fresh = host.token()
     assert.notEqual(fresh, old)
     assert.ok(rotated.output.includes(fresh))
-    assert.equal(await status(old), 201)
+    assert.equal(await host.post(old), 201)
     const again = await host.run('token', ['rotate'])
     assert.equal(again.code, 0, again.output)
     assert.ok(again.output.includes(fresh), 'goes on with the first, and shows its token')
@@ -53,12 +39,12 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
     // none is on its way any more that was sent with the old one
     while (load.count() < seen + 16) await nextTurn()
     assert.equal((await host.run('token', ['retire'])).code, 0)
-    assert.equal(await status(old), 401)
+    assert.equal(await host.post(old), 401)
     assert.deepEqual((await load.end()).failed, [])
 
     assert.equal((await host.run('token', ['revoke'])).code, 0)
-    assert.equal(await status(fresh), 401)
-    assert.equal(await status(host.token()), 201)
+    assert.equal(await host.post(fresh), 401)
+    assert.equal(await host.post(host.token()), 201)
     assert.match(readFileSync(join(host.root, 'etc/env_file'), 'utf8'), /# a comment stays/)
   })
 
@@ -70,7 +56,7 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
     execFileSync(host.env.CIVIC_SERVICE as string, ['reload'], { env: host.env as NodeJS.ProcessEnv })
     const log = (): string => readFileSync(join(host.root, 'log'), 'utf8')
     while (!log().includes('the new tokens are refused')) await nextTurn()
-    assert.equal(await status(good), 201)
+    assert.equal(await host.post(good), 201)
     writeFileSync(file, text)
   })
 
@@ -85,9 +71,9 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
       assert.equal(again.code, 0, `${at}\n${again.output}`)
       assert.notEqual(host.token(), before, at)
       assert.equal(again.output.trim().split('\n').at(-1), host.token(), at)
-      for (const token of [before, host.token()]) assert.equal(await status(token), 201, at)
+      for (const token of [before, host.token()]) assert.equal(await host.post(token), 201, at)
       assert.equal((await host.run('token', ['retire'])).code, 0)
-      assert.equal(await status(before), 401)
+      assert.equal(await host.post(before), 401)
       assert.deepEqual(readdirSync(join(host.root, 'etc')).sort(), ['allowed_signers', 'env_file'])
     }
     assert.ok(wasWritten > 0 && wasWritten < 3, `${wasWritten} were interrupted after the file was written`)
@@ -100,9 +86,9 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
     execFileSync(host.env.CIVIC_SERVICE as string, ['reload'], { env: host.env as NodeJS.ProcessEnv })
     const rotated = await host.run('token', ['rotate'])
     assert.equal(rotated.code, 0, rotated.output)
-    for (const each of [token, host.token()]) assert.equal(await status(each), 201)
+    for (const each of [token, host.token()]) assert.equal(await host.post(each), 201)
     assert.equal((await host.run('token', ['retire'])).code, 0)
-    assert.equal(await status(token), 401)
+    assert.equal(await host.post(token), 401)
   })
 
   test('what is neither a refusal nor an acceptance by the receiver counts as neither', async () => {

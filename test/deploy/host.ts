@@ -17,7 +17,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { releaseArchive } from '../../scripts/pack/archive.ts'
 import { sign } from '../../src/backup/signature.ts'
 import { markDirectory } from '../../src/storage/files/mark.ts'
-import { scratchDir } from '../receiver.ts'
+import { scn01, scratchDir } from '../receiver.ts'
 
 /** The user of the service where the tests run as root: a number that no installed user has. */
 export const serviceUser = 64_123
@@ -37,6 +37,8 @@ export type Host = {
     args?: readonly string[],
     options?: { killAfterMs?: number; env?: Record<string, string> },
   ): Promise<Ran>
+  /** The status of a new record that is posted with this token. */
+  post(token: string): Promise<number>
   /** The version in service. */
   current(): string
   restart(): Promise<void>
@@ -95,12 +97,18 @@ export async function makeHost(signers: string): Promise<Host> {
     clearTimeout(killing)
     return { code: code ?? signal, output }
   }
+  const url = `http://127.0.0.1:${port}`
   return {
     root,
-    url: `http://127.0.0.1:${port}`,
+    url,
     env,
     token: () => /^NODE_TOKEN=(.*)$/m.exec(readFileSync(join(etc, 'env_file'), 'utf8'))?.[1] as string,
     run,
+    async post(token) {
+      const body = JSON.stringify(scn01({ narrative: crypto.randomUUID() }))
+      const headers = { 'x-node-token': token }
+      return (await fetch(`${url}/receive`, { method: 'POST', headers, body })).status
+    },
     current: () => readFileSync(join(root, 'current/VERSION'), 'utf8').split(' ')[0] as string,
     async restart() {
       const child = spawn(env.CIVIC_SERVICE, ['restart'], { env, stdio: 'inherit' })
@@ -112,6 +120,21 @@ export async function makeHost(signers: string): Promise<Host> {
       rmSync(root, { recursive: true, force: true, maxRetries: 3 })
     },
   }
+}
+
+/** A host on which release 0.0.1, made of the commit that is checked out, is in service. */
+export type HostInService = Host & { readonly publisher: Publisher }
+
+export async function makeHostInService(): Promise<HostInService> {
+  const publisher = makePublisher()
+  const host = await makeHost(publisher.signers)
+  const { code, output } = await host.run('pull', [await publisher.release('0.0.1')])
+  assert.equal(code, 0, output)
+  const close = async (): Promise<void> => {
+    await host.close()
+    rmSync(publisher.directory, { recursive: true })
+  }
+  return { ...host, publisher, close }
 }
 
 export type Publisher = {

@@ -1,10 +1,10 @@
 /** What every kind of sender of the input part agrees on with the receiver. */
-import { createHash } from 'node:crypto'
+import { sha256 } from '../../disk.ts'
 import { token } from '../../receiver.ts'
 
 /** Small, so that the limit is met often. */
 export const maxBody = 65_536
-export const tokenSha256 = createHash('sha256').update(token).digest('hex')
+export const tokenSha256 = sha256(token)
 
 /** An answer may take this long. */
 export const answerMs = 10_000

@@ -39,6 +39,13 @@ async function headsAt({ data, stamps }: Place, time: string): Promise<string> {
 }
 
 const [first, second] = ['20260101T000000000Z', '20260201T000000000Z']
+
+/** A place whose heads have a stamp of the auditor's own authority, and the path of that stamp. */
+async function stampedPlace(records: number): Promise<{ at: Place; stamp: string }> {
+  const at = place(records)
+  return { at, stamp: await stampFile(own as Keys, await headsAt(at, first), 'own') }
+}
+
 const grow = ({ data }: Place, records: number): void => {
   rmSync(join(data, 'scn01'), { recursive: true })
   build(data, records)
@@ -53,8 +60,7 @@ const of = (told: readonly Told[], kind: string): Told[] => told.filter((each) =
 const verdictOf = (told: readonly Told[]): unknown => told.find(({ type }) => type === 'summary')?.verdict
 
 test('a stamp says since when a head exists, what it covers and what came after', options, async () => {
-  const at = place(3)
-  await stampFile(own as Keys, await headsAt(at, first), 'own')
+  const { at } = await stampedPlace(3)
   grow(at, 5)
   const { exit, told } = await verify(at.data, ...given(at))
   assert.equal(exit, 0)
@@ -77,8 +83,7 @@ test(
   'an authority that the auditor did not name vouches for nothing, and accuses all the same',
   options,
   async () => {
-    const at = place(3)
-    await stampFile(own as Keys, await headsAt(at, first), 'own')
+    const { at } = await stampedPlace(3)
     for (const more of [['--stamps', at.stamps], given(at, other)]) {
       const { exit, told } = await verify(at.data, ...more)
       assert.equal(exit, 0)
@@ -97,8 +102,7 @@ test(
   'a record that was altered before a stamped head is a finding that names the stamp',
   options,
   async () => {
-    const at = place(4)
-    const stamp = await stampFile(own as Keys, await headsAt(at, first), 'own')
+    const { at, stamp } = await stampedPlace(4)
     grow(at, 6)
     const { records } = association(at.data)
     const sound = readFileSync(records)
@@ -133,8 +137,7 @@ test(
   'records that were cut off, and an association that is gone, are findings that name the stamp',
   options,
   async () => {
-    const at = place(4)
-    await stampFile(own as Keys, await headsAt(at, first), 'own')
+    const { at } = await stampedPlace(4)
     grow(at, 3)
     const cut = await verify(at.data, ...given(at))
     assert.match(
@@ -199,8 +202,7 @@ test(
   'under a wrong certificate beside it, and with none at all, a stamp is not accepted',
   options,
   async () => {
-    const at = place(3)
-    const stamp = await stampFile(own as Keys, await headsAt(at, first), 'own')
+    const { at, stamp } = await stampedPlace(3)
     const beside = stamp.replace(/tsr$/, 'pem')
     copyFileSync((other as Keys).root, beside)
     const wrong = await verify(at.data, '--stamps', at.stamps)

@@ -80,6 +80,12 @@ function host(...lines: readonly string[]): Host {
 const line = (name: string, { url }: Authority, keys = own): string => `${name} ${url} ${keys?.root}`
 const one = ['heads-1.own.pem', 'heads-1.own.tsr', 'heads-1.txt']
 
+/** A host whose settings name one authority, which has the keys that the test trusts. */
+async function witnessed(): Promise<Host & { readonly authority: Authority }> {
+  const authority = await startAuthority(own as Keys)
+  return { ...host(line('own', authority)), authority }
+}
+
 /** The same association with more records, as if they had come since. */
 function grow(data: string, count: number): void {
   rmSync(join(data, 'scn01'), { recursive: true })
@@ -90,8 +96,7 @@ test(
   'a stamp of the heads is kept with its certificates, and openssl alone can check it',
   options,
   async () => {
-    const authority = await startAuthority(own as Keys)
-    const { run, kept, stamps } = host(line('own', authority))
+    const { run, kept, stamps } = await witnessed()
     const { exit, said } = await run()
     assert.equal(exit, 0, said)
     assert.match(said, /own: heads-\d{8}T\d{9}Z\.txt is stamped, [A-Z][a-z]{2} .* GMT/)
@@ -108,8 +113,7 @@ test(
 )
 
 test('nothing new, nothing sent; a new record, one request', options, async () => {
-  const authority = await startAuthority(own as Keys)
-  const { run, kept, data } = host(line('own', authority))
+  const { authority, run, kept, data } = await witnessed()
   for (let n = 0; n < 3; n++) assert.equal((await run()).exit, 0)
   assert.equal(authority.asked(), 1)
   grow(data, 4)
@@ -208,9 +212,8 @@ test(
 )
 
 test('an authority that never answers holds a run up no longer than it is given', options, async () => {
-  const authority = await startAuthority(own as Keys)
+  const { authority, run, kept } = await witnessed()
   authority.behaves('silent')
-  const { run, kept } = host(line('own', authority))
   const { exit, said } = await run({ CIVIC_WITNESS_SECONDS: '1' })
   assert.equal(exit, 1)
   assert.match(said, /own: it did not answer within 1 s\. It is kept for the next run/)
@@ -218,8 +221,7 @@ test('an authority that never answers holds a run up no longer than it is given'
 })
 
 test('heads that nobody has stamped are stamped later, too; others only once', options, async () => {
-  const authority = await startAuthority(own as Keys)
-  const { run, kept, data, settings } = host(line('own', authority))
+  const { authority, run, kept, data, settings } = await witnessed()
   authority.behaves('unavailable')
   assert.equal((await run()).exit, 1)
   grow(data, 4)
@@ -240,8 +242,7 @@ test(
   'an association that is not whole gets no head: the others are stamped, and somebody has to look',
   options,
   async () => {
-    const authority = await startAuthority(own as Keys)
-    const { run, stamps, data } = host(line('own', authority))
+    const { run, stamps, data } = await witnessed()
     const sound = readFileSync(association(data).records)
     build(join(data, '..', 'etc'), 2)
     execFileSync('cp', [
@@ -262,8 +263,7 @@ test(
   'killed while it waits for an authority, it leaves nothing half, and the next run goes on',
   options,
   async () => {
-    const authority = await startAuthority(own as Keys)
-    const { run, kept, stamps } = host(line('own', authority))
+    const { run, kept, stamps } = await witnessed()
     writeFileSync(join(stamps, '.new-heads-20260101T000000000Z.own.tsr'), 'half of a stamp')
     assert.equal((await run()).exit, 0)
     assert.deepEqual(kept(), one)
@@ -275,8 +275,7 @@ test(
 )
 
 test('a clock that was set back: the new heads are the newest all the same', options, async () => {
-  const authority = await startAuthority(own as Keys)
-  const { run, kept, stamps } = host(line('own', authority))
+  const { run, kept, stamps } = await witnessed()
   writeFileSync(join(stamps, 'heads-20991231T235959999Z.txt'), `scn01/plum-grove-21:2:${'0'.repeat(64)}\n`)
   for (let n = 0; n < 2; n++) assert.equal((await run()).exit, 0)
   assert.equal(kept().filter((name) => name.endsWith('.txt')).length, 2)

@@ -5,8 +5,10 @@
 import { withoutServer } from '../postgres/cluster.ts'
 import { Tally } from './audit-disk.ts'
 import { endedWaits } from './database/ended-waits.ts'
+import { hanging } from './database/hanging.ts'
 import { killPrimary } from './database/kill-primary.ts'
 import { oldPrimary } from './database/old-primary.ts'
+import { receivers } from './database/receivers.ts'
 import type { Scene } from './database/scene.ts'
 import { Ended } from './database/site.ts'
 import { Times } from './database/times.ts'
@@ -15,7 +17,7 @@ import type { Part, Row, Run } from './part.ts'
 import { random } from './random.ts'
 import { missingHere } from './strace.ts'
 
-const scenes: readonly Scene[] = [killPrimary, ...endedWaits, ...oldPrimary]
+const scenes: readonly Scene[] = [killPrimary, ...endedWaits, ...oldPrimary, ...receivers, ...hanging]
 
 /** Most of a scene is waiting. */
 const lanes = 4

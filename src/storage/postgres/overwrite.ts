@@ -6,7 +6,8 @@
  *   2. Of two envelopes for one Placekey that this process receives, the one that came last is the one that stays.
  *   3. A statement that was held up never replaces a newer form: the engine refuses it once its sender has been answered.
  *      When a connection breaks, the statement on it may still take effect until then. So nothing else is sent before the
- *      statement's process is seen to have ended, or its time is up.
+ *      statement's process is seen to have ended, or its time is up. What a process reads when it was stopped for a while is
+ *      refused (`stopped.ts`).
  *
  * One batch at a time, over all associations: so the order of arrival is the order of storing.
  *

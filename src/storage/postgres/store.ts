@@ -14,6 +14,7 @@ import { meaningOf } from './fault.ts'
 import { OverwriteQueue } from './overwrite.ts'
 import type { Shared } from './shared.ts'
 import { attachedStandbys, isImporting, namesStandby } from './statements.ts'
+import { Stopped } from './stopped.ts'
 import { Timeline } from './timeline.ts'
 import type { Target } from './url.ts'
 
@@ -37,6 +38,7 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
   const connections = new Connections(target, timeline, log)
   const shared: Shared = { connections, timeline, requireStandby, log, observer }
   const overwrites = new OverwriteQueue(shared)
+  const stopped = new Stopped()
   /** In order of use: a queue that is asked for moves to the end. */
   const queues = new Map<string, AppendQueue>()
   const refused = new Set<string>()
@@ -63,9 +65,12 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
     return outcome
   }
 
+  const overwrite = async (record: AcceptedRecord, deadline: number): Promise<Outcome> =>
+    stopped.recently ? { ok: false, fault: 'busy' } : overwrites.put(record, deadline)
+
   const rules: Readonly<Record<StorageRule, RecordStore['put']>> = {
     'append-only': append,
-    'overwrite-by-placekey': (record, deadline) => overwrites.put(record, deadline),
+    'overwrite-by-placekey': overwrite,
   }
 
   return {
@@ -91,6 +96,7 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
     async close() {
       // each has an answer by its deadline; a statement that is then still under way is nobody's any more
       while (unanswered.size > 0) await Promise.allSettled(unanswered)
+      stopped.close()
       await connections.close()
     },
   }

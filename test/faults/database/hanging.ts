@@ -1,0 +1,43 @@
+/** The primary stops where it stands (SIGSTOP), as a machine does whose disk hangs. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Play, Scene } from './scene.ts'
+import { Site } from './site.ts'
+
+const enough = 100
+/** Longer than a request may wait. */
+const hangMs = 10_500
+
+async function hang(goesOn: boolean, { dice, tally, times }: Play): Promise<void> {
+  const site = await Site.open({ dice, tally, times })
+  const hanging = site.primary
+  try {
+    const load = site.load()
+    await site.storesAgain(enough, 'before the server hangs')
+    const from = performance.now()
+    hanging.freeze()
+    await sleep(hangMs + dice.below(2_000))
+    if (goesOn) hanging.thaw()
+    else await site.promote()
+    await site.storesAgain(enough, goesOn ? 'when the server goes on' : 'after the promotion')
+    times.silence(site.ledger, from)
+    if (!goesOn) {
+      // what it was doing when it stopped goes on now, and must be nobody's
+      hanging.thaw()
+      await site.storesAgain(enough, 'when the old primary goes on')
+    }
+    await load.stop()
+    await site.judge()
+  } finally {
+    hanging.thaw()
+    await site.close()
+  }
+}
+
+export const hanging: readonly Scene[] = [
+  { fault: 'the primary hangs (SIGSTOP) and goes on', full: 4, play: (play) => hang(true, play) },
+  {
+    fault: 'the primary hangs, promotion, the old one goes on',
+    full: 4,
+    play: (play) => hang(false, play),
+  },
+]

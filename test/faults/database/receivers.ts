@@ -1,0 +1,118 @@
+/** Receivers that are killed under load, and one that is stopped in the middle of its work and wakes long afterwards. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Receiver } from '../../receiver.ts'
+import { participantOf, receiptsOf } from '../load.ts'
+import { readDatabase } from './read.ts'
+import type { Scene } from './scene.ts'
+import { Site } from './site.ts'
+
+const enough = 100
+
+const killReceivers: Scene = {
+  fault: 'kill -9 of receivers, 3 in a row',
+  full: 10,
+  async play({ dice, tally, times }) {
+    const site = await Site.open({ dice, tally, times })
+    try {
+      const load = site.load()
+      for (let killed = 0; killed < 3; killed++) {
+        await site.storesAgain(enough, 'before the kill')
+        await sleep(dice.below(300))
+        const from = performance.now()
+        const victim = dice.of(site.receivers)
+        await site.killReceiver(victim)
+        await site.storesAgain(enough, 'by the other receiver')
+        times.silence(site.ledger, from)
+        // on a new port; at times with a new data directory, as on a new machine
+        await site.startReceiver(dice.oneIn(3) ? undefined : victim.dataDir)
+      }
+      await load.stop()
+      await site.judge()
+    } finally {
+      await site.close()
+    }
+  },
+}
+
+/** Longer than any request lives. */
+const longMs = 11_000
+const longestMs = 30_000
+
+const wake: Scene = {
+  fault: 'a receiver is stopped (SIGSTOP) and wakes',
+  full: 6,
+  async play({ dice, tally, times }) {
+    const site = await Site.open({ dice, tally, times })
+    const [stopped, other] = site.receivers as [Receiver, Receiver]
+    try {
+      const load = site.load()
+      await site.storesAgain(enough, 'before the stop')
+      const early = postOverwrites(site, stopped, 'early')
+      await sleep(dice.below(20))
+      stopped.process.kill('SIGSTOP')
+      await sleep(longMs + (dice.oneIn(2) ? 0 : dice.below(longestMs - longMs)))
+      await postOverwrites(site, other, 'newest')
+      stopped.process.kill('SIGCONT')
+      await early
+      await load.stop()
+      await site.judge()
+      await requireNewest(site)
+    } finally {
+      stopped.process.kill('SIGCONT')
+      await site.close()
+    }
+  },
+}
+
+/** The receivers give up what they have sent to these processes of the server; the statements are still there when they wake. */
+const wakeBackends: Scene = {
+  fault: 'processes of the server are stopped and wake',
+  full: 6,
+  async play({ dice, tally, times }) {
+    const site = await Site.open({ dice, tally, times })
+    const backends = async (): Promise<number[]> => {
+      const rows = await site.primary.sql(`SELECT pid FROM pg_stat_activity WHERE usename = 'civic_receiver'`)
+      return rows.map(({ pid }) => Number(pid))
+    }
+    const signal = (pids: readonly number[], name: NodeJS.Signals): void => {
+      for (const pid of pids) process.kill(pid, name)
+    }
+    const giving = site.receivers[0] as Receiver
+    await postOverwrites(site, giving, 'first')
+    const stopped = await backends()
+    signal(stopped, 'SIGSTOP')
+    try {
+      await postOverwrites(site, giving, 'early')
+      const fresh = await site.startReceiver()
+      await postOverwrites(site, fresh, 'newest')
+      signal(stopped, 'SIGCONT')
+      await site.judge()
+      await requireNewest(site)
+    } finally {
+      await site.close()
+    }
+  },
+}
+
+const people = Array.from({ length: 16 }, (_, n) => participantOf(1_000 + n))
+
+/** To addresses that nobody else in the scene writes to. */
+async function postOverwrites({ ledger }: Site, { url }: Receiver, filler: string): Promise<void> {
+  const sent = people.map((who) => ledger.newVitalSigns('wren', who, filler))
+  await Promise.all(sent.map((one) => ledger.post(url, one)))
+}
+
+/** The early ones have been answered, or given up, before the newest were sent: none may take effect after them. */
+async function requireNewest({ ledger, primary, tally }: Site): Promise<void> {
+  const { overwritten } = await readDatabase(primary)
+  for (const who of people) {
+    const newest = ledger.sent.filter(({ participant }) => participant === who).at(-1)
+    if (!newest || receiptsOf(newest).length === 0) tally.note('the newest one was refused')
+    else if ((overwritten.get(`wren/${who}`)?.fields as { mark?: string })?.mark !== newest.mark) {
+      tally.lost++
+      tally.note('an older one took the place of the newest one')
+    }
+  }
+}
+
+export const receivers: readonly Scene[] = [killReceivers, wake, wakeBackends]

@@ -1,4 +1,5 @@
 /** The composition root, and the only file that knows the process: environment, signals, exit codes. */
+import { hasCode } from './error-code.ts'
 import './server/no-debugger.ts'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
@@ -14,7 +15,6 @@ import { createLog } from './server/log.ts'
 import type { createMetrics } from './server/metrics.ts'
 import { pauseCheck } from './server/pause.ts'
 import { tokenCheck } from './server/tokens.ts'
-import { hasCode } from './storage/files/fault.ts'
 import { holdsRecords, makeDataDirectory, markDirectory, readMark } from './storage/files/mark.ts'
 import { developmentTokenFile, pausedFile, timelineFile } from './storage/files/paths.ts'
 import { openFileStore } from './storage/files/store.ts'

@@ -1,13 +1,12 @@
 /** Members of a record, asked for by name: never one that JavaScript gives every object. Nothing here runs in Node only. */
 import type { Json, JsonObject } from '../../contracts/contract.ts'
 import { isObject } from '../../contracts/envelope.ts'
+import { utf8 } from '../records/bytes.ts'
 
 export function objectOf(bytes: Uint8Array): JsonObject | undefined {
   try {
-    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) as Json
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as JsonObject)
-      : undefined
+    const value: unknown = JSON.parse(utf8(bytes))
+    return isObject(value) ? value : undefined
   } catch {
     return undefined
   }

@@ -1,8 +1,9 @@
 /** `snapshot`: a records file as one valid JSON array, while a receiver may be appending to it. */
+
 import { CannotRun, type Command, type Io } from '../cli/io.ts'
 import { parse } from '../cli/options.ts'
+import { hasCode } from '../error-code.ts'
 import { closing } from '../records/position.ts'
-import { hasCode } from '../storage/files/fault.ts'
 import { type Snapshot, withSnapshot } from '../storage/files/snapshot-file.ts'
 import { type Place, placeName } from './addons.ts'
 import { namedAssociation } from './argument.ts'

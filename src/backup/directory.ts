@@ -12,6 +12,7 @@
 import { lstatSync, mkdirSync, openSync, readdirSync, rmSync, type Stats, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { CannotRun } from '../cli/io.ts'
+import { hasCode } from '../error-code.ts'
 import { ownerOnly, ownerOnlyDirectory } from '../records/layout.ts'
 import { backupLockName, isBackup, isUnfinished, stampsName } from './layout.ts'
 
@@ -79,7 +80,7 @@ export function createFresh(path: string): number {
   try {
     return openSync(path, 'wx', ownerOnly)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    if (!hasCode(error, 'EEXIST')) throw error
     unlinkSync(path)
     return openSync(path, 'wx', ownerOnly)
   }

@@ -1,8 +1,8 @@
 /** Which names of a data directory a backup takes. The writer and the reader of a list ask the same functions. */
 
 import type { StorageRule } from '../../contracts/contract.ts'
+import { isSlug } from '../../contracts/envelope.ts'
 import { contracts } from '../../contracts/index.ts'
-import { isSlug } from '../cli/options.ts'
 import {
   asidePattern,
   headName,

@@ -6,10 +6,12 @@
  * "Does not verify" and "cannot be checked" are two answers. The first says something about the bytes and is given only when
  * ssh-keygen says so; the second (no ssh-keygen, no room for its files, a user without a name) says nothing about them.
  */
+
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasCode } from '../error-code.ts'
 
 export type Namespace = 'civic-orchestrator-release' | 'civic-orchestrator-backup'
 
@@ -80,7 +82,7 @@ export function verdictOn(
 function ask(args: readonly string[], bytes: Uint8Array): SignatureVerdict {
   const { error, status, stdout, stderr } = spawnSync('ssh-keygen', args, { input: bytes })
   // it may end before it has read everything
-  if (error && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
+  if (error && !hasCode(error, 'EPIPE')) throw error
   if (status === 0) return 'good'
   const said = stderr.toString().trim()
   if (stdout.includes('Could not verify signature') && !aboutTheKey.test(said)) return 'foreign'

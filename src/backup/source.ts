@@ -1,8 +1,10 @@
 /** What of a data directory is backed up. Names are taken from directories only; a link in the place of one is not followed. */
+
 import { type Dir, lstatSync, opendirSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { isSlug } from '../../contracts/envelope.ts'
 import { contracts } from '../../contracts/index.ts'
-import { isSlug } from '../cli/options.ts'
+import { hasCode } from '../error-code.ts'
 import {
   ignoreName,
   markName,
@@ -73,7 +75,7 @@ function* namesIn(directory: string): Generator<string> {
   try {
     open = opendirSync(directory, { bufferSize: 256 })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    if (hasCode(error, 'ENOENT')) return
     throw error
   }
   try {

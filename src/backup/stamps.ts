@@ -5,6 +5,7 @@
  * manifest lists them, and they can be used from here as they lie. A copy is made once and never replaced or removed: a stamp
  * does not change, and one that is altered or gone where it was made is what somebody would do who has altered records.
  */
+
 import {
   closeSync,
   existsSync,
@@ -16,8 +17,8 @@ import {
   utimesSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { hasCode } from '../error-code.ts'
 import { writeAllSync } from '../storage/files/durable-file.ts'
-import { hasCode } from '../storage/files/fault.ts'
 import { readRegularSync } from '../storage/files/regular-file.ts'
 import { createFresh, ownDirectory } from './directory.ts'
 import type { BackupFindings } from './findings.ts'

@@ -2,6 +2,7 @@
 
 import { readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { hasCode } from '../error-code.ts'
 import { nameOf, type RecordPath } from '../records/layout.ts'
 import { directoryOf, listName, manifestName, writingName } from './layout.ts'
 import { copyNameOf, readList } from './list.ts'
@@ -53,6 +54,6 @@ function unless(codes: readonly string[], remove: () => void): void {
   try {
     remove()
   } catch (error) {
-    if (!codes.includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    if (!hasCode(error, ...codes)) throw error
   }
 }

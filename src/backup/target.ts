@@ -11,6 +11,7 @@
  * Root works here below a directory that the receiver's user can write to. So the directory and what is made in it are held open,
  * and everything is named from there (`/proc/<pid>/fd/<n>`): what that user renames or links meanwhile leads nowhere else.
  */
+
 import {
   closeSync,
   constants,
@@ -29,6 +30,7 @@ import {
 } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CannotRun } from '../cli/io.ts'
+import { hasCode } from '../error-code.ts'
 import {
   directoryMode,
   fileMode,
@@ -124,7 +126,7 @@ export class RestoreTarget {
       this.#give(fd, fileMode)
       closeSync(fd)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      if (!hasCode(error, 'EEXIST')) throw error
     }
     fsyncSync(this.#target.fd)
   }
@@ -175,7 +177,7 @@ export class RestoreTarget {
     try {
       mkdirSync(path)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
+      if (hasCode(error, 'EEXIST')) return
       throw error
     }
     const { fd } = hold(path)

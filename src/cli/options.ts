@@ -1,7 +1,6 @@
 /** The options that every command has, and what an argument must look like. */
 import { statSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { isSlug } from '../../contracts/envelope.ts'
 import { CannotRun } from './io.ts'
 
 type Spec = { readonly [name: string]: { readonly type: 'string' | 'boolean'; readonly multiple?: boolean } }
@@ -49,8 +48,6 @@ function wholeNumber(name: string, text: string | undefined, least: number): num
     throw new CannotRun(`--${name} takes a whole number of at least ${least}`)
   return number
 }
-
-export { isSlug }
 
 /** The data directory must be there: an empty answer about a directory that does not exist would look clean. */
 export function dataDirectory(path: string): string {

@@ -4,12 +4,13 @@
  *
  * What the database has and the tree has not yet is counted and is no finding.
  */
+
 import { join } from 'node:path'
 import { diskDirectory } from '../audit/verify/disk-directory.ts'
 import { readTree } from '../audit/verify/tree.ts'
+import { hasCode } from '../error-code.ts'
 import { recordsName } from '../records/layout.ts'
 import { sha256Hex } from '../records/sha256.ts'
-import { hasCode } from '../storage/files/fault.ts'
 import { associationDirectories } from '../storage/files/paths.ts'
 import { recordLines, withSnapshot } from '../storage/files/snapshot-file.ts'
 import type { Connection } from '../storage/postgres/connection.ts'

@@ -3,9 +3,9 @@
  * writes it. The first pass compares all of them by SHA-256; later ones ask for what was written since.
  */
 
+import { hasCode } from '../error-code.ts'
 import { longestLine } from '../records/lines.ts'
 import { sha256Hex } from '../records/sha256.ts'
-import { hasCode } from '../storage/files/fault.ts'
 import { writeLatest } from '../storage/files/overwrite.ts'
 import { placekeyFile } from '../storage/files/paths.ts'
 import { readRegularSync } from '../storage/files/regular-file.ts'

@@ -9,7 +9,9 @@
  *   3. A tree whose last record the database does not have is left alone. It may have been brought from a server that another
  *      one has replaced since, and then it is the evidence of what that server had.
  */
+
 import { join } from 'node:path'
+import { hasCode } from '../error-code.ts'
 import type { Log } from '../log.ts'
 import { continued } from '../records/batch.ts'
 import { type Head, isAt } from '../records/head.ts'
@@ -21,7 +23,7 @@ import { sha256Hex } from '../records/sha256.ts'
 import { AssociationFile } from '../storage/files/association-file.ts'
 import { removeEmptyDirectories } from '../storage/files/durable-file.ts'
 import { removeEmptyFiles } from '../storage/files/empty-files.ts'
-import { hasCode, StorageFault } from '../storage/files/fault.ts'
+import { StorageFault } from '../storage/files/fault.ts'
 import { readHead } from '../storage/files/head-file.ts'
 import type { Lock } from '../storage/files/lock.ts'
 import { associationDirectories } from '../storage/files/paths.ts'

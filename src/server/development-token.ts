@@ -2,8 +2,8 @@
 
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { hasCode } from '../error-code.ts'
 import { ownerOnly } from '../records/layout.ts'
-import { hasCode } from '../storage/files/fault.ts'
 import { writeSmallFile } from '../storage/files/small-file.ts'
 import { tokenMistake } from './token-rule.ts'
 

@@ -12,6 +12,7 @@
  *   3. A socket on which a process listens is never taken away; one that a killed process has left is replaced.
  *   4. What is no socket is never removed. At the end the receiver removes its own socket, and no other.
  */
+
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import {
@@ -27,6 +28,7 @@ import {
 import type { Server as HttpServer } from 'node:http'
 import { type AddressInfo, connect, createServer, type ListenOptions, type Server } from 'node:net'
 import { basename, dirname, join } from 'node:path'
+import { hasCode } from '../error-code.ts'
 import type { Config } from './config.ts'
 
 /** What systemd hands over begins here. */
@@ -148,7 +150,7 @@ function linked(made: string, path: string): boolean {
     linkSync(made, path)
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    if (!hasCode(error, 'EEXIST')) throw error
     return false
   }
 }
@@ -160,7 +162,7 @@ async function answers(path: string): Promise<boolean> {
     await once(socket, 'connect')
     return true
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ECONNREFUSED'
+    return !hasCode(error, 'ECONNREFUSED')
   } finally {
     socket.destroy()
   }

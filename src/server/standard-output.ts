@@ -7,8 +7,9 @@
  *
  * What cannot be written at all is dropped: the disk is full, or the reader is gone.
  */
+
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
-import { hasCode } from '../storage/files/fault.ts'
+import { hasCode } from '../error-code.ts'
 
 const standardOutput = 1
 /** Text is gathered for so long: each write costs more than a line. */

@@ -11,7 +11,7 @@ import { hasByteOrderMark, intake } from '../../envelope/intake.ts'
 import { isEqual } from '../../records/bytes.ts'
 import { canonicalBytes } from '../../records/canonical.ts'
 import { hashedForms } from '../../records/id.ts'
-import { parseReceipt } from '../../records/line.ts'
+import { isHash, parseReceipt } from '../../records/line.ts'
 import { sha256All } from '../../records/sha256.ts'
 import { addedNames, type Place, paymentMember } from '../addons.ts'
 
@@ -62,8 +62,7 @@ function judgeRecord(stored: JsonObject, found: readonly FieldError[], place: Pl
   const { record, complaints } = judgeEnvelope(sent, found, place)
   for (const name of added) {
     const value = stored[name]
-    if (typeof value !== 'string' || !/^[0-9a-f]{64}$/.test(value))
-      complaints.push(`has no ${name} of 64 lower-case hexadecimal digits`)
+    if (!isHash(value)) complaints.push(`has no ${name} of 64 lower-case hexadecimal digits`)
   }
   if (raw !== undefined && (typeof raw !== 'string' || sent[paymentMember] !== null))
     complaints.push(`has a ${rawMember} that the receiver would not have written`)

@@ -8,6 +8,7 @@
  * regular file (then `kind` says in words what it is), EFBIG it is longer than its reader takes, ECHANGED it was changed
  * while it was read.
  */
+import { hasCode } from '../../error-code.ts'
 import type { Bytes } from './chain.ts'
 
 export type Kind = 'file' | 'directory' | 'link' | 'special'
@@ -34,11 +35,6 @@ export type Directory = {
   read(path: string, most: number): Promise<Uint8Array>
   /** Opens a records file as it is now, and closes it when `use` is done. */
   withRecords<T>(path: string, use: (records: Bytes) => Promise<T>): Promise<T>
-}
-
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  const code = (error as { readonly code?: unknown } | null)?.code
-  return typeof code === 'string' && codes.includes(code)
 }
 
 export function whyUnread(error: unknown): string {

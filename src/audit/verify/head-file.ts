@@ -1,9 +1,10 @@
 /** Reads the head file beside a records file. */
+import { hasCode } from '../../error-code.ts'
 import { latin1 } from '../../records/bytes.ts'
 import { parseHead } from '../../records/head.ts'
 import { headName } from '../../records/layout.ts'
 import { type Place, placeName } from '../addons.ts'
-import { type Directory, hasCode } from './directory.ts'
+import type { Directory } from './directory.ts'
 import type { HeadFile } from './witnesses.ts'
 
 /** More than a head file of any version is long. */

@@ -6,13 +6,15 @@
  *   heads-<time>.<name>.tsr   the stamp that an authority made of it
  *   heads-<time>.<name>.pem   its certificates; anybody who can write here could have made them (see `stamped.ts`)
  */
+
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { CannotRun } from '../../cli/io.ts'
+import { hasCode } from '../../error-code.ts'
 import { readRegularSync } from '../../storage/files/regular-file.ts'
-import { hasCode, whyUnread } from './directory.ts'
+import { whyUnread } from './directory.ts'
 import { type Expectation, keptIn, NotKept } from './expectations.ts'
 import type { Finding } from './finding.ts'
 import type { Stamp } from './stamped.ts'

@@ -2,7 +2,9 @@
  * Every name below the data directory: what has its place there goes to the checks for its kind, everything else is told.
  * Symbolic links are reported, never followed.
  */
+
 import { isSlug } from '../../../contracts/envelope.ts'
+import { hasCode } from '../../error-code.ts'
 import {
   asidePattern,
   developmentTokenName,
@@ -21,7 +23,7 @@ import {
   tornPattern,
 } from '../../records/layout.ts'
 import { type Place, placeName, ruleOf } from '../addons.ts'
-import { type Directory, type Entry, hasCode, type State } from './directory.ts'
+import type { Directory, Entry, State } from './directory.ts'
 import type { Finding, Report } from './finding.ts'
 import { headFile } from './head-file.ts'
 import { editorsFile, isJunk } from './junk.ts'

@@ -1,10 +1,11 @@
 /** Everything in a data directory: the one walk that the tool and the page share. Findings out, in the order in which they are met. */
+import { hasCode } from '../../error-code.ts'
 import { markName, recordsName } from '../../records/layout.ts'
 import { longestLine } from '../../records/lines.ts'
 import { type Place, placeName } from '../addons.ts'
 import type { Link } from './chain.ts'
 import { judgeFile } from './content.ts'
-import { type Directory, hasCode, whyUnread } from './directory.ts'
+import { type Directory, whyUnread } from './directory.ts'
 import { byPlace, type Expectation, type Expectations } from './expectations.ts'
 import type { Finding, Report } from './finding.ts'
 import { type How, type Judge, type Tally, verifyAssociation } from './in-directory.ts'

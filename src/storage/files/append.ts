@@ -22,15 +22,17 @@
  *
  * Not promised: order between two senders; a whole array to a reader that ignores the snapshot rule while an append lands.
  */
+
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { AcceptedRecord, Fault, Outcome, Receipt } from '../../../contracts/record.ts'
+import { hasCode } from '../../error-code.ts'
 import type { Log } from '../../log.ts'
 import { batchOf, type Draft, draftOf, type Written } from '../../records/batch.ts'
 import { longestRecord } from '../../records/lines.ts'
 import type { StorageObserver } from '../observer.ts'
 import { AssociationFile } from './association-file.ts'
 import { forgetDirectories, removeEmptyDirectories } from './durable-file.ts'
-import { codeOf, faultOf, hasCode } from './fault.ts'
+import { codeOf, faultOf } from './fault.ts'
 import type { Lock } from './lock.ts'
 import { isRefused, keepRefusal, removeRefusal } from './refusal.ts'
 import { Tenure } from './tenure.ts'

@@ -8,6 +8,7 @@
  * directory is opened before a name in it changes, and stays open until its fsync has ended. Every change of a name goes through
  * `changeNames`, which does both.
  */
+
 import {
   closeSync,
   constants,
@@ -25,8 +26,8 @@ import {
 import { chmod, mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
+import { hasCode } from '../../error-code.ts'
 import { directoryMode } from '../../records/layout.ts'
-import { hasCode } from './fault.ts'
 
 /** A file that is opened for reading and writing, and made when it is not there. */
 export const openOrMake = constants.O_RDWR | constants.O_CREAT

@@ -1,5 +1,7 @@
 /** Turns what the operating system says into the faults that SPEC 2 tells apart. */
+
 import type { Fault } from '../../../contracts/record.ts'
+import { hasCode } from '../../error-code.ts'
 
 /** Expected trouble on the way to disk. Anything else that is thrown is a mistake in this program. */
 export class StorageFault extends Error {
@@ -25,10 +27,6 @@ function errnoOf(error: unknown): number | undefined {
 export function isFull(error: unknown): boolean {
   const errno = errnoOf(error)
   return errno === ENOSPC || errno === EDQUOT || errno === EFBIG
-}
-
-export function hasCode(error: unknown, code: string): boolean {
-  return (error as NodeJS.ErrnoException | null)?.code === code
 }
 
 /** Undefined where there is no such file or directory. */

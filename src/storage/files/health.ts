@@ -5,14 +5,16 @@
  * A file system that shut itself down refuses writes, but can still be read. So a question also writes and syncs a few bytes, at
  * most every 10 s.
  */
+
 import { closeSync, constants, statfsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hasCode } from '../../error-code.ts'
 import { headName, ownerOnly, recordsName } from '../../records/layout.ts'
 import { openFile, removeIfThere, syncFile, writeAllSync } from './durable-file.ts'
-import { codeOf, hasCode, ifThere, isFull } from './fault.ts'
+import { codeOf, ifThere, isFull } from './fault.ts'
 import { temporaryIn } from './paths.ts'
 
 /** Free space is asked for at most this often. */
@@ -152,7 +154,7 @@ async function unusablePart(root: string, name: string): Promise<string | undefi
     try {
       await ifThere(access(path, mode))
     } catch (error) {
-      if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM')) return kind
+      if (hasCode(error, 'EACCES', 'EPERM')) return kind
     }
   }
   return undefined

@@ -20,10 +20,11 @@
  * Not promised: a process that is stopped for more than the stale time between `held()` and the write that follows it
  * in the same turn (microseconds) writes without the lock when it wakes. Node has no lock that the kernel would enforce.
  */
+
 import fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import lockfile from 'proper-lockfile'
-import { hasCode } from './fault.ts'
+import { hasCode } from '../../error-code.ts'
 import { asideName } from './paths.ts'
 
 /** A lock left by a kill is free after this; well below the 10 s in which every request is answered. */

@@ -1,12 +1,13 @@
 /** The names in a directory; none when it is not there, or is no directory. */
+
 import { readdir } from 'node:fs/promises'
-import { hasCode } from './fault.ts'
+import { hasCode } from '../../error-code.ts'
 
 export async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory)
   } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return []
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return []
     throw error
   }
 }

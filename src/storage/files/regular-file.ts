@@ -8,9 +8,10 @@
  * Not promised: a link in the place of a *directory* on the way is followed. A reader of a tree goes into directories only
  * (`Dirent.isDirectory()`), and judges the content of what it finds.
  */
+
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { hasCode } from './fault.ts'
+import { hasCode } from '../../error-code.ts'
 
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
@@ -100,6 +101,6 @@ function requireRegular(path: string, stat: Stats): void {
 /** ELOOP is a link under O_NOFOLLOW; ENXIO a socket, or a device without a driver. */
 function refuse(path: string, error: unknown): never {
   if (hasCode(error, 'ELOOP')) throw new NotRegular(path, 'a symbolic link')
-  if (hasCode(error, 'ENXIO') || hasCode(error, 'ENODEV')) throw new NotRegular(path, 'a special file')
+  if (hasCode(error, 'ENXIO', 'ENODEV')) throw new NotRegular(path, 'a special file')
   throw error
 }

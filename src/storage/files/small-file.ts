@@ -8,12 +8,14 @@
  *
  * Killed at any point: the file is the old one or the new one, and a temporary may be left, which the next start removes.
  */
+
 import { linkSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
+import { hasCode } from '../../error-code.ts'
 import { fileMode } from '../../records/layout.ts'
 import { changeNames, removeIfThere } from './durable-file.ts'
-import { hasCode, StorageFault } from './fault.ts'
+import { StorageFault } from './fault.ts'
 import { temporaryIn } from './paths.ts'
 
 export type SmallFileOptions = {

@@ -1,10 +1,12 @@
 /** Looks at every association below the data directory when the program starts. */
+
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { contracts } from '../../../contracts/index.ts'
+import { hasCode } from '../../error-code.ts'
 import type { Log } from '../../log.ts'
 import { lockName, type RecordPath, recordsName } from '../../records/layout.ts'
-import { hasCode, ifThere } from './fault.ts'
+import { ifThere } from './fault.ts'
 import { watchLock } from './lock.ts'
 import { namesIn } from './names.ts'
 import { associationDirectories, isSafeName } from './paths.ts'
@@ -41,7 +43,7 @@ async function readableNamesIn(directory: string): Promise<string[]> {
   try {
     return await namesIn(directory)
   } catch (error) {
-    if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM')) return []
+    if (hasCode(error, 'EACCES', 'EPERM')) return []
     throw error
   }
 }

@@ -5,8 +5,9 @@
  * Kept in memory and in a small file in the data directory, which is on disk before anything stored on a new timeline is
  * acknowledged. Without the file the next start knows nothing and takes the first server that is fit.
  */
+
 import { readFileSync } from 'node:fs'
-import { hasCode } from '../files/fault.ts'
+import { hasCode } from '../../error-code.ts'
 import { writeSmallFile } from '../files/small-file.ts'
 import type { Facts } from './facts.ts'
 

@@ -22,7 +22,11 @@ type Vector = {
   readonly verdict: 'accepted' | 'refused'
   readonly status?: number
 }
-type Answer = { readonly addon: string; readonly association_slug: string; readonly participant_id: string }
+type VectorReceipt = {
+  readonly addon: string
+  readonly association_slug: string
+  readonly participant_id: string
+}
 
 /** `server`: the command that starts it. `vectors`: the directory of the contracts' vectors. Gives what is wrong. */
 export async function selfTest(
@@ -83,7 +87,7 @@ async function tried(vector: Vector, url: string, dataDir: string): Promise<stri
     headers: { 'x-node-token': token },
     body: vector.body ?? JSON.stringify(vector.envelope),
   })
-  const answer = (await response.json()) as Answer
+  const answer = (await response.json()) as VectorReceipt
   if (vector.verdict === 'refused') {
     return response.status === vector.status ? undefined : `${response.status} instead of ${vector.status}`
   }

@@ -322,9 +322,9 @@ function linesOf(child: ChildProcess): ReturnType<typeof createInterface> {
   return known
 }
 
-type Told = { stored: number; failed: string[]; receipts: { at: string; body: string }[] }
+type LoadResult = { stored: number; failed: string[]; receipts: { at: string; body: string }[] }
 
-async function ended(child: ChildProcess): Promise<Told> {
+async function ended(child: ChildProcess): Promise<LoadResult> {
   child.stdin?.end()
   const [line] = await once(linesOf(child), 'line')
   return JSON.parse(line)

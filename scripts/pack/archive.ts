@@ -6,7 +6,7 @@ import { buildPage } from '../page/build.ts'
 import { bundle, packagesOf } from './bundle.ts'
 import { billOfMaterials, componentsOf, licencesText } from './components.ts'
 import { Refusal, type Source, withSource } from './source.ts'
-import { type Entry, tarGz } from './tar.ts'
+import { type TarEntry, tarGz } from './tar.ts'
 
 /** The audit page, the database and their source maps are in it: a file that grew by mistake is to be seen. */
 const largest = 2 * 1024 * 1024
@@ -38,13 +38,13 @@ export function releaseArchive(options: { commit: string; version?: string | und
   })
 }
 
-async function entriesOf(source: Source): Promise<Entry[]> {
+async function entriesOf(source: Source): Promise<TarEntry[]> {
   const { files, packages } = await bundle(source)
   const { directory, version, commit } = source
   const page = await buildPage({ directory, version: `${version} (${commit.slice(0, 12)})` })
   const bundled = [...new Set([...packages, ...packagesOf(page.inputs)])].sort()
   const components = componentsOf(source, bundled)
-  const text = (path: string, content: string): Entry => ({
+  const text = (path: string, content: string): TarEntry => ({
     path,
     bytes: Buffer.from(content),
     executable: false,
@@ -62,7 +62,7 @@ async function entriesOf(source: Source): Promise<Entry[]> {
   return [...entries, text('SHA256SUMS', sumsOf(entries))]
 }
 
-function committedFiles(directory: string, path: string): Entry[] {
+function committedFiles(directory: string, path: string): TarEntry[] {
   const found = statSync(join(directory, path), { throwIfNoEntry: false })
   if (!found) return []
   if (found.isDirectory())
@@ -72,7 +72,7 @@ function committedFiles(directory: string, path: string): Entry[] {
 }
 
 /** For `sha256sum --check --strict`. */
-function sumsOf(entries: readonly Entry[]): string {
+function sumsOf(entries: readonly TarEntry[]): string {
   const lines = entries.map(({ path, bytes }) => `${sha256(bytes)}  ${path}\n`)
   return lines.sort((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1)).join('')
 }

@@ -6,7 +6,7 @@
 import { basename, join } from 'node:path'
 import { build } from 'esbuild'
 import type { Source } from './source.ts'
-import type { Entry } from './tar.ts'
+import type { TarEntry } from './tar.ts'
 
 /** What runs on a host: the name of the bundle and where it starts. */
 const programs = {
@@ -19,7 +19,7 @@ const programs = {
 }
 
 export type Bundles = {
-  readonly files: readonly Entry[]
+  readonly files: readonly TarEntry[]
   /** Packages of which something is in a bundle, by the path that package-lock.json has for them. */
   readonly packages: readonly string[]
 }

@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
-export type Entry = { readonly path: string; readonly bytes: Uint8Array; readonly executable: boolean }
+export type TarEntry = { readonly path: string; readonly bytes: Uint8Array; readonly executable: boolean }
 
 /** `root`: the one directory in which all entries are. */
-export function tarGz(root: string, entries: readonly Entry[], time: Date): Buffer {
+export function tarGz(root: string, entries: readonly TarEntry[], time: Date): Buffer {
   const directory = mkdtempSync(join(tmpdir(), 'civic-tar-'))
   // neither TAR_OPTIONS nor GZIP of whoever packs
   const options = { env: { PATH: process.env.PATH, LC_ALL: 'C' }, maxBuffer: 2 ** 28 }

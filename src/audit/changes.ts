@@ -22,7 +22,7 @@ held before is not kept, so whether it changed more than once cannot be told.
 By the receiver's clock, as the receipts have it: the order of the records is certain, the times are not.
 Nothing is checked; for that there is verify.`
 
-type Between = { readonly from: number; readonly until: number }
+type TimeSpan = { readonly from: number; readonly until: number }
 type ChangeTotals = { before: number; between: number; after: number; payments: number; latest: number }
 
 export const changes: Command = {
@@ -55,7 +55,7 @@ function dateOf(options: Parsed, name: string, added: number): number {
 async function changesOf(
   root: string,
   named: Named,
-  between: Between,
+  between: TimeSpan,
   print: Printer,
   io: Io,
 ): Promise<Exit> {
@@ -104,7 +104,7 @@ async function changesOf(
 /** Undefined when the text is no time; then nobody knows on which side of the dates the record belongs. */
 function side(
   received_at: string | undefined,
-  { from, until }: Between,
+  { from, until }: TimeSpan,
 ): 'before' | 'between' | 'after' | undefined {
   const ms = Date.parse(received_at ?? '')
   if (Number.isNaN(ms)) return undefined

@@ -88,9 +88,13 @@ function ended(lines: number, unsound: number, inTheWay: readonly Finding[], io:
   return unsound > 0 || serious.length > 0 ? 1 : 0
 }
 
-type Checked = { readonly findings: number; readonly last: Tally['last'] }
+type CheckedHead = { readonly findings: number; readonly last: Tally['last'] }
 
-async function verified(directory: Directory, { place, torn }: AppendOnly, judge: Judge): Promise<Checked> {
+async function verified(
+  directory: Directory,
+  { place, torn }: AppendOnly,
+  judge: Judge,
+): Promise<CheckedHead> {
   let findings = 0
   const report = ({ level }: Finding): void => {
     if (level === 'finding') findings++

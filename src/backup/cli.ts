@@ -6,7 +6,7 @@ import { plain } from '../cli/plain.ts'
 import { progressOn } from '../cli/progress.ts'
 import { backup } from './backup.ts'
 import { sentence } from './findings.ts'
-import { Refused } from './read-back.ts'
+import { BackupRefused } from './read-back.ts'
 import { backupJson, backupText, restoreJson, restoreText } from './report.ts'
 import { restore } from './restore.ts'
 import { CannotCheck } from './signature.ts'
@@ -131,7 +131,7 @@ async function guarded(
   try {
     return await run()
   } catch (error) {
-    if (error instanceof Refused) {
+    if (error instanceof BackupRefused) {
       io.err(`${name}: refused: ${plain(error.message)}\n`)
       return 1
     }

@@ -16,8 +16,8 @@ import { type FileEntry, type LineEntry, NotTheList, type PieceEntry, readList, 
 import type { AssociationEntry } from './manifest.ts'
 
 /** The backup is damaged or was altered; nothing was restored. */
-export class Refused extends Error {
-  override readonly name = 'Refused'
+export class BackupRefused extends Error {
+  override readonly name = 'BackupRefused'
 }
 
 /** Receives the files that were read and compared. */
@@ -65,8 +65,8 @@ export async function readBack(
     await records()
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (error instanceof NotTheList) throw new Refused(`${directory}: ${error.message}`)
-    if (code === 'ENOENT' || code === 'ENOTDIR') throw new Refused(`${directory}: its list is missing`)
+    if (error instanceof NotTheList) throw new BackupRefused(`${directory}: ${error.message}`)
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw new BackupRefused(`${directory}: its list is missing`)
     throw error
   }
   return { missing }
@@ -76,7 +76,7 @@ function readFile(directory: string, entry: FileEntry, sink: Sink | undefined): 
   const path = join(directory, copyName(entry))
   const bytes = present(path, () => readRegularSync(path, longestLine))
   const isSame = bytes.length === entry.bytes && sha256Of(bytes) === entry.sha256
-  if (!isSame) throw new Refused(`${path} is damaged`)
+  if (!isSame) throw new BackupRefused(`${path} is damaged`)
   sink?.put(entry.name, bytes)
 }
 
@@ -97,7 +97,9 @@ async function readRecords(
   const position = await follow(sourceOf(directory, pieces), emptyPosition, line.bytes, () => {})
   const isTheEnd = position.end === line.bytes && position.sha256 === line.last_sha256
   if (!isTheEnd || position.count !== line.records)
-    throw new Refused(`${join(directory, recordsName)}: the chain breaks after record ${position.count}`)
+    throw new BackupRefused(
+      `${join(directory, recordsName)}: the chain breaks after record ${position.count}`,
+    )
   sink?.put(headName, Buffer.from(headText(headOf(position))))
 }
 
@@ -114,12 +116,12 @@ async function readPiece(
     const hash = createHash('sha256')
     for (let at = 0; at < piece.bytes; ) {
       const bytes = await presentLater(path, readRange(file, at, Math.min(at + chunkBytes, piece.bytes)))
-      if (bytes.length === 0) throw new Refused(`${path} is damaged: it is too short`)
+      if (bytes.length === 0) throw new BackupRefused(`${path} is damaged: it is too short`)
       hash.update(bytes)
       onChunk(bytes)
       at += bytes.length
     }
-    if (hash.digest('hex') !== piece.sha256) throw new Refused(`${path} is damaged`)
+    if (hash.digest('hex') !== piece.sha256) throw new BackupRefused(`${path} is damaged`)
   } finally {
     await file.close()
   }
@@ -164,10 +166,10 @@ function presentLater<T>(path: string, reading: Promise<T>): Promise<T> {
 /** What says something about the backup; what says something about this process (no permission) stays what it is. */
 function explained(path: string, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException
-  if (code === 'ENOENT' || code === 'ENOTDIR') return new Refused(`${path} is missing`)
+  if (code === 'ENOENT' || code === 'ENOTDIR') return new BackupRefused(`${path} is missing`)
   if (code === 'ENOTREGULAR' || code === 'EFBIG')
-    return new Refused(`${path} is damaged: no file that a backup holds`)
-  if (code === 'EIO') return new Refused(`${path} cannot be read: the disk reports an error`)
+    return new BackupRefused(`${path} is damaged: no file that a backup holds`)
+  if (code === 'EIO') return new BackupRefused(`${path} cannot be read: the disk reports an error`)
   return error
 }
 

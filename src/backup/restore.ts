@@ -18,7 +18,7 @@ import { sha256Hex } from '../records/sha256.ts'
 import { isBackup, manifestName } from './layout.ts'
 import { type Manifest, readManifest } from './manifest.ts'
 import { ownerFor } from './owner.ts'
-import { Refused, readBack } from './read-back.ts'
+import { BackupRefused, readBack } from './read-back.ts'
 import { RestoreTarget } from './target.ts'
 
 export type RestoreOptions = {
@@ -44,7 +44,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   const path = chosenIn(options.backup)
   const key = publicKey === undefined ? undefined : readFileSync(publicKey, 'utf8').trim()
   const manifest = readManifest(path, key)
-  if (typeof manifest === 'string') throw new Refused(`${path} ${manifest}`)
+  if (typeof manifest === 'string') throw new BackupRefused(`${path} ${manifest}`)
   const warnings = [...aboutOthers(options.backup, path), ...aboutLines(manifest)]
   if (target === undefined) {
     for (const warning of await readAll(options, path, manifest, undefined)) warnings.push(warning)
@@ -95,8 +95,8 @@ function chosenIn(directory: string): string {
   const newest = names.filter(isBackup).sort().at(-1)
   if (newest !== undefined) return join(directory, newest)
   if (names.some((name) => /^manifest-.*\.json$/.test(name)))
-    throw new Refused(`${directory} holds a backup by version 1.0: restore it with that version`)
-  throw new Refused(`${directory} holds no backup, or its first one was not finished`)
+    throw new BackupRefused(`${directory} holds a backup by version 1.0: restore it with that version`)
+  throw new BackupRefused(`${directory} holds no backup, or its first one was not finished`)
 }
 
 function aboutOthers(directory: string, chosen: string): string[] {
@@ -121,7 +121,7 @@ async function readAll(
   manifest: Manifest,
   to: RestoreTarget | undefined,
 ): Promise<string[]> {
-  if (!lstatSync(path).isDirectory()) throw new Refused(`${backup} is not a directory`)
+  if (!lstatSync(path).isDirectory()) throw new BackupRefused(`${backup} is not a directory`)
   const warnings: string[] = []
   let copies = 0
   let bytes = 0

@@ -55,7 +55,7 @@ export class CannotCheck extends Error {
   override readonly name = 'CannotCheck'
 }
 
-export type SignatureVerdict = 'good' | 'foreign'
+export type SignerVerdict = 'good' | 'foreign'
 
 /** Whether a signature is one over these bytes by the key whose public part is given. Throws `CannotCheck`. */
 export function verdictOn(
@@ -63,7 +63,7 @@ export function verdictOn(
   signature: string,
   publicKey: string,
   namespace: Namespace,
-): SignatureVerdict {
+): SignerVerdict {
   let work: string | undefined
   try {
     work = mkdtempSync(join(tmpdir(), 'civic-signature-'))
@@ -79,7 +79,7 @@ export function verdictOn(
   }
 }
 
-function ask(args: readonly string[], bytes: Uint8Array): SignatureVerdict {
+function ask(args: readonly string[], bytes: Uint8Array): SignerVerdict {
   const { error, status, stdout, stderr } = spawnSync('ssh-keygen', args, { input: bytes })
   // it may end before it has read everything
   if (error && !hasCode(error, 'EPIPE')) throw error

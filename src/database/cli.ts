@@ -8,7 +8,7 @@ import { UrlMistakes } from '../storage/postgres/url.ts'
 import { importCommand } from './import-command.ts'
 import { mirrorCommand } from './mirror-command.ts'
 import { prepareCommand } from './prepare-command.ts'
-import { Refused } from './refused.ts'
+import { DatabaseRefused } from './refused.ts'
 
 const commands = new Map<string, Command>([
   ['prepare', prepareCommand],
@@ -46,7 +46,7 @@ export async function runDatabase(args: readonly string[], io: Io): Promise<Exit
     return await command.run(rest, io)
   } catch (error) {
     io.err(`${name}: ${plain(sentenceOf(error))}\n`)
-    return error instanceof Refused || error instanceof NotPrepared ? 1 : 2
+    return error instanceof DatabaseRefused || error instanceof NotPrepared ? 1 : 2
   }
 }
 
@@ -56,7 +56,7 @@ function sentenceOf(error: unknown): string {
     error instanceof CannotRun ||
     error instanceof UrlMistakes ||
     error instanceof NotPrepared ||
-    error instanceof Refused
+    error instanceof DatabaseRefused
   )
     return error.message
   if (error instanceof NotKnown) return 'a commit was not waited for by the standby: run it again'

@@ -6,7 +6,7 @@ import { Connection } from '../storage/postgres/connection.ts'
 import { unfit } from '../storage/postgres/facts.ts'
 import { type Host, readUrl } from '../storage/postgres/url.ts'
 import { importTree } from './import.ts'
-import { Refused } from './refused.ts'
+import { DatabaseRefused } from './refused.ts'
 
 const help = `database import DIR --owner URL [--help]
 
@@ -37,7 +37,7 @@ export const importCommand: Command = {
     const connection = await Connection.open(target, target.hosts[0] as Host)
     try {
       const reason = unfit(connection.facts)
-      if (reason !== undefined) throw new Refused(`the database cannot be used: ${reason}`)
+      if (reason !== undefined) throw new DatabaseRefused(`the database cannot be used: ${reason}`)
       await tell(await importTree(connection, directory, io), io)
       return 0
     } finally {

@@ -38,7 +38,7 @@ import {
   insertBodies,
 } from '../storage/postgres/importing.ts'
 import { insertLines, type Latest, type NewLine } from '../storage/postgres/statements.ts'
-import { Refused } from './refused.ts'
+import { DatabaseRefused } from './refused.ts'
 
 /** Of one statement. The engine takes 65,535 values in one, and a record is three of them. */
 const pageRecords = 500
@@ -60,23 +60,28 @@ export async function importTree(connection: Connection, data: string, io: Io): 
   const root = dataDirectory(data)
   // by itself, in this process: its own processes would begin as this program does
   const found = await verify.run(['--data', root, '--copy'], { ...io, program: undefined })
-  if (found !== 0) throw new Refused('`verify` found something in the directory: nothing was imported')
+  if (found !== 0)
+    throw new DatabaseRefused('`verify` found something in the directory: nothing was imported')
   const tree = await treeOf(root)
   const seen = stampsOf(root, tree)
   for (const { place } of tree.associations) {
     const [, directory] = associationDirectories(root, { addon: place.addon, association_slug: place.slug })
     if (isRefused(directory))
-      throw new Refused(`${placeName(place)} is refused as damaged (.refused.json): nothing was imported`)
+      throw new DatabaseRefused(
+        `${placeName(place)} is refused as damaged (.refused.json): nothing was imported`,
+      )
   }
   const begun = await beginImport(connection)
-  if (begun === 'another import') throw new Refused('another import is under way in this database')
+  if (begun === 'another import') throw new DatabaseRefused('another import is under way in this database')
   if (begun === 'not empty')
-    throw new Refused('the database holds records: an import needs an empty one. Nothing was changed')
+    throw new DatabaseRefused('the database holds records: an import needs an empty one. Nothing was changed')
   try {
     const done = await importAll(connection, root, tree, io)
     await compare(connection, done.heads, tree.files.length)
     if (!isSame(seen, stampsOf(root, await treeOf(root))))
-      throw new Refused('the directory changed while it was read: stop the receiver that stores there')
+      throw new DatabaseRefused(
+        'the directory changed while it was read: stop the receiver that stores there',
+      )
     await endImport(connection)
     return { ...done, ...countsOf(tree, done.heads), wasBrokenOff: begun === 'broken off before' }
   } catch (error) {
@@ -156,7 +161,7 @@ async function importRecords(
     let last = ''
     for await (const line of recordLines(snapshot)) {
       const receipt = parseReceipt(line)
-      if (!receipt) throw new Refused(`${addon}/${slug} changed while it was read`)
+      if (!receipt) throw new DatabaseRefused(`${addon}/${slug} changed while it was read`)
       if (page.length === pageRecords || (bytes > 0 && bytes + line.length > pageBytes)) await send()
       page.push({ id: receipt.id, sequence: receipt.sequence, line })
       bytes += line.length
@@ -164,7 +169,7 @@ async function importRecords(
       if (receipt.received_at > last) last = receipt.received_at
     }
     if (last > connection.engineTime(performance.now() + mostAheadMs).toISOString())
-      throw new Refused(
+      throw new DatabaseRefused(
         `${addon}/${slug} has a time of receipt that is still to come: receivers could store nothing behind it until then`,
       )
     await send()
@@ -207,5 +212,6 @@ async function compare(
       const there = stored.heads.get(name)
       return there?.count === count && there.sha256 === sha256
     })
-  if (!isWhole) throw new Refused('what was stored is not what was read: the database takes no records')
+  if (!isWhole)
+    throw new DatabaseRefused('what was stored is not what was read: the database takes no records')
 }

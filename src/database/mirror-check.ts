@@ -25,7 +25,7 @@ import {
 import { associationsIn } from './mirror.ts'
 import { latestOnDisk } from './mirror-latest.ts'
 
-export type Checked = {
+export type MirrorVerdict = {
   readonly records: number
   readonly files: number
   /** Records and files that the tree does not have yet, or has in an earlier form. */
@@ -33,10 +33,10 @@ export type Checked = {
   readonly findings: readonly string[]
 }
 
-type Tally = { records: number; files: number; behind: number; readonly findings: string[] }
+type MirrorTally = { records: number; files: number; behind: number; readonly findings: string[] }
 
-export async function checkTree(root: string, connection: Connection): Promise<Checked> {
-  const tally: Tally = { records: 0, files: 0, behind: 0, findings: [] }
+export async function checkTree(root: string, connection: Connection): Promise<MirrorVerdict> {
+  const tally: MirrorTally = { records: 0, files: 0, behind: 0, findings: [] }
   const seen = new Set<string>()
   for await (const head of heads(connection)) {
     seen.add(`${head.addon}/${head.association_slug}`)
@@ -67,7 +67,7 @@ async function checkRecords(
   root: string,
   connection: Connection,
   head: ServerHead,
-  tally: Tally,
+  tally: MirrorTally,
 ): Promise<void> {
   const name = `${head.addon}/${head.association_slug}`
   const path = join(associationDirectories(root, head)[1], recordsName)
@@ -118,7 +118,7 @@ async function checkLatest(
   root: string,
   connection: Connection,
   latest: ServerLatest,
-  tally: Tally,
+  tally: MirrorTally,
 ): Promise<void> {
   const bytes = latestOnDisk(root, latest)
   if (!bytes) {

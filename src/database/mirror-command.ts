@@ -12,7 +12,7 @@ import { connectToRead, isPassing } from '../storage/postgres/reading.ts'
 import { readUrl, type Target } from '../storage/postgres/url.ts'
 import { Mirror } from './mirror.ts'
 import { checkTree } from './mirror-check.ts'
-import { Refused } from './refused.ts'
+import { DatabaseRefused } from './refused.ts'
 
 const help = `mirror DIR [--follow | --check] [--help]
 
@@ -56,7 +56,7 @@ async function prepareDirectory(directory: string): Promise<void> {
   await makeDataDirectory(directory)
   if (readMark(directory) === undefined && !holdsRecords(directory, contracts.keys())) {
     if ((await namesIn(directory)).length > 0)
-      throw new Refused('the directory holds something else than records; name one that is empty')
+      throw new DatabaseRefused('the directory holds something else than records; name one that is empty')
   }
   await markDirectory(directory)
 }

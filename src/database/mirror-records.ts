@@ -43,7 +43,7 @@ export type Brought = {
   readonly complaint?: string
 }
 
-type Kept = {
+type MirrorFiles = {
   readonly file: AssociationFile
   readonly tenure: Tenure
   readonly directories: readonly [string, string]
@@ -53,7 +53,7 @@ export class RecordsMirror {
   readonly #root: string
   readonly #log: Log
   /** In order of use. */
-  readonly #kept = new Map<string, Kept>()
+  readonly #kept = new Map<string, MirrorFiles>()
   /** The head of each association that the tree is known to have. */
   readonly #done = new Map<string, string>()
 
@@ -76,7 +76,7 @@ export class RecordsMirror {
     return { records: 0 }
   }
 
-  #keptOf(name: string, directories: readonly [string, string]): Kept {
+  #keptOf(name: string, directories: readonly [string, string]): MirrorFiles {
     const found = this.#kept.get(name)
     const file = found?.file ?? new AssociationFile(directories[1], this.#log)
     const kept = found ?? { file, directories, tenure: new Tenure(directories, file, this.#log, undefined) }
@@ -87,7 +87,7 @@ export class RecordsMirror {
     return kept
   }
 
-  async #append(connection: Connection, head: ServerHead, kept: Kept): Promise<Brought> {
+  async #append(connection: Connection, head: ServerHead, kept: MirrorFiles): Promise<Brought> {
     const { file, tenure, directories } = kept
     try {
       const { lock } = await tenure.acquire(performance.now() + lockMs)

@@ -1,4 +1,4 @@
 /** The reason is for the person who typed the command. Exit status 1: something is there that must not be gone on with. */
-export class Refused extends Error {
-  override readonly name = 'Refused'
+export class DatabaseRefused extends Error {
+  override readonly name = 'DatabaseRefused'
 }

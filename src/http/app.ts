@@ -2,7 +2,7 @@
 import { type Context, Hono } from 'hono'
 import type { Log } from '../log.ts'
 import { type Problem, problem, problemResponse, retryAfter } from './problem.ts'
-import { type Answer, type ReceiveDeps, receiver, type Stored } from './receive.ts'
+import { type ReceiveDeps, type Received, receiver, type StoredEnvelope } from './receive.ts'
 import type { Metrics, Tell } from './tell.ts'
 import { presentedToken } from './token.ts'
 import { type Visit, visitOf } from './visit.ts'
@@ -93,11 +93,11 @@ export function createApp(deps: AppDeps): App {
     return tell(visit, { refusal: mistake })
   })
 
-  async function later(visit: Visit, answer: Promise<Answer>): Promise<Response> {
+  async function later(visit: Visit, answer: Promise<Received>): Promise<Response> {
     return tell(visit, await answer)
   }
 
-  function tell(visit: Visit, answer: Answer): Response {
+  function tell(visit: Visit, answer: Received): Response {
     const { id } = visit
     const response =
       'stored' in answer ? receiptResponse(answer.stored, id) : problemResponse(answer.refusal, id)
@@ -136,7 +136,7 @@ function visitTo(c: Context<{ Bindings: Platform }>): Visit {
 }
 
 /** SPEC 4, "Answer on success". */
-function receiptResponse({ record, receipt, warnings }: Stored, id: string): Response {
+function receiptResponse({ record, receipt, warnings }: StoredEnvelope, id: string): Response {
   const { outcome, received_at, ...chain } = receipt
   const { addon, association_slug, participant_id } = record
   const warned = warnings.length > 0 ? { warnings } : {}

@@ -31,15 +31,19 @@ export type ReceiveDeps = {
   readonly maxInFlight: number
 }
 
-export type Stored = {
+export type StoredEnvelope = {
   readonly record: AcceptedRecord
   readonly receipt: Receipt
   readonly warnings: readonly FieldError[]
 }
-export type Answer = { readonly stored: Stored } | { readonly refusal: Problem }
+export type Received = { readonly stored: StoredEnvelope } | { readonly refusal: Problem }
 
 /** `beforeBody` is called right before the first byte of the body is asked for: the place for `100 Continue`. */
-export type Receive = (request: Request, visit: Visit, beforeBody?: () => void) => Answer | Promise<Answer>
+export type Receive = (
+  request: Request,
+  visit: Visit,
+  beforeBody?: () => void,
+) => Received | Promise<Received>
 
 type Load = { readonly scale: Scale; readonly turns: Turns }
 
@@ -67,7 +71,7 @@ type Post = {
   readonly beforeBody: (() => void) | undefined
 }
 
-async function take(deps: ReceiveDeps, load: Load, post: Post): Promise<Answer> {
+async function take(deps: ReceiveDeps, load: Load, post: Post): Promise<Received> {
   const releases: (() => void)[] = []
   let isAnswered = false
   const admit = async (bytes: number): Promise<boolean> => {
@@ -98,7 +102,11 @@ async function take(deps: ReceiveDeps, load: Load, post: Post): Promise<Answer> 
 }
 
 /** All that holds the thread is done before the promise is given. */
-function work(deps: ReceiveDeps, { visit, tokenSha256 }: Post, bytes: Uint8Array): Promise<Answer> | Answer {
+function work(
+  deps: ReceiveDeps,
+  { visit, tokenSha256 }: Post,
+  bytes: Uint8Array,
+): Promise<Received> | Received {
   if (performance.now() > visit.arrived + parseMs) return { refusal: tooMany }
   const taken = intake(bytes)
   if (!taken.ok) return { refusal: problem('bad-json', taken.detail, taken) }
@@ -117,8 +125,8 @@ function work(deps: ReceiveDeps, { visit, tokenSha256 }: Post, bytes: Uint8Array
 async function store(
   deps: ReceiveDeps,
   visit: Visit,
-  { record, warnings }: Pick<Stored, 'record' | 'warnings'>,
-): Promise<Answer> {
+  { record, warnings }: Pick<StoredEnvelope, 'record' | 'warnings'>,
+): Promise<Received> {
   const left = Math.max(visit.arrived + answerMs - performance.now(), 0)
   // storage keeps to its deadline by itself, except where the disk itself does not answer
   const outcome = await within(left, late, deps.store.put(record, visit.arrived + storeMs))

@@ -60,13 +60,13 @@ async function fetchBlocks(endpoint: Endpoint, numbers: readonly number[]): Prom
   })
 }
 
-type Answered = {
+type RpcBlock = {
   readonly block?: { readonly header?: { readonly number?: unknown }; readonly extrinsics?: unknown }
 } | null
 
 function blockOf(number: number, hash: string, answered: unknown): Block | undefined {
   if (answered === null) return undefined
-  const { header, extrinsics: sent } = (answered as Answered)?.block ?? {}
+  const { header, extrinsics: sent } = (answered as RpcBlock)?.block ?? {}
   if (Number(text(header?.number, 'a block number')) !== number)
     throw new EndpointError('the endpoint sent another block than asked')
   if (!Array.isArray(sent)) throw new EndpointError('the endpoint sent a block without extrinsics')

@@ -1,7 +1,7 @@
 /** What the worker of the page and the tests of the page share: everything that reads and judges, and nothing that draws. */
 
 import { judgeRange } from '../verify/content-range.ts'
-import { type Expectation, headsIn, type Kept as KeptIn, keptIn, NotKept } from '../verify/expectations.ts'
+import { type Expectation, headsIn, type KeptReceipts, keptIn, NotKept } from '../verify/expectations.ts'
 import type { Judge } from '../verify/in-directory.ts'
 import type { Kept, Source } from './check.ts'
 import { type Opened, sourceOf } from './opened-directory.ts'
@@ -30,7 +30,7 @@ export function keptFrom(texts: readonly KeptText[]): Kept {
 }
 
 /** A list of receipts and heads, or what was published as it is copied: a post or a mail, with other words around the heads. */
-function comparable(text: string, name: string): KeptIn {
+function comparable(text: string, name: string): KeptReceipts {
   if (/\.(tsr|pem)$/.test(name))
     throw new NotKept(
       `${name} belongs to a time stamp, which this page cannot check: the tool checks it (verify --stamps). The heads file beside it can be given here alone`,

@@ -9,7 +9,7 @@ import { judgeLines } from './content.ts'
 import type { LineComplaints, Range, RangeJudgement } from './content-range.ts'
 import type { Expectation } from './expectations.ts'
 import { explain } from './explain.ts'
-import type { Told } from './finding.ts'
+import type { FileFinding } from './finding.ts'
 import { type Payments, SameIds } from './same.ts'
 import { type HeadFile, Witnesses } from './witnesses.ts'
 
@@ -19,7 +19,7 @@ export type Association = {
   readonly expected: readonly Expectation[]
 }
 
-export type How = {
+export type AssociationRun = {
   /** Undefined: only the chain, and the contents of records that it makes suspicious. */
   readonly judge: ((range: Range) => Promise<RangeJudgement>) | undefined
   readonly payments: Payments
@@ -29,8 +29,8 @@ export type How = {
   readonly record?: (link: Link) => void
 }
 
-export type Verified = {
-  readonly found: readonly Told[]
+export type VerifiedRecords = {
+  readonly found: readonly FileFinding[]
   readonly records: number
   /** The last record that has its place in the chain; sequence 0 when there is none. */
   readonly last: Link
@@ -38,7 +38,11 @@ export type Verified = {
 
 const stretchBytes = 16 * 1024 * 1024
 
-export async function verifyRecords(bytes: Bytes, of: Association, how: How): Promise<Verified> {
+export async function verifyRecords(
+  bytes: Bytes,
+  of: Association,
+  how: AssociationRun,
+): Promise<VerifiedRecords> {
   const witnesses = new Witnesses(of.head, of.expected)
   const clock = new Clock()
   const ids = how.judge ? new SameIds() : undefined
@@ -77,7 +81,7 @@ function noticed<T>(promise: Promise<T>): Promise<T> {
 }
 
 /** A file without a byte: it may never have held a record, or somebody emptied it. */
-export function emptyFile(head: HeadFile, expected: readonly Expectation[]): Told {
+export function emptyFile(head: HeadFile, expected: readonly Expectation[]): FileFinding {
   const headSpeaks = head.state === 'read' && head.head.count > 0
   const lost = headSpeaks || expected.some(({ sequence }) => sequence > 0)
   return {
@@ -104,8 +108,8 @@ function stretches(bytes: Bytes, cut: (range: Range) => void) {
   }
 }
 
-function samePayments(judged: readonly RangeJudgement[], place: Place, payments: Payments): Told[] {
-  const found: Told[] = []
+function samePayments(judged: readonly RangeJudgement[], place: Place, payments: Payments): FileFinding[] {
+  const found: FileFinding[] = []
   for (const each of judged) {
     for (const [hash, sequence] of each.payments) {
       const note = payments.note(hash, placeName(place), sequence)
@@ -133,7 +137,7 @@ async function judgeSuspects(
   return found
 }
 
-function unlisted({ more }: ChainReport): Told[] {
+function unlisted({ more }: ChainReport): FileFinding[] {
   if (more === 0) return []
   return [
     {

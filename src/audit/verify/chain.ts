@@ -11,7 +11,7 @@ import { closeBracket, comma, openBracket, parseReceipt, quote } from '../../rec
 import { type ByteSource, lineBatches, type TextLine } from '../../records/lines.ts'
 import { noHash } from '../../records/position.ts'
 import { sha256All } from '../../records/sha256.ts'
-import { type Range, Ranges } from './ranges.ts'
+import { type NumberRange, Ranges } from './ranges.ts'
 
 /** A records file as it was when somebody began to look: its bytes, and where its last record ends. */
 export type Bytes = {
@@ -60,7 +60,7 @@ export type ChainReport = {
   readonly last: Link
   /** Lines that hold something, `[` and the closing not counted. */
   readonly lines: number
-  readonly missing: readonly Range[]
+  readonly missing: readonly NumberRange[]
   readonly bytes: number
 }
 

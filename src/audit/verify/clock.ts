@@ -1,6 +1,6 @@
 /** Whether the times of receipt are times, and follow each other: the receiver writes them in order, from one clock. */
 import type { Link } from './chain.ts'
-import type { Told } from './finding.ts'
+import type { FileFinding } from './finding.ts'
 
 /** Clocks are slewed by less; a step of this size was made by somebody. */
 const toleratedMs = 1_000
@@ -9,7 +9,7 @@ const mostTold = 20
 export class Clock {
   #last = ''
   #lastMs = Number.NEGATIVE_INFINITY
-  readonly #found: Told[] = []
+  readonly #found: FileFinding[] = []
   #more = 0
 
   see({ sequence, line, received_at }: Link): void {
@@ -24,7 +24,7 @@ export class Clock {
     this.#lastMs = ms
   }
 
-  findings(): Told[] {
+  findings(): FileFinding[] {
     if (this.#more === 0) return this.#found
     return [
       ...this.#found,
@@ -32,13 +32,13 @@ export class Clock {
     ]
   }
 
-  #tell(told: Told): void {
+  #tell(told: FileFinding): void {
     if (this.#found.length < mostTold) this.#found.push(told)
     else this.#more++
   }
 }
 
-function noTime(sequence: number, line: number): Told {
+function noTime(sequence: number, line: number): FileFinding {
   return {
     level: 'finding',
     kind: 'clock',
@@ -49,7 +49,7 @@ function noTime(sequence: number, line: number): Told {
   }
 }
 
-function backwards(record: number, line: number): Told {
+function backwards(record: number, line: number): FileFinding {
   return {
     level: 'finding',
     kind: 'clock',

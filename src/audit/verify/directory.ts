@@ -15,7 +15,7 @@ export type Kind = 'file' | 'directory' | 'link' | 'special'
 
 export type Entry = { readonly name: string; readonly kind: Kind }
 
-export type State = {
+export type FileState = {
   readonly kind: Kind
   readonly size: number
   /** When it was last changed, in milliseconds since 1970. */
@@ -30,7 +30,7 @@ export type Directory = {
   /** The names in a directory, in order. */
   entries(path: string): Promise<readonly Entry[]>
   /** Undefined when nothing of this name is there. */
-  state(path: string): Promise<State | undefined>
+  state(path: string): Promise<FileState | undefined>
   /** The whole content of a regular file of at most `most` bytes. */
   read(path: string, most: number): Promise<Uint8Array>
   /** Opens a records file as it is now, and closes it when `use` is done. */

@@ -6,7 +6,7 @@
 import { isSlug } from '../../../contracts/envelope.ts'
 import { isHash } from '../../records/line.ts'
 import { type Place, placeName, ruleOf } from '../addons.ts'
-import type { Stamp } from './stamped.ts'
+import type { TimeStamp } from './stamped.ts'
 
 export type Expectation = {
   readonly place: Place
@@ -15,7 +15,7 @@ export type Expectation = {
   /** Where it was written down, for the finding. */
   readonly source: string
   /** The time stamp that covers it, for a head that was stamped. */
-  readonly stamp?: Stamp
+  readonly stamp?: TimeStamp
 }
 
 /** By `<addon>/<slug>`. */
@@ -69,7 +69,7 @@ function checked(place: Place, sequence: unknown, sha256: unknown, source: strin
   return { place, sequence, sha256: hex, source }
 }
 
-export type Kept = {
+export type KeptReceipts = {
   readonly expected: readonly Expectation[]
   /** Answers of addons that keep only the latest state: nothing can be compared with them. */
   readonly withoutHistory: number
@@ -79,7 +79,7 @@ export type Kept = {
  * A text of them, one a line, as `heads` prints them or as the receiver answers. Empty lines and lines that begin with `#` are
  * passed over. Throws `NotKept` where nothing is left to compare with.
  */
-export function keptIn(text: string, name: string): Kept {
+export function keptIn(text: string, name: string): KeptReceipts {
   const expected: Expectation[] = []
   let withoutHistory = 0
   for (const [index, line] of text.split('\n').entries()) {
@@ -103,7 +103,7 @@ const likeAHead = /:\d+:[0-9A-Fa-f]{16,}/
  * Heads as they were published: what `heads` prints, or the text of a post, a mail or a page, as it is copied, with other
  * words before, behind and between. Throws `NotKept` where nothing is left to compare with.
  */
-export function headsIn(text: string, name: string): Kept {
+export function headsIn(text: string, name: string): KeptReceipts {
   const expected: Expectation[] = []
   for (const [index, line] of text.split('\n').entries()) {
     const source = `${name} line ${index + 1}`
@@ -120,7 +120,7 @@ export function headsIn(text: string, name: string): Kept {
 }
 
 /** A comparison with nothing would look like a comparison that found nothing. */
-function atLeastOne(expected: readonly Expectation[], withoutHistory: number, name: string): Kept {
+function atLeastOne(expected: readonly Expectation[], withoutHistory: number, name: string): KeptReceipts {
   if (expected.length === 0)
     throw new NotKept(
       withoutHistory > 0

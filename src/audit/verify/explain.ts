@@ -3,15 +3,15 @@
  * in its own content and in the hash that the next record holds, and is told once.
  */
 import type { ChainFault, ChainReport, Link } from './chain.ts'
-import type { Told } from './finding.ts'
+import type { FileFinding } from './finding.ts'
 
 /** Complaints about the content of a line, by line number. */
 export type Complaints = ReadonlyMap<number, readonly string[]>
 
 const wrongId = /does not give the id/
 
-export function explain(chain: ChainReport, complaints: Complaints): Told[] {
-  const found: Told[] = []
+export function explain(chain: ChainReport, complaints: Complaints): FileFinding[] {
+  const found: FileFinding[] = []
   const told = new Set<number>()
   const unfinished = new Set(chain.faults.flatMap((fault) => (isUnfinished(fault) ? [fault.line] : [])))
   const broken = chain.faults.filter((fault) => fault.kind === 'broken link')
@@ -40,7 +40,7 @@ function brokenLink(
   complaints: Complaints,
   brokenAt: ReadonlySet<number>,
   told: Set<number>,
-): Told {
+): FileFinding {
   const details = complaints.get(at.line)
   if (at.sequence > 0 && details) {
     told.add(at.line)
@@ -59,7 +59,7 @@ function brokenLink(
   )
 }
 
-function altered({ sequence, line }: Link, what: string): Told {
+function altered({ sequence, line }: Link, what: string): FileFinding {
   return {
     level: 'finding',
     kind: 'altered',
@@ -71,7 +71,7 @@ function altered({ sequence, line }: Link, what: string): Told {
 }
 
 /** Before line `untouched` each record stands on the line after its sequence. */
-function content(line: number, details: readonly string[], untouched: number): Told {
+function content(line: number, details: readonly string[], untouched: number): FileFinding {
   const isAltered = details.some((detail) => wrongId.test(detail))
   return {
     level: 'finding',
@@ -85,7 +85,7 @@ function content(line: number, details: readonly string[], untouched: number): T
   }
 }
 
-function missing(from: number, to: number, { faults }: ChainReport): Told {
+function missing(from: number, to: number, { faults }: ChainReport): FileFinding {
   const jump = faults.find(
     (fault) => fault.kind === 'jump' && fault.at.sequence < from && fault.next.sequence > to,
   )
@@ -106,7 +106,7 @@ function otherFault(
   fault: Exclude<ChainFault, { kind: 'broken link' }>,
   chain: ChainReport,
   told: Set<number>,
-): Told[] {
+): FileFinding[] {
   switch (fault.kind) {
     case 'jump':
       return fault.next.sequence <= fault.at.sequence ? [moved(fault.next)] : []
@@ -170,7 +170,7 @@ function withoutMoved({ missing, faults }: ChainReport): [number, number][] {
 }
 
 /** A line without a place: its sequence is taken (inserted), or is missing elsewhere (moved). */
-function stray(at: Link, chain: ChainReport, told: Set<number>): Told {
+function stray(at: Link, chain: ChainReport, told: Set<number>): FileFinding {
   const isMissing = chain.missing.some(([from, to]) => at.sequence >= from && at.sequence <= to)
   if (isMissing || at.sequence === chain.last.sequence + 1) return moved(at)
   told.add(at.line)
@@ -184,7 +184,7 @@ function stray(at: Link, chain: ChainReport, told: Set<number>): Told {
   }
 }
 
-function moved({ sequence, line }: Link): Told {
+function moved({ sequence, line }: Link): FileFinding {
   return {
     level: 'finding',
     kind: 'moved',
@@ -195,7 +195,7 @@ function moved({ sequence, line }: Link): Told {
   }
 }
 
-function unreadable(line: number): Told {
+function unreadable(line: number): FileFinding {
   return {
     level: 'finding',
     kind: 'unreadable',
@@ -205,7 +205,7 @@ function unreadable(line: number): Told {
   }
 }
 
-function tooLong(line: number, bytes: number): Told {
+function tooLong(line: number, bytes: number): FileFinding {
   return {
     level: 'finding',
     kind: 'too long',
@@ -215,7 +215,7 @@ function tooLong(line: number, bytes: number): Told {
   }
 }
 
-function separator(line: number): Told {
+function separator(line: number): FileFinding {
   return {
     level: 'finding',
     kind: 'separator',
@@ -225,7 +225,7 @@ function separator(line: number): Told {
   }
 }
 
-function openEnd(line: number, bytes: number): Told {
+function openEnd(line: number, bytes: number): FileFinding {
   return {
     level: 'finding',
     kind: 'open end',
@@ -237,7 +237,7 @@ function openEnd(line: number, bytes: number): Told {
   }
 }
 
-function seam(line: number): Told {
+function seam(line: number): FileFinding {
   return {
     level: 'note',
     kind: 'seam',

@@ -14,6 +14,6 @@ export type Finding = {
 }
 
 /** A finding about the file at hand. */
-export type Told = Omit<Finding, 'path'>
+export type FileFinding = Omit<Finding, 'path'>
 
-export type Report = (finding: Finding) => void
+export type OnFinding = (finding: Finding) => void

@@ -2,7 +2,7 @@
 import type { Io } from '../../cli/io.ts'
 import { plain } from '../../cli/plain.ts'
 import { type Printer, wrapped } from '../../cli/print.ts'
-import type { Finding, Report } from './finding.ts'
+import type { Finding, OnFinding } from './finding.ts'
 import { Counts } from './verdict.ts'
 
 const mostOfAKind = 20
@@ -21,7 +21,7 @@ export class Findings {
     this.#before = before
   }
 
-  readonly report: Report = (finding) => {
+  readonly report: OnFinding = (finding) => {
     this.counts.add(finding)
     this.#waiting.push(finding)
   }

@@ -5,13 +5,13 @@ import { recordsName } from '../../records/layout.ts'
 import { lineFeed, parseReceipt } from '../../records/line.ts'
 import { type ByteSource, longestLine, withoutComma } from '../../records/lines.ts'
 import { type Place, placeName } from '../addons.ts'
-import { emptyFile, type Verified, verifyRecords } from './association.ts'
+import { emptyFile, type VerifiedRecords, verifyRecords } from './association.ts'
 import { bytesInMemory, type Cause, causeOf, largestUndone, lookedAt } from './causes.ts'
 import type { Bytes, Link } from './chain.ts'
 import { judgeRange, type Range, type RangeJudgement } from './content-range.ts'
 import type { Directory } from './directory.ts'
 import type { Expectation } from './expectations.ts'
-import type { Report, Told } from './finding.ts'
+import type { FileFinding, OnFinding } from './finding.ts'
 import { headFile } from './head-file.ts'
 import type { Payments } from './same.ts'
 import type { HeadFile } from './witnesses.ts'
@@ -28,11 +28,11 @@ export type InDirectory = {
 export type Stretch = Range & { readonly path: string; readonly place: Place }
 export type Judge = (stretch: Stretch) => Promise<RangeJudgement>
 
-export type How = {
+export type DirectoryRun = {
   /** Undefined: only chains (`--chain`). */
   readonly judge: Judge | undefined
   readonly payments: Payments
-  readonly report: Report
+  readonly report: OnFinding
   readonly progress: (bytes: number) => void
   /** Told of each record that has its place in the chain. */
   readonly record?: (link: Link) => void
@@ -46,9 +46,9 @@ export type Tally = {
   readonly source?: ByteSource
 }
 
-export async function verifyAssociation(of: InDirectory, how: How): Promise<Tally> {
+export async function verifyAssociation(of: InDirectory, how: DirectoryRun): Promise<Tally> {
   const path = `${placeName(of.place)}/${recordsName}`
-  const report = (told: Told): void => how.report({ ...told, path })
+  const report = (told: FileFinding): void => how.report({ ...told, path })
   // before the records: a head that was read first never leads them
   const early = await headFile(of.directory, of.place)
   return of.directory.withRecords(path, async (snapshot): Promise<Tally> => {
@@ -81,9 +81,9 @@ function verifyBytes(
   undone: Bytes | undefined,
   head: HeadFile,
   { place, expected }: InDirectory,
-  { judge: elsewhere, payments, progress }: How,
+  { judge: elsewhere, payments, progress }: DirectoryRun,
   record: (link: Link) => void,
-): Promise<Verified> {
+): Promise<VerifiedRecords> {
   const path = `${placeName(place)}/${recordsName}`
   const judge =
     elsewhere &&
@@ -111,7 +111,7 @@ async function undo(cause: Cause, { source, size }: Bytes): Promise<Bytes | unde
   }
 }
 
-function explained({ what }: Cause, isUndone: boolean, { found, records }: Verified): Told {
+function explained({ what }: Cause, isUndone: boolean, { found, records }: VerifiedRecords): FileFinding {
   const isSound = isUndone && found.every(({ level }) => level === 'note')
   return {
     level: 'finding',
@@ -140,7 +140,7 @@ class TornRecords {
     for (const ids of this.#files.values()) ids.delete(id)
   }
 
-  findings(): { readonly name: string; readonly told: Told }[] {
+  findings(): { readonly name: string; readonly told: FileFinding }[] {
     const found = this.#tooLong.map((name) => ({ name, told: longTear }))
     for (const [name, ids] of this.#files)
       if (ids.size > 0) found.push({ name, told: hidden([...ids.values()]) })
@@ -172,14 +172,14 @@ function wholeRecordsIn(bytes: Uint8Array): Map<string, number> {
   return ids
 }
 
-const longTear: Told = {
+const longTear: FileFinding = {
   level: 'finding',
   kind: 'torn',
   what: 'is longer than anything a recovery cuts off',
   meaning: 'Another program made it. It was not looked into.',
 }
 
-function hidden(sequences: readonly number[]): Told {
+function hidden(sequences: readonly number[]): FileFinding {
   const first = sequences[0] as number
   const which =
     sequences.length === 1

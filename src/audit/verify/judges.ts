@@ -32,14 +32,14 @@ export function startJudges(root: string, program: string | undefined, bytes: nu
   const onDisk = (stretch: Stretch): Stretch => ({ ...stretch, path: join(root, stretch.path) })
   if (program === undefined || processes < 2 || bytes < worthwhileBytes)
     return { judge: (stretch) => judgeStretch(onDisk(stretch)), [Symbol.asyncDispose]: async () => {} }
-  const bench = new Bench(program, processes)
+  const bench = new JudgePool(program, processes)
   return {
     judge: (stretch) => bench.judge(onDisk(stretch)),
     [Symbol.asyncDispose]: async () => bench.end(),
   }
 }
 
-class Bench {
+class JudgePool {
   readonly #program: string
   readonly #most: number
   readonly #queue: AskedStretch[] = []

@@ -2,7 +2,7 @@
  * Modes below a data directory. A wider mode on one file is a finding; a directory in which no mode is the receiver's went
  * through a memory stick, an archive or a file manager, and that is one note, not a hundred findings.
  */
-import type { State } from './directory.ts'
+import type { FileState } from './directory.ts'
 import type { Finding } from './finding.ts'
 
 type Seen = { readonly path: string; readonly mode: number; readonly expected: number }
@@ -13,7 +13,7 @@ export class Modes {
   #files = 0
   readonly #wrong: Seen[] = []
 
-  see(path: string, { kind, mode }: State, expected: number): void {
+  see(path: string, { kind, mode }: FileState, expected: number): void {
     if (mode === undefined) return
     if (kind === 'file') this.#files++
     if (mode !== expected) this.#wrong.push({ path, mode, expected })

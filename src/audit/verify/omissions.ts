@@ -3,14 +3,14 @@ import { counted } from '../../cli/print.ts'
 import { addonsWith } from '../addons.ts'
 import type { Totals } from './whole.ts'
 
-export type Checked = {
+export type ChecksMade = {
   /** How many receipts and heads from outside there were. */
   readonly receipts: number
   readonly chainOnly: boolean
   readonly modesChecked: boolean
 }
 
-export function omissions({ files, withoutReceipt }: Totals, checked: Checked): string[] {
+export function omissions({ files, withoutReceipt }: Totals, checked: ChecksMade): string[] {
   const found: string[] = []
   if (checked.receipts === 0 && withoutReceipt > 0)
     found.push(

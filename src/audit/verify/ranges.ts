@@ -1,5 +1,5 @@
 /** A set of whole numbers as stretches; cheap while they come nearly in order. */
-export type Range = readonly [from: number, to: number]
+export type NumberRange = readonly [from: number, to: number]
 
 export class Ranges {
   readonly #stretches: [number, number][] = []
@@ -19,8 +19,8 @@ export class Ranges {
   }
 
   /** What is missing between 1 and the highest. */
-  gaps(): Range[] {
-    const found: Range[] = []
+  gaps(): NumberRange[] {
+    const found: NumberRange[] = []
     let next = 1
     for (const [from, to] of [...this.#stretches].sort(([a], [b]) => a - b)) {
       if (from > next) found.push([next, from - 1])

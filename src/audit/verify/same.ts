@@ -3,7 +3,7 @@ import type { ByteSource } from '../../records/lines.ts'
 import { recordAt } from '../../records/lines.ts'
 import { IdTable } from '../../storage/files/id-table.ts'
 import type { Link } from './chain.ts'
-import type { Told } from './finding.ts'
+import type { FileFinding } from './finding.ts'
 
 const mostCandidates = 1_000
 
@@ -19,8 +19,8 @@ export class SameIds {
     this.#table.add(link.id, link.offset)
   }
 
-  async findings(source: ByteSource, end: number): Promise<Told[]> {
-    const found: Told[] = []
+  async findings(source: ByteSource, end: number): Promise<FileFinding[]> {
+    const found: FileFinding[] = []
     for (const { link, offsets } of this.#candidates) {
       for (const offset of offsets) {
         const other = await recordAt(source, offset, end)
@@ -31,7 +31,7 @@ export class SameIds {
   }
 }
 
-function sameId({ sequence, line }: Link, first: number): Told {
+function sameId({ sequence, line }: Link, first: number): FileFinding {
   return {
     level: 'finding',
     kind: 'same id',
@@ -53,7 +53,7 @@ export class Payments {
     return first
   }
 
-  note(hash: string, placeName: string, sequence: number): Told | undefined {
+  note(hash: string, placeName: string, sequence: number): FileFinding | undefined {
     const first = this.firstUse(hash, `${placeName}, record ${sequence}`)
     if (first === undefined) return undefined
     return {

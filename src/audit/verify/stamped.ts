@@ -7,9 +7,9 @@
  */
 import type { ChainReport, Link } from './chain.ts'
 import type { Expectation } from './expectations.ts'
-import type { Told } from './finding.ts'
+import type { FileFinding } from './finding.ts'
 
-export type Stamp = {
+export type TimeStamp = {
   /** The name of the file that holds it. */
   readonly file: string
   /** As it is named in that. */
@@ -25,7 +25,7 @@ export function vouches({ stamp }: Expectation): boolean {
   return stamp === undefined || stamp.under !== undefined
 }
 
-type Stamped = Expectation & { readonly stamp: Stamp }
+type Stamped = Expectation & { readonly stamp: TimeStamp }
 
 export function isStamped(expected: Expectation): expected is Stamped {
   return expected.stamp !== undefined
@@ -35,8 +35,8 @@ export function stampedFindings(
   stamped: readonly Stamped[],
   met: ReadonlyMap<number, readonly Link[]>,
   chain: ChainReport,
-  told: readonly Told[],
-): Told[] {
+  told: readonly FileFinding[],
+): FileFinding[] {
   const byTime = [...stamped].sort((a, b) => (a.stamp.at < b.stamp.at ? -1 : 1))
   const holds = ({ sequence, sha256 }: Stamped): boolean =>
     met.get(sequence)?.some((link) => link.sha256 === sha256) === true
@@ -50,7 +50,7 @@ function aboutBroken(
   broken: readonly Stamped[],
   met: ReadonlyMap<number, readonly Link[]>,
   chain: ChainReport,
-): Told[] {
+): FileFinding[] {
   const first = broken.reduce<Stamped | undefined>(
     (lowest, each) => (lowest === undefined || each.sequence < lowest.sequence ? each : lowest),
     undefined,
@@ -87,7 +87,7 @@ function aboutBroken(
 const alterations = new Set(['altered', 'missing', 'moved', 'inserted', 'unreadable'])
 
 /** A record was altered in its place, and the head after it left as it was: the stamped head stands for what was there. */
-function aboutAltered(holding: readonly Stamped[], told: readonly Told[]): Told[] {
+function aboutAltered(holding: readonly Stamped[], told: readonly FileFinding[]): FileFinding[] {
   const records = told.flatMap(({ level, kind, record }) =>
     level === 'finding' && alterations.has(kind) && record !== undefined ? [record] : [],
   )
@@ -107,7 +107,7 @@ function aboutAltered(holding: readonly Stamped[], told: readonly Told[]): Told[
 }
 
 /** Of each authority the newest that holds: what it covers, and what came after. */
-function aboutHolding(holding: readonly Stamped[], { last }: ChainReport): Told[] {
+function aboutHolding(holding: readonly Stamped[], { last }: ChainReport): FileFinding[] {
   const newest = new Map<string, Stamped>()
   for (const each of holding) newest.set(`${each.stamp.authority} ${each.stamp.under}`, each)
   return [...newest.values()].map((each) => {

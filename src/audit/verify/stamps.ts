@@ -17,7 +17,7 @@ import { readRegularSync } from '../../storage/files/regular-file.ts'
 import { whyUnread } from './directory.ts'
 import { type Expectation, keptIn, NotKept } from './expectations.ts'
 import type { Finding } from './finding.ts'
-import type { Stamp } from './stamped.ts'
+import type { TimeStamp } from './stamped.ts'
 
 export type Stamps = {
   readonly expected: readonly Expectation[]
@@ -83,7 +83,7 @@ async function checked(
     if (at === undefined) return 'is no stamp'
     const under = await certificateOf(heads, answer, at, authorities, beside)
     if (under.why !== undefined) return under.why
-    const stamp: Stamp = { file: name, authority, at: at.toISOString(), under: under.own }
+    const stamp: TimeStamp = { file: name, authority, at: at.toISOString(), under: under.own }
     const source = `the stamp ${name} of ${stamp.at}`
     return keptIn(text, `${base}.txt`).expected.map((each) => ({ ...each, source, stamp }))
   } catch (error) {

@@ -23,8 +23,8 @@ import {
   tornPattern,
 } from '../../records/layout.ts'
 import { type Place, placeName, ruleOf } from '../addons.ts'
-import type { Directory, Entry, State } from './directory.ts'
-import type { Finding, Report } from './finding.ts'
+import type { Directory, Entry, FileState } from './directory.ts'
+import type { Finding, OnFinding } from './finding.ts'
 import { headFile } from './head-file.ts'
 import { editorsFile, isJunk } from './junk.ts'
 import { Modes } from './modes.ts'
@@ -53,7 +53,7 @@ export type OverwriteFile = {
   readonly size: number
 }
 
-export type TreeOptions = { readonly report: Report; readonly checkModes: boolean; readonly now: number }
+export type TreeOptions = { readonly report: OnFinding; readonly checkModes: boolean; readonly now: number }
 
 export function readTree(directory: Directory, options: TreeOptions): Promise<Tree> {
   return new Walk(directory, options).run()
@@ -247,7 +247,7 @@ class Walk {
   }
 
   /** The file's state, or undefined when it went away meanwhile. */
-  async #mode(path: string, expected: number): Promise<State | undefined> {
+  async #mode(path: string, expected: number): Promise<FileState | undefined> {
     const state = await this.#directory.state(path)
     if (!state || !this.#options.checkModes) return state
     this.#modes.see(path, state, expected)

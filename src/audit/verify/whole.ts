@@ -7,8 +7,8 @@ import type { Link } from './chain.ts'
 import { judgeFile } from './content.ts'
 import { type Directory, whyUnread } from './directory.ts'
 import { byPlace, type Expectation, type Expectations } from './expectations.ts'
-import type { Finding, Report } from './finding.ts'
-import { type How, type Judge, type Tally, verifyAssociation } from './in-directory.ts'
+import type { Finding, OnFinding } from './finding.ts'
+import { type DirectoryRun, type Judge, type Tally, verifyAssociation } from './in-directory.ts'
 import { Payments } from './same.ts'
 import { vouches } from './stamped.ts'
 import type { AppendOnly, OverwriteFile, Tree } from './tree.ts'
@@ -23,7 +23,7 @@ export type Totals = {
 }
 
 export type Watch = {
-  readonly report: Report
+  readonly report: OnFinding
   /** `done` of `total`, bytes or files, at what. */
   progress(done: number, total: number, what: string): void
   /** Told after each association and every few hundred files, and waited for. */
@@ -92,7 +92,7 @@ async function verifyOne(
   directory: Directory,
   { place, torn }: AppendOnly,
   known: Expectations,
-  how: How,
+  how: DirectoryRun,
 ): Promise<Tally> {
   try {
     return await verifyAssociation(
@@ -153,7 +153,7 @@ async function complaintsAbout(
 }
 
 /** Associations that others hold receipts of and that are not here at all. */
-function absent(known: Expectations, { associations }: Tree, report: Report): void {
+function absent(known: Expectations, { associations }: Tree, report: OnFinding): void {
   const here = new Set(associations.map(({ place }) => placeName(place)))
   for (const [name, expected] of known) {
     const last = expected.reduce((highest, { sequence }) => Math.max(highest, sequence), 0)
@@ -170,7 +170,11 @@ function absent(known: Expectations, { associations }: Tree, report: Report): vo
 }
 
 /** An answer about nothing must not look clean. */
-async function nothing(directory: Directory, { associations, files }: Tree, report: Report): Promise<void> {
+async function nothing(
+  directory: Directory,
+  { associations, files }: Tree,
+  report: OnFinding,
+): Promise<void> {
   if (associations.length > 0 || files.length > 0) return
   const isMarked = (await directory.state(markName)) !== undefined
   report({

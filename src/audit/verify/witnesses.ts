@@ -3,7 +3,7 @@ import type { Head } from '../../records/head.ts'
 import { closing } from '../../records/position.ts'
 import type { ChainReport, Link } from './chain.ts'
 import type { Expectation } from './expectations.ts'
-import type { Told } from './finding.ts'
+import type { FileFinding } from './finding.ts'
 import { isStamped, stampedFindings, vouches } from './stamped.ts'
 
 /** What `.records.head.json` says: a head, or why it says nothing. */
@@ -34,7 +34,7 @@ export class Witnesses {
     else this.#met.set(link.sequence, [link])
   }
 
-  findings(chain: ChainReport, told: readonly Told[]): Told[] {
+  findings(chain: ChainReport, told: readonly FileFinding[]): FileFinding[] {
     const found = this.#head && this.#head.count > 0 ? this.#aboutHead(this.#head, chain, told) : []
     for (const each of this.#expected) if (!isStamped(each)) found.push(...this.#about(each, chain))
     found.push(...stampedFindings(this.#expected.filter(isStamped), this.#met, chain, told))
@@ -42,7 +42,7 @@ export class Witnesses {
     return found
   }
 
-  #aboutHead(head: Head, chain: ChainReport, told: readonly Told[]): Told[] {
+  #aboutHead(head: Head, chain: ChainReport, told: readonly FileFinding[]): FileFinding[] {
     const met = this.#met.get(head.count)
     if (!met) return [shortened(head.count, chain, 'the head file beside it names record')]
     const agrees = met.some(
@@ -55,7 +55,7 @@ export class Witnesses {
     return agrees || explained ? [] : [rewritten(head.count, met[0]!.line, 'the head file beside it')]
   }
 
-  #about({ sequence, sha256, source }: Expectation, chain: ChainReport): Told[] {
+  #about({ sequence, sha256, source }: Expectation, chain: ChainReport): FileFinding[] {
     if (sequence === 0) return []
     const met = this.#met.get(sequence)
     if (!met) return [shortened(sequence, chain, `${source} names record`)]
@@ -63,11 +63,11 @@ export class Witnesses {
   }
 
   /** Whether anything tells that the file ends where it should. */
-  #aboutEnd({ last }: ChainReport): Told[] {
+  #aboutEnd({ last }: ChainReport): FileFinding[] {
     const newest = this.#expected
       .filter(vouches)
       .reduce((highest, { sequence }) => Math.max(highest, sequence), 0)
-    const found: Told[] = []
+    const found: FileFinding[] = []
     if (this.#file.state !== 'read' && last.sequence > 0)
       found.push(withoutHead(this.#file.state, newest >= last.sequence))
     if (newest > 0 && newest < last.sequence) found.push(afterReceipts(newest, last.sequence))
@@ -75,7 +75,7 @@ export class Witnesses {
   }
 }
 
-function shortened(sequence: number, chain: ChainReport, whoNames: string): Told {
+function shortened(sequence: number, chain: ChainReport, whoNames: string): FileFinding {
   const inside = sequence <= chain.last.sequence
   return {
     level: 'finding',
@@ -90,7 +90,7 @@ function shortened(sequence: number, chain: ChainReport, whoNames: string): Told
   }
 }
 
-function rewritten(sequence: number, line: number, source: string): Told {
+function rewritten(sequence: number, line: number, source: string): FileFinding {
   return {
     level: 'finding',
     kind: 'rewritten',
@@ -101,7 +101,7 @@ function rewritten(sequence: number, line: number, source: string): Told {
   }
 }
 
-function withoutHead(state: 'missing' | 'blank' | 'garbage', isCovered: boolean): Told {
+function withoutHead(state: 'missing' | 'blank' | 'garbage', isCovered: boolean): FileFinding {
   const what = {
     missing: 'there is no head file (.records.head.json) beside it',
     blank: 'the head file (.records.head.json) beside it is blank',
@@ -117,7 +117,7 @@ function withoutHead(state: 'missing' | 'blank' | 'garbage', isCovered: boolean)
   }
 }
 
-function afterReceipts(newest: number, last: number): Told {
+function afterReceipts(newest: number, last: number): FileFinding {
   return {
     level: 'note',
     kind: 'after the receipts',

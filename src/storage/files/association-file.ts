@@ -29,7 +29,7 @@ import { datasync, openOrMake, truncateSync, writeAllSync } from './durable-file
 import { makeEmptyFiles, removeEmptyFiles } from './empty-files.ts'
 import { codeOf, ifThere, isFull, requireLock, StorageFault } from './fault.ts'
 import { readHead, writeHeadSync } from './head-file.ts'
-import { isSame, KnownRecords, type Stamp, stampOf } from './known-records.ts'
+import { type FileStamp, isSame, KnownRecords, stampOf } from './known-records.ts'
 import { isClosed, repair } from './recover.ts'
 import { readRefusal } from './refusal.ts'
 
@@ -43,7 +43,7 @@ export class AssociationFile {
   readonly #log: Log
   readonly #observer: StorageObserver | undefined
   readonly #known = new KnownRecords()
-  #refused: { readonly stamp: Stamp; readonly fault: StorageFault } | undefined
+  #refused: { readonly stamp: FileStamp; readonly fault: StorageFault } | undefined
   #file: FileHandle | undefined
   #head: FileHandle | undefined
   /** Another process may have written bytes that are not on disk yet (invariant 4). */
@@ -191,7 +191,7 @@ export class AssociationFile {
     return this.#file
   }
 
-  #stampNow(): Stamp {
+  #stampNow(): FileStamp {
     return stampOf(fstatSync(this.#opened().fd, { bigint: true }))
   }
 

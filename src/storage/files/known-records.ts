@@ -11,10 +11,14 @@ import { IdTable } from './id-table.ts'
 import { isClosed, verify } from './recover.ts'
 
 /** Two equal stamps mean that nobody has written to the file: inode, size, and the time of the last change of any kind. */
-export type Stamp = { readonly ino: bigint; readonly size: bigint; readonly ctime: bigint }
+export type FileStamp = { readonly ino: bigint; readonly size: bigint; readonly ctime: bigint }
 
-export const stampOf = (stat: BigIntStats): Stamp => ({ ino: stat.ino, size: stat.size, ctime: stat.ctimeNs })
-export const isSame = (a: Stamp, b: Stamp): boolean =>
+export const stampOf = (stat: BigIntStats): FileStamp => ({
+  ino: stat.ino,
+  size: stat.size,
+  ctime: stat.ctimeNs,
+})
+export const isSame = (a: FileStamp, b: FileStamp): boolean =>
   a.ino === b.ino && a.size === b.size && a.ctime === b.ctime
 
 /** Stands for the time of change when the file was read without the lock: its writer may still take the last records back. */
@@ -24,7 +28,7 @@ export class KnownRecords {
   #ids = new IdTable()
   #position: Position = emptyPosition
   /** The file when everything up to the position had been verified or written; undefined: nothing is known. */
-  #seen: Stamp | undefined
+  #seen: FileStamp | undefined
 
   get isKnown(): boolean {
     return this.#seen !== undefined
@@ -48,7 +52,7 @@ export class KnownRecords {
     return this.#ids.find(id)
   }
 
-  isAt(stamp: Stamp): boolean {
+  isAt(stamp: FileStamp): boolean {
     return this.#seen !== undefined && isSame(this.#seen, stamp)
   }
 
@@ -59,13 +63,13 @@ export class KnownRecords {
   }
 
   /** A file that was just made. Should another process have written to it, the next opening reads its records. */
-  begin(stamp: Stamp): void {
+  begin(stamp: FileStamp): void {
     this.forget()
     this.#seen = { ...stamp, size: 0n }
   }
 
   /** A batch is on disk; `stamp` is the file as it was seen after that. */
-  add({ records, next }: Batch, stamp: Stamp): void {
+  add({ records, next }: Batch, stamp: FileStamp): void {
     this.setPosition(next, stamp)
     for (const { id, offset } of records) this.remember(id, offset)
   }
@@ -74,7 +78,7 @@ export class KnownRecords {
    * The file ends after this position. The size is the one we expect (our last record plus the closing), not what the file
    * system says now: another process may already have appended.
    */
-  setPosition(position: Position, stamp: Stamp): void {
+  setPosition(position: Position, stamp: FileStamp): void {
     this.#position = position
     this.#seen = { ...stamp, size: BigInt(position.end + closing.length) }
   }
@@ -119,7 +123,7 @@ export class KnownRecords {
   }
 
   /** True when all that changed is that whole records were added behind those that are known. */
-  async readGrowth(file: FileHandle, stamp: Stamp, head: Head | undefined): Promise<boolean> {
+  async readGrowth(file: FileHandle, stamp: FileStamp, head: Head | undefined): Promise<boolean> {
     if (this.#seen?.ino !== stamp.ino || stamp.size <= this.#seen.size) return false
     const size = Number(stamp.size)
     const { position, agreesWithHead } = await verify(file, this.#position, size, head, this.remember)

@@ -32,7 +32,7 @@ import { tornName } from './paths.ts'
 const longestTear = 8 * 1024 * 1024
 
 /** Where the verified chain ends, and whether the chain holds the record of the head file at its place. */
-export type Verified = { readonly position: Position; readonly agreesWithHead: boolean }
+export type VerifiedChain = { readonly position: Position; readonly agreesWithHead: boolean }
 
 type OnRecord = (id: string, offset: number) => void
 
@@ -43,7 +43,7 @@ export async function verify(
   until: number,
   head: Head | undefined,
   onRecord: OnRecord,
-): Promise<Verified> {
+): Promise<VerifiedChain> {
   let agreesWithHead = head === undefined || head.count < from.count || head.count === 0 || isAt(head, from)
   if (from.count === 0 && (await readRange(file, 0, 1)).toString('latin1') !== '[')
     return { position: from, agreesWithHead }
@@ -88,7 +88,7 @@ export async function repair(
   file: FileHandle,
   path: string,
   size: number,
-  verified: Verified,
+  verified: VerifiedChain,
   head: Head | undefined,
   onRecord: OnRecord,
   isHeld: () => boolean,

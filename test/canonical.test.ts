@@ -3,13 +3,20 @@ import { test } from 'node:test'
 import type { Json } from '../contracts/contract.ts'
 import { draftOf } from '../src/records/batch.ts'
 import { utf8 } from '../src/records/bytes.ts'
-import { canonicalBytes } from '../src/records/canonical.ts'
+import { CanonicalWriter, canonicalBytes } from '../src/records/canonical.ts'
 import { recordIds } from '../src/records/id.ts'
 import { sha256 } from './disk.ts'
 import { scn01 } from './receiver.ts'
 import { accepted } from './records.ts'
 
-const canonicalJson = (value: Json): string => utf8(canonicalBytes(value))
+/** By the writer, with which records are written, and by what checks them, which prints most values another way. */
+function canonicalJson(value: Json): string {
+  const writer = new CanonicalWriter(64)
+  writer.value(value)
+  const written = utf8(writer.from(0))
+  assert.equal(utf8(canonicalBytes(value)), written)
+  return written
+}
 
 test('the example of RFC 8785, section 3.2.2, comes out as section 3.2.3 prints it', () => {
   const value = JSON.parse(
@@ -29,6 +36,16 @@ test('keys are sorted by UTF-16 code units, integer-like ones too', () => {
     [...canonicalJson(value).matchAll(/:(\d)/g)].map(([, n]) => Number(n)),
     [2, 4, 8, 9, 6, 7, 1, 5, 3],
   )
+})
+
+test('names are put in order however deep they stand, and a name such as __proto__ is one', () => {
+  for (const [sent, canonical] of [
+    ['{"a":[{"b":1,"a":2}]}', '{"a":[{"a":2,"b":1}]}'],
+    ['{"a":{"10":1,"9":2}}', '{"a":{"10":1,"9":2}}'],
+    ['{"b":1,"__proto__":{"y":1,"x":2}}', '{"__proto__":{"x":2,"y":1},"b":1}'],
+    ['{"":1,"a":{}}', '{"":1,"a":{}}'],
+  ] as const)
+    assert.equal(canonicalJson(JSON.parse(sent)), canonical)
 })
 
 test('minus zero is zero', () => assert.equal(canonicalJson([-0]), '[0]'))

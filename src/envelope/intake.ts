@@ -47,11 +47,15 @@ export function hasByteOrderMark(bytes: Uint8Array): boolean {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
 }
 
-/** Not shared: a decoder that has thrown may keep a state. */
+const newDecoder = () => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+let decoder = newDecoder()
+
 function decode(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return decoder.decode(bytes)
   } catch {
+    // one that has thrown may keep a state
+    decoder = newDecoder()
     return undefined
   }
 }

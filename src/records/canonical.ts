@@ -10,9 +10,24 @@ import type { Json } from '../../contracts/contract.ts'
 import { backslash, comma, quote } from './line.ts'
 
 export function canonicalBytes(value: Json): Uint8Array {
+  // what JavaScript prints differs in the order of names alone, and it prints several times as fast as a writer here does
+  if (isInOrder(value)) return encoder.encode(JSON.stringify(value))
   const writer = new CanonicalWriter(leastRoom)
   writer.value(value)
   return writer.from(0)
+}
+
+/** Whether the names of every object in it come in canonical order, as they do in what the receiver stored. */
+function isInOrder(value: Json): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (Array.isArray(value)) return value.every(isInOrder)
+  const object = value as { readonly [key: string]: Json }
+  let before = ''
+  for (const key of Object.keys(object)) {
+    if (key < before || !isInOrder(object[key] as Json)) return false
+    before = key
+  }
+  return true
 }
 
 const leastRoom = 4 * 1024

@@ -3,7 +3,7 @@
  * belong to the envelope. Writing and checking an id both ask its `unhashedNames`, so there is only one rule.
  */
 
-import { contractNamed, type JsonObject, unhashedNames } from '../../contracts/contract.ts'
+import { contractNamed, type Json, type JsonObject, unhashedNames } from '../../contracts/contract.ts'
 import { isObject } from '../../contracts/envelope.ts'
 import { contracts } from '../../contracts/index.ts'
 import { utf8 } from './bytes.ts'
@@ -37,8 +37,8 @@ const unhashedRules: readonly (readonly string[])[] = [
 ]
 
 function formWithout(record: JsonObject, names: readonly string[]): Uint8Array {
-  const members = Object.entries(record).filter(([name]) => name !== 'receipt' && !names.includes(name))
-  return canonicalBytes(Object.fromEntries(members))
+  const kept = Object.keys(record).filter((name) => name !== 'receipt' && !names.includes(name))
+  return canonicalBytes(Object.fromEntries(kept.sort().map((name) => [name, record[name] as Json])))
 }
 
 /** Whether a line is JSON whose content has the id that its receipt names. What a torn write leaves is not. */

@@ -74,7 +74,9 @@ function judgeRecord(stored: JsonObject, found: readonly FieldError[], place: Pl
 function normalForm(members: readonly Member[], added: readonly string[], stored: JsonObject): string[] {
   const changed = members.filter(
     ([name, value]) =>
-      value !== stored[name] && !isEqual(canonicalBytes(value), canonicalBytes(stored[name] ?? null)),
+      value !== stored[name] &&
+      JSON.stringify(value) !== JSON.stringify(stored[name]) &&
+      !isEqual(canonicalBytes(value), canonicalBytes(stored[name] ?? null)),
   )
   const expected = members.flatMap(([name]) =>
     name === paymentMember && Object.hasOwn(stored, rawMember) ? [name, rawMember] : [name],

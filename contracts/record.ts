@@ -33,11 +33,12 @@ export type Receipt = {
  *   full     no space, no inodes, quota, or below MIN_FREE_BYTES; nothing changed on disk
  *   busy     the lock was not had, or the disk did not answer, before the deadline
  *   io       the disk reported an error
+ *   files    this process may open no further file
  *   damaged  the association's records file is damaged and was left alone
  *   paused   whoever owns the storage has closed it for a while; nothing was stored
  *   long     as stored, with its numbers and blanks written out, the record would be longer than can be read back after a crash
  */
-export type Fault = 'full' | 'busy' | 'io' | 'damaged' | 'paused' | 'long'
+export type Fault = 'full' | 'busy' | 'io' | 'files' | 'damaged' | 'paused' | 'long'
 
 export type Outcome =
   | { readonly ok: true; readonly receipt: Receipt }

@@ -13,6 +13,7 @@ import { createHttpServer } from './server/http-server.ts'
 import { listen, type Place, SocketRefusal, targetsOf } from './server/listen.ts'
 import { createLog } from './server/log.ts'
 import type { createMetrics } from './server/metrics.ts'
+import { isScarce, openFilesLimit, openFilesShared } from './server/open-files.ts'
 import { pauseCheck } from './server/pause.ts'
 import { tokenCheck } from './server/tokens.ts'
 import { holdsRecords, makeDataDirectory, markDirectory, readMark } from './storage/files/mark.ts'
@@ -28,7 +29,6 @@ const configurationMistake = 78
 /** A terminal and npm each deliver a signal, so only a later one means impatience. */
 const impatienceMs = 1_000
 const longestDrainMs = 20_000
-const maxInFlight = 256
 
 // records of some kilobytes share their memory: an allocation for each costs more than its bytes
 Buffer.poolSize = 64 * 1024
@@ -39,9 +39,13 @@ setFlagsFromString('--heap-growing-percent=10')
 // records are for the owner and the auditors' group, whatever umask this was started with
 process.umask(0o027)
 
+const fewFiles = 'few files may be open at once (ulimit -n): fewer connections and requests are taken at once'
+
 /** Makes and marks the data directory, and ends: for an installation. */
 const markOption = '--mark-data-dir'
 let log: ReturnType<typeof createLog>
+const filesLimit = openFilesLimit()
+const files = openFilesShared(filesLimit)
 
 void (process.argv[2] === markOption ? markDataDir() : run())
 
@@ -62,7 +66,10 @@ async function run(): Promise<void> {
 /** Files, unless DATABASE_URL says otherwise: without it, nothing of the other store is loaded. */
 async function openStore(config: Config, observer: Metrics['storage'] | undefined): Promise<Store> {
   const { dataDir, minFreeBytes, databaseUrl, requireStandby } = config
-  if (databaseUrl === undefined) return openFileStore({ root: dataDir, minFreeBytes, log, observer })
+  if (databaseUrl === undefined) {
+    const mostOpen = files.associations
+    return openFileStore({ root: dataDir, minFreeBytes, mostOpen, log, observer })
+  }
   const { readUrl, UrlMistakes } = await import('./storage/postgres/url.ts')
   const { openPostgresStore } = await import('./storage/postgres/store.ts')
   try {
@@ -106,12 +113,13 @@ async function start(
     log,
     tell,
     maxBodyBytes,
-    maxInFlight,
+    maxInFlight: files.inFlight,
   })
-  const http = createHttpServer(app, tell)
+  const http = createHttpServer(app, tell, files.connections)
   http.server.on('error', cannotListen)
   const listening = await listen(http.server, targetsOf(config, process.env, process.pid)).catch(cannotListen)
   for (const place of listening.places) log.info(place, 'listening')
+  if (isScarce(files)) log.warn({ files: filesLimit, ...files }, fewFiles)
   if (token) greet(listening.places[0] as Place, token, dataDir)
   store.start().catch((error) => log.error({ code: error.code }, 'leftovers could not be put in order'))
   const finish = async (): Promise<void> => {

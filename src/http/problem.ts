@@ -25,6 +25,7 @@ const kinds = {
   'disk-full': [507, 'No room on the disk'],
   'storage-busy': [503, 'The disk or the lock was not had in time'],
   'storage-failure': [503, 'The record could not be stored'],
+  'too-many-open-files': [503, 'The receiver may open no further file'],
   'records-refused': [503, "The association's records file is damaged"],
   internal: [500, 'The receiver made a mistake'],
 } as const satisfies Record<string, readonly [status: number, title: string]>

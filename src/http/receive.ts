@@ -165,6 +165,11 @@ const faults: Readonly<Record<Fault, Problem>> = {
     'It is not known to be stored. Send the same envelope again: it is stored once.',
     retryAfter(10),
   ),
+  files: problem(
+    'too-many-open-files',
+    'It is not known to be stored. Send the same envelope again: it is stored once.',
+    retryAfter(10),
+  ),
   paused: problem(
     'paused',
     'Nothing was stored: whoever owns the database has closed it for a while. Send again later.',

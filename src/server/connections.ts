@@ -7,6 +7,7 @@
  *      refusal, is held: not read any more, and ended like one that is idle. To end it at once would only bring it back at once.
  *   3. When there is no room for a new connection, a stranger goes: one that is held, else the one that has been quiet longest.
  *      A connection on which a valid token has come is never ended for a new one.
+ *   4. Who has to go for want of room is told to come again, since a sender whose request was not read yet is still a stranger.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -35,22 +36,36 @@ export type Connection = {
   bytesRead: number
 }
 
-export const mostConnections = 2_048
 export const strangerMs = 5_000
 const sweepMs = 1_000
+/** Who was told to come again may read that for so long, and so many at one time: a part of the connections that there may be. */
+const leavingMs = 1_000
+const leavingPart = 16
 
 export class Connections {
   readonly #open = new Map<Socket, Connection>()
   /** The one that has been quiet longest first. */
   readonly #strangers = new Set<Connection>()
   readonly #held = new Set<Connection>()
+  /** They have been told to come again. */
+  readonly #leaving = new Set<Socket>()
+  readonly #most: number
   readonly #endSlow: (connection: Connection) => void
+  readonly #tellFull: (socket: Socket) => void
   readonly #sweeping: NodeJS.Timeout
   #sweptAt = performance.now()
 
-  /** `endSlow` answers and ends a stranger that has begun a request and not ended its head. */
-  constructor(endSlow: (connection: Connection) => void) {
+  /**
+   * `most`: connections at one time. `endSlow` answers and ends a stranger that has begun a request and not ended its head;
+   * `tellFull` tells one to come again, and ends it.
+   */
+  constructor(
+    most: number,
+    { endSlow, tellFull }: { endSlow(connection: Connection): void; tellFull(socket: Socket): void },
+  ) {
+    this.#most = most
     this.#endSlow = endSlow
+    this.#tellFull = tellFull
     // after what has come meanwhile is read
     this.#sweeping = setInterval(() => setImmediate(() => this.#sweep()), sweepMs)
     this.#sweeping.unref()
@@ -61,8 +76,8 @@ export class Connections {
   }
 
   add(socket: Socket): void {
-    if (this.#open.size >= mostConnections && !this.#makeRoom()) {
-      socket.destroy()
+    if (this.#open.size >= this.#most && !this.#makeRoom()) {
+      this.#turnAway(socket)
       return
     }
     const state = {
@@ -124,8 +139,20 @@ export class Connections {
     const [first] = this.#held.size > 0 ? this.#held : this.#strangers
     if (!first) return false
     this.#forget(first)
-    first.socket.destroy()
+    this.#turnAway(first.socket)
     return true
+  }
+
+  #turnAway(socket: Socket): void {
+    this.#tellFull(socket)
+    this.#leaving.add(socket)
+    const end = setTimeout(() => socket.destroy(), leavingMs).unref()
+    socket.once('close', () => {
+      clearTimeout(end)
+      this.#leaving.delete(socket)
+    })
+    const [first] = this.#leaving
+    if (this.#leaving.size > Math.max(this.#most / leavingPart, 1)) first?.destroy()
   }
 
   #sweep(): void {

@@ -2,7 +2,7 @@
  * The rim between Node's HTTP server and the fetch handler: limits, `100 Continue`, answers to what is not HTTP, draining.
  *
  * Limits, on purpose: a head within 9.5 s, 16 KiB and 100 lines; a whole request within 15 s (the app refuses a slow body after
- * 8 s); 2,048 connections; keep-alive of 75 s, longer than the 60 s after which proxies let go of an idle connection, so that
+ * 8 s); `mostConnections`, 2,048 where files are not scarce; keep-alive of 75 s, longer than the 60 s after which proxies let go of an idle connection, so that
  * it is not this side that closes while a request is on its way. Connections on which no valid token has come have less
  * (`connections.ts`).
  */
@@ -10,6 +10,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Server as NetServer, type Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { App, Platform } from '../http/app.ts'
+import { tooMany } from '../http/body.ts'
 import { messageOf, type Problem, problem, problemHeaders, problemText, statusOf } from '../http/problem.ts'
 import type { Tell } from '../http/tell.ts'
 import { type Visit, visitOf } from '../http/visit.ts'
@@ -39,22 +40,26 @@ export type HttpServer = {
   drain(onLingered: () => void): Promise<void>
 }
 
-export function createHttpServer(app: App, tell: Tell): HttpServer {
-  return new Rim(app, tell)
+export function createHttpServer(app: App, tell: Tell, mostConnections = 2_048): HttpServer {
+  return new Rim(app, tell, mostConnections)
 }
 
 class Rim implements HttpServer {
   readonly server: Server
   readonly #tell: Tell
   readonly #listener: ReturnType<typeof getRequestListener>
-  readonly #connections = new Connections((connection) => this.#endWith(connection.socket, tooSlow))
+  readonly #connections: Connections
   readonly #awaitsContinue = new WeakSet<IncomingMessage>()
   #isDraining = false
   /** The one that the listener is being called for. */
   #entering: Exchange | undefined
 
-  constructor(app: App, tell: Tell) {
+  constructor(app: App, tell: Tell, mostConnections: number) {
     this.#tell = tell
+    this.#connections = new Connections(mostConnections, {
+      endSlow: ({ socket }) => this.#endWith(socket, tooSlow),
+      tellFull: (socket) => this.#tellFull(socket),
+    })
     this.#listener = getRequestListener(
       (request, env) => app.fetch(request, this.#platform(env as Pick<Exchange, 'incoming' | 'outgoing'>)),
       {
@@ -186,6 +191,13 @@ class Rim implements HttpServer {
     const visit = this.#entering?.visit ?? visitOf(null)
     const init = { status: statusOf(notHttp.name), headers: problemHeaders(notHttp, visit.id) }
     return new Response(this.#refusal(notHttp, visit), init)
+  }
+
+  /** There is no room for this connection, whatever may have been sent on it. */
+  #tellFull(socket: Socket): void {
+    const visit = visitOf(null)
+    this.#tell(visit, statusOf(tooMany.name), tooMany.name)
+    if (socket.writable) socket.end(messageOf(tooMany, visit.id))
   }
 
   /** Answers what is no request, after the answers to the requests before it, and ends the connection. */

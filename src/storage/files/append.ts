@@ -32,7 +32,7 @@ import { longestRecord } from '../../records/lines.ts'
 import type { StorageObserver } from '../observer.ts'
 import { AssociationFile } from './association-file.ts'
 import { forgetDirectories, removeEmptyDirectories } from './durable-file.ts'
-import { codeOf, faultOf } from './fault.ts'
+import { codeOf, faultOf, troubleOf } from './fault.ts'
 import type { Lock } from './lock.ts'
 import { isRefused, keepRefusal, removeRefusal } from './refusal.ts'
 import { Tenure } from './tenure.ts'
@@ -78,11 +78,6 @@ export class AppendLog {
 
   get isIdle(): boolean {
     return this.#working === undefined && this.#tenure.held === undefined
-  }
-
-  /** Files are open; they stay so between two holdings of the lock. */
-  get isOpen(): boolean {
-    return this.#file.isOpen
   }
 
   /** The records file was refused when it was last looked at. */
@@ -259,7 +254,7 @@ export class AppendLog {
     await this.#tenure.release()
     if (hasCode(error, 'ENOENT')) forgetDirectories(this.#directories)
     const fault = await this.#note(error)
-    if (this.#file.count === 0 && (fault === 'full' || fault === 'io'))
+    if (this.#file.count === 0 && (fault === 'full' || fault === 'io' || fault === 'files'))
       removeEmptyDirectories(this.#directories)
     const now = performance.now()
     const told =
@@ -278,9 +273,10 @@ export class AppendLog {
       const reason = (error as Error).message
       this.#log.fatal({ reason }, 'a records file is damaged and is left alone; its association is refused')
       await this.#keepRefusal(reason)
-    } else if (fault === 'io') {
-      this.#log.error({ code: codeOf(error) }, 'the disk reported an error')
+      return fault
     }
+    const trouble = troubleOf(fault)
+    if (trouble) this.#log.error({ code: codeOf(error) }, trouble)
     return fault
   }
 

@@ -67,10 +67,6 @@ export class AssociationFile {
     return this.#known.count
   }
 
-  get isOpen(): boolean {
-    return this.#file !== undefined
-  }
-
   get position(): Position {
     return this.#known.position
   }

@@ -14,6 +14,8 @@ export class StorageFault extends Error {
   }
 }
 
+const ENFILE = 23
+const EMFILE = 24
 const ENOSPC = 28
 const EFBIG = 27
 /** Node 20 has no name for EDQUOT and reports `Unknown system error -122`, so numbers are compared. */
@@ -27,6 +29,12 @@ function errnoOf(error: unknown): number | undefined {
 export function isFull(error: unknown): boolean {
   const errno = errnoOf(error)
   return errno === ENOSPC || errno === EDQUOT || errno === EFBIG
+}
+
+/** The limit of this process (`ulimit -n`), or that of the whole machine. */
+export function isOutOfFiles(error: unknown): boolean {
+  const errno = errnoOf(error)
+  return errno === EMFILE || errno === ENFILE
 }
 
 /** Undefined where there is no such file or directory. */
@@ -52,5 +60,12 @@ export function codeOf(error: unknown): string {
 /** The fault behind an error. What is not the disk's is a mistake in this program: nothing was stored, so `io`, too. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof StorageFault) return error.fault
+  if (isOutOfFiles(error)) return 'files'
   return isFull(error) ? 'full' : 'io'
+}
+
+/** What the log says of a fault that is not the sender's, nor told otherwise. */
+export function troubleOf(fault: Fault): string | undefined {
+  if (fault === 'io') return 'the disk reported an error'
+  return fault === 'files' ? 'no further file can be opened' : undefined
 }

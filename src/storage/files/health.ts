@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode } from '../../error-code.ts'
 import { headName, ownerOnly, recordsName } from '../../records/layout.ts'
 import { openFile, removeIfThere, syncFile, writeAllSync } from './durable-file.ts'
-import { codeOf, ifThere, isFull } from './fault.ts'
+import { codeOf, ifThere, isFull, isOutOfFiles } from './fault.ts'
 import { temporaryIn } from './paths.ts'
 
 /** Free space is asked for at most this often. */
@@ -26,6 +26,7 @@ const probeLongestMs = 5_000
 const mostUnusable = 16
 
 const full = 'the disk is full, or has less free space than MIN_FREE_BYTES'
+const outOfFiles = 'this process may open no further file; see LimitNOFILE in its unit, or ulimit -n'
 
 export class Health {
   readonly #root: string
@@ -120,6 +121,7 @@ export class Health {
       return undefined
     } catch (error) {
       this.#hasProbeFailed = true
+      if (isOutOfFiles(error)) return outOfFiles
       return isFull(error) ? full : `a test write failed (${codeOf(error)})`
     }
   }

@@ -31,7 +31,7 @@ import {
   syncFile,
   writeAllSync,
 } from './durable-file.ts'
-import { codeOf, faultOf, StorageFault } from './fault.ts'
+import { codeOf, faultOf, StorageFault, troubleOf } from './fault.ts'
 import { associationDirectories, placekeyFile, temporaryIn } from './paths.ts'
 
 export class OverwriteRule {
@@ -85,7 +85,8 @@ export class OverwriteRule {
       // `full` would say that nothing was changed
       const fault = isReplaced ? 'io' : faultOf(error)
       if (!isReplaced) removeEmptyDirectories(directories)
-      if (fault === 'io') this.#logOf(record).error({ code: codeOf(error) }, 'the disk reported an error')
+      const trouble = troubleOf(fault)
+      if (trouble) this.#logOf(record).error({ code: codeOf(error) }, trouble)
       return { ok: false, fault }
     }
   }

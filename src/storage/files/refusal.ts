@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import type { Head } from '../../records/head.ts'
 import { refusedName } from '../../records/layout.ts'
 import { removeIfThere } from './durable-file.ts'
+import { ifThere } from './fault.ts'
 import { writeSmallFile } from './small-file.ts'
 
 export type Refusal = {
@@ -22,13 +23,12 @@ export function isRefused(directory: string): boolean {
   return existsSync(join(directory, refusedName))
 }
 
-/** Undefined when there is no refusal, or when it cannot be read. */
+/** Undefined when there is no refusal, or when it says nothing. */
 export async function readRefusal(directory: string): Promise<Refusal | undefined> {
-  if (!isRefused(directory)) return undefined
+  const text = await ifThere(readFile(join(directory, refusedName), 'utf8'))
+  if (text === undefined) return undefined
   try {
-    const { refused_at, reason, head } = JSON.parse(
-      await readFile(join(directory, refusedName), 'utf8'),
-    ) as Refusal
+    const { refused_at, reason, head } = JSON.parse(text) as Refusal
     const isHead = typeof head?.count === 'number' && typeof head.size === 'number'
     return { refused_at: String(refused_at), reason: String(reason), head: isHead ? head : null }
   } catch {

@@ -20,6 +20,8 @@ export type FileStoreOptions = {
   readonly root: string
   /** Below this many free bytes nothing is tried (507). */
   readonly minFreeBytes: number
+  /** Of so many associations without work the files stay open: those that were used last. */
+  readonly mostOpen?: number
   readonly log: Log
   readonly observer?: StorageObserver | undefined
 }
@@ -33,8 +35,7 @@ const secondSurveyMs = 30_000
 const recoverMs = 10_000
 /** A shorter records file is read in the time that an answer takes anyway. */
 const leastPreloaded = 1024 * 1024
-/** What is kept of associations without work: open files, ids in memory (about 70 MB), and the rest of each. */
-const mostOpen = 256
+/** What is kept of associations without work: ids in memory (about 70 MB), and the rest of each. */
 const mostKnownRecords = 2_000_000
 const mostLogs = 10_000
 
@@ -53,10 +54,13 @@ class FileStore {
   readonly #log: Log
   readonly #observer: StorageObserver | undefined
   readonly #health: Health
+  readonly #mostOpen: number
   readonly #overwrite: OverwriteRule
   readonly #isMarked: () => boolean
   /** In order of use: a log that is asked for moves to the end. */
   readonly #logs = new Map<string, AppendLog>()
+  /** Whose files may be open, in order of use. */
+  readonly #open = new Set<AppendLog>()
   readonly #refused = new Set<string>()
   readonly #rules: Readonly<
     Record<StorageRule, (record: AcceptedRecord, deadline: number) => Promise<Outcome>>
@@ -67,10 +71,11 @@ class FileStore {
   #isClosing = false
   #secondSurvey: NodeJS.Timeout | undefined
 
-  constructor({ root, minFreeBytes, log, observer }: FileStoreOptions) {
+  constructor({ root, minFreeBytes, mostOpen = 1_000, log, observer }: FileStoreOptions) {
     this.#root = root
     this.#log = log
     this.#observer = observer
+    this.#mostOpen = mostOpen
     this.#health = new Health(root, minFreeBytes)
     this.#isMarked = markCheck(root)
     const overwrite = new OverwriteRule(root, (of) => namedLog(log, of), observer)
@@ -143,6 +148,7 @@ class FileStore {
     const log = this.#logOf(record)
     const outcome = await log.put(record, deadline)
     this.#noteDamage(record, log)
+    this.#keepOpen(log)
     this.#tidy()
     return outcome
   }
@@ -152,24 +158,30 @@ class FileStore {
     else this.#refused.delete(nameOf(of))
   }
 
-  /** Closes files and forgets records that have not been asked for the longest, where there are too many. */
+  /** Closes the files of who has not been asked for the longest. One that has work is closed after the work. */
+  #keepOpen(used: AppendLog): void {
+    this.#open.delete(used)
+    this.#open.add(used)
+    for (const log of this.#open) {
+      if (this.#open.size <= this.#mostOpen) return
+      this.#open.delete(log)
+      log.close().catch(() => {})
+    }
+  }
+
+  /** Forgets records that have not been asked for the longest, where there are too many. */
   #tidy(): void {
     const now = performance.now()
     if (now - this.#tidied < tidyMs) return
     this.#tidied = now
     const logs = this.#logs
     let records = 0
-    let open = 0
-    for (const log of logs.values()) {
-      records += log.count
-      if (log.isOpen) open++
-    }
+    for (const log of logs.values()) records += log.count
     for (const [name, log] of logs) {
-      if (open <= mostOpen && records <= mostKnownRecords && logs.size <= mostLogs) return
+      if (records <= mostKnownRecords && logs.size <= mostLogs) return
       if (!log.isIdle) continue
-      if (log.isOpen) open--
       log.close().catch(() => {})
-      if (records <= mostKnownRecords && logs.size <= mostLogs) continue
+      this.#open.delete(log)
       logs.delete(name)
       records -= log.count
     }

@@ -334,7 +334,7 @@ export const mutants: readonly Mutant[] = [
     name: 'connections-without-a-limit',
     breaks: 'connections are bounded',
     file: 'src/server/connections.ts',
-    find: 'if (this.#open.size >= mostConnections && !this.#makeRoom()) {',
+    find: 'if (this.#open.size >= this.#most && !this.#makeRoom()) {',
     replace: 'if (false) {',
     caughtBy: [{ test: 'test/limits.test.ts' }],
   },

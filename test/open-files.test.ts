@@ -1,0 +1,106 @@
+/** A limit on open files (`ulimit -n`): it is no disk error, nobody is answered by a reset, and nothing is lost. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { test } from 'node:test'
+import { openFilesShared } from '../src/server/open-files.ts'
+import { chainOf, recordsPath } from './disk.ts'
+import { type Receiver, scn01, startReceiver, vs01 } from './receiver.ts'
+import { head, request, type Wire, wire } from './wire.ts'
+
+const notStored = 'urn:civic-orchestrator:problem:too-many-open-files'
+
+/** Only the soft limit: the process may not open the next file, and keeps what it has open. */
+function limitFiles({ process: child }: Receiver, soft: number): void {
+  execFileSync('prlimit', ['--pid', String(child.pid), `--nofile=${soft}:`])
+}
+
+/** A limit at which the next file that is opened is one too many. */
+function noFurtherFile({ process: child }: Receiver): number {
+  const open = new Set(readdirSync(`/proc/${child.pid}/fd`).map(Number))
+  let next = 0
+  while (open.has(next)) next++
+  return next
+}
+
+async function ready(line: Wire): Promise<{ status: number; reasons: unknown }> {
+  line.send(head({}, 'GET /ready HTTP/1.1'))
+  const answer = await line.answer()
+  return { status: answer.status, reasons: answer.json().reasons }
+}
+
+test('a receiver that may open no further file says so, and goes on when it may', async () => {
+  const receiver = await startReceiver()
+  const line = await wire(receiver.url)
+  for (const envelope of [vs01(), scn01()]) {
+    line.send(request(envelope))
+    assert.equal((await line.answer()).status, 201)
+  }
+  limitFiles(receiver, noFurtherFile(receiver))
+  for (const envelope of [vs01(), scn01({ association_slug: 'elm-court' })]) {
+    line.send(request(envelope))
+    const answer = await line.answer()
+    assert.deepEqual([answer.status, answer.headers['retry-after']], [503, '10'])
+    assert.equal(answer.json().type, notStored)
+  }
+  assert.deepEqual(await ready(line), {
+    status: 503,
+    reasons: ['this process may open no further file; see LimitNOFILE in its unit, or ulimit -n'],
+  })
+  limitFiles(receiver, 1_024)
+  for (const [envelope, status] of [
+    [vs01(), 200],
+    [scn01({ association_slug: 'elm-court' }), 201],
+  ] as const) {
+    line.send(request(envelope))
+    assert.equal((await line.answer()).status, status)
+  }
+  assert.equal((await ready(line)).status, 200)
+  line.socket.destroy()
+  await receiver.stop()
+  assert.match(receiver.output(), /"msg":"no further file can be opened"/)
+  assert.doesNotMatch(receiver.output(), /disk reported|storing failed/)
+})
+
+test('with few files allowed, more senders than that are all answered, and all their records are stored', async () => {
+  const receiver = await startReceiver({}, [
+    'prlimit',
+    '--nofile=128:128',
+    process.execPath,
+    '--import',
+    'tsx',
+    'src/main.ts',
+  ])
+  const strangers = await Promise.all(Array.from({ length: 100 }, () => wire(receiver.url)))
+  let told = 0
+  const stored = async (name: number): Promise<void> => {
+    for (;;) {
+      const line = await wire(receiver.url)
+      line.send(request(scn01({ association_slug: `court-${name}` })))
+      const answer = await line.answer()
+      line.socket.destroy()
+      if (answer.status === 201) return
+      assert.equal(answer.status, 503, answer.body)
+      assert.ok(Number(answer.headers['retry-after']) > 0)
+      told++
+    }
+  }
+  await Promise.all(Array.from({ length: 200 }, (_, name) => stored(name)))
+  assert.ok(told > 0, 'there was no shortage')
+  for (const { socket } of strangers) socket.destroy()
+  await receiver.stop()
+  for (let name = 0; name < 200; name++)
+    assert.equal(chainOf(recordsPath(receiver.dataDir, `court-${name}`)).length, 1)
+  assert.match(receiver.output(), /"files":128,.*"msg":"few files may be open at once/)
+  assert.doesNotMatch(receiver.output(), /disk reported|storing failed/)
+})
+
+test('connections, requests and associations together take fewer files than there may be', () => {
+  for (const most of [64, 100, 256, 1_024, 4_096, 16_384, 1_048_576]) {
+    const { connections, inFlight, associations } = openFilesShared(most)
+    assert.ok(connections + 3 * inFlight + 2 * associations < most - 28, `${most}`)
+    assert.ok(connections >= 8 && inFlight >= 2 && associations >= 1, `${most}`)
+  }
+  assert.deepEqual(openFilesShared(16_384), { connections: 2_048, inFlight: 256, associations: 1_000 })
+  assert.deepEqual(openFilesShared(undefined), openFilesShared(16_384))
+})

@@ -1,14 +1,19 @@
 /**
- * `npm run pictures`: the pictures in README and AUDITORS, made anew from the sample by the real programs: a terminal in which
- * `verify` has found an altered record. Needs chromium.
+ * `npm run pictures`: the pictures in README and AUDITORS, made anew from the sample by the real programs: the page, view by view,
+ * and a terminal in which `verify` has found an altered record. Needs chromium.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { found } from '../test/shells.ts'
+import { picturesOfPage } from './pictures/page.ts'
 
-const sample = '/tmp/sample'
+const work = mkdtempSync(join(tmpdir(), 'civic-pictures-'))
+const sample = join(work, 'sample')
+/** What README and AUDITORS call it, and the pictures, too. */
+const calledSample = '/tmp/sample'
+const pictures = 'deploy/pictures'
 const [width, lineHeight, margin] = [1180, 19, 16]
 
 function run(program: string, args: readonly string[], accepted = 0): string {
@@ -41,7 +46,6 @@ function terminal(command: string, output: string): string {
 }
 
 function picture(html: string, lines: number, to: string): void {
-  const work = mkdtempSync(join(tmpdir(), 'civic-pictures-'))
   const page = join(work, 'page.html')
   writeFileSync(page, html)
   const size = `--window-size=${width},${lines * lineHeight + 2 * margin}`
@@ -53,19 +57,17 @@ function picture(html: string, lines: number, to: string): void {
     `--user-data-dir=${join(work, 'profile')}`,
   ]
   run('chromium', [...quiet, ...sandbox, size, `--screenshot=${to}`, `file://${page}`])
-  rmSync(work, { recursive: true, force: true, maxRetries: 5 })
   console.log(`${to}: ${readFileSync(to).length} bytes`)
 }
 
 if (found('chromium') === undefined) throw new Error('chromium is not installed')
-if (existsSync(sample)) throw new Error(`${sample} is there: remove it first`)
-run('npm', ['run', '--silent', 'sample', '--', sample])
 try {
-  alter()
+  run('npm', ['run', '--silent', 'sample', '--', sample])
+  await picturesOfPage(sample, pictures, alter)
   const args = ['verify', '--data', `${sample}/data`, '--heads', `${sample}/heads-2026-07-01.txt`]
   const output = run('node', ['scripts/audit.mjs', ...args], 1)
-  const command = `node scripts/audit.mjs ${args.join(' ')}`
-  picture(terminal(command, output), output.split('\n').length + 1, 'deploy/pictures/verify.png')
+  const shown = terminal(`node scripts/audit.mjs ${args.join(' ')}`, output)
+  picture(shown.replaceAll(sample, calledSample), output.split('\n').length + 1, join(pictures, 'verify.png'))
 } finally {
-  rmSync(sample, { recursive: true })
+  rmSync(work, { recursive: true, maxRetries: 5 })
 }

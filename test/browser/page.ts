@@ -30,8 +30,8 @@ export class PageFile implements AsyncDisposable {
     this.#browser = browser
   }
 
-  static async make(): Promise<PageFile> {
-    const { html } = await buildPage({ directory: process.cwd(), version: 'test' })
+  static async make(version = 'test'): Promise<PageFile> {
+    const { html } = await buildPage({ directory: process.cwd(), version })
     const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
     return new PageFile(
       html,

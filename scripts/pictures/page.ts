@@ -1,0 +1,74 @@
+/** Pictures of the page: the sample as somebody opens it, view by view, in a real browser. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Page } from 'playwright-core'
+import { go, openFolder, PageFile } from '../../test/browser/page.ts'
+
+const association = 'scn01/heron-ridge-condominium'
+const record = 12
+const screen = { width: 1000, height: 680 }
+const phone = { width: 390, height: 780 }
+
+type Shot = (name: string) => Promise<void>
+
+/** `root`: the sample; `to`: where the pictures go. */
+export async function picturesOfPage(root: string, to: string, alter: () => void): Promise<void> {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+  await using file = await PageFile.make(version)
+  {
+    await using open = await file.open({ viewport: screen, colorScheme: 'light' })
+    await pictureViews(open.page, root, shotOf(open.page, to))
+  }
+  alter()
+  for (const [name, viewport, colorScheme] of [
+    ['page-altered', screen, 'light'],
+    ['page-phone', phone, 'dark'],
+  ] as const) {
+    await using open = await file.open({ viewport, colorScheme })
+    await openFolder(open.page, join(root, 'data'))
+    await shotOf(open.page, to)(name)
+  }
+}
+
+/** Moved away from, so that nothing looks chosen or pointed at. */
+function shotOf(page: Page, to: string): Shot {
+  return async (name) => {
+    await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur())
+    const path = join(to, `${name}.png`)
+    await page.screenshot({ path })
+    console.log(`${path}: ${readFileSync(path).length} bytes`)
+  }
+}
+
+async function pictureViews(page: Page, root: string, shot: Shot): Promise<void> {
+  await shot('page-start')
+  await openFolder(page, join(root, 'data'))
+  await page.setInputFiles('#open-receipts', [
+    join(root, 'heads-2026-07-01.txt'),
+    join(root, 'receipts.jsonl'),
+  ])
+  await page.locator('.verdict.whole').waitFor()
+  await shot('page-whole')
+  await go(page, `#/a/${association}`)
+  await page.getByRole('link', { name: '12', exact: true }).waitFor()
+  await shot('page-association')
+  await go(page, `#/r/${association}/${record}`)
+  await page.locator('.box.said').waitFor()
+  await shot('page-record')
+  await page.getByRole('link', { name: 'This address over time' }).click()
+  await page.locator('.timeline').waitFor()
+  await shot('page-address')
+  for (const [title, name] of [
+    ['#compare-title', 'page-compare'],
+    ['#now-title', 'page-now'],
+  ] as const) {
+    await page.locator(title).evaluate((element) => element.scrollIntoView({ block: 'start' }))
+    await shot(name)
+  }
+  await go(page, `#/d/${association}`)
+  await page.getByLabel('From (this day counts)').fill('2025-03-01')
+  await page.getByLabel('To (this day counts)').fill('2025-05-31')
+  await page.getByText(/records between the two/).waitFor()
+  await page.locator('tbody tr:nth-child(2) th a').waitFor()
+  await shot('page-dates')
+}

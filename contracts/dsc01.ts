@@ -1,4 +1,4 @@
-/** dsc01: Diagnostic Scenario Categories. What a case looks like from the address; the latest one is the record. */
+/** dsc01: Diagnostics (DSC) of an address. Only the latest set is kept. */
 import type { Contract } from './contract.ts'
 import { common, envelope, fieldMap, reserved } from './envelope.ts'
 

@@ -1,12 +1,12 @@
-/** What the envelopes of all addons have in common, and the words that their contracts are written with. */
+/** The members that all envelopes have, and the building blocks from which a contract's schema is written. */
 import * as v from 'valibot'
 import type { JsonObject } from './contract.ts'
 
 type Entries = Readonly<Record<string, v.GenericSchema>>
 
 /**
- * An envelope as sent. A member's description is one sentence, "must be …", that answers a wrong value, completes
- * "is missing; it …", and explains the member in the JSON Schema.
+ * The schema of an envelope as sent. Each member has a description of one sentence, "must be …", which is used three times: as
+ * the answer to a wrong value, as the end of "is missing; it …", and as the member's description in the JSON Schema.
  */
 export function envelope<const T extends Entries>(entries: T) {
   return v.looseObject(entries, (issue) => {
@@ -15,7 +15,7 @@ export function envelope<const T extends Entries>(entries: T) {
   })
 }
 
-/** A line of ASCII text; `max` keeps the pattern from running over a megabyte. */
+/** A line of ASCII text. `max` is checked first, so that the pattern never runs over a megabyte. */
 export const line = (pattern: RegExp, max: number, sentence: string) =>
   v.pipe(v.string(sentence), v.maxLength(max, sentence), v.regex(pattern, sentence), v.description(sentence))
 
@@ -31,12 +31,12 @@ export function mustBe(values: readonly string[]): string {
   return quoted.length > 0 ? `must be ${quoted.join(', ')} or ${last}` : `must be ${last}`
 }
 
-/** Reports what to change, at the member itself or at one key below it. */
+/** Reports a violation: what to change, at the member itself or, with `key`, at one key below it. */
 type Complain = (detail: string, key?: string) => void
 
 /**
- * A rule that valibot has no word for, with the JSON Schema that says the same. What that schema cannot say goes
- * into its `x-not-expressed`, as sentences, so that nothing is left out of the generated file unseen.
+ * A rule that valibot has no action for, with the JSON Schema that says the same. The parts that JSON Schema cannot express are
+ * listed as sentences under `x-not-expressed`, so that a reader of the generated file sees every rule.
  */
 export function rule(judge: (value: unknown, report: Complain) => void, jsonSchema: JsonObject) {
   const check = v.rawCheck<unknown>(({ dataset, addIssue }) => {
@@ -53,7 +53,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Field ids and their values, which are not looked at. PHP encodes an empty map as `[]`. */
+/** An object of field ids and values; the values are not judged. PHP encodes an empty map as `[]`, so `[]` counts as empty. */
 export function fieldMap({ min }: { min: 0 | 1 }) {
   const shape = 'must be an object keyed by field id'
   const filled = 'must have at least one entry'
@@ -74,7 +74,7 @@ export function fieldMap({ min }: { min: 0 | 1 }) {
   )
 }
 
-// Lower case only and never folded: two Placekeys that differ in case would share a file on some file systems.
+// Upper case is refused and not folded: two Placekeys that differ in case would share a file on some file systems.
 const letter = '23456789bcdfghjkmnpqrstvwxyz'
 const where = `[${letter}eua]{3}-[${letter}eu]{3}-[${letter}eu]{3}`
 const what = `([${letter}]{3,}(-[${letter}]{3,})?|[01][a-z2-7]{9})`
@@ -89,7 +89,7 @@ const time = '([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,9})?)?'
 const zone = '(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])'
 const dateTime = new RegExp(`^${day}T${time}${zone}$`)
 
-/** The instant that a valid `submitted_at` names, in milliseconds; its fraction is left out. */
+/** The instant that a valid `submitted_at` names, in milliseconds since 1970, without its fraction of a second. */
 export function instant(submittedAt: string): number {
   return Date.parse(submittedAt.replace(/\.[0-9]+/, '').replace(/([+-][0-9]{2})([0-9]{2})$/, '$1:$2'))
 }
@@ -131,7 +131,7 @@ export const common = <const A extends string, const V extends string>(addon: A,
 
 const written = (sentence: string) => v.exactOptional(v.pipe(v.never(sentence), v.description(sentence)))
 
-/** Members that the receiver writes itself, for every addon; last, where a record has them. */
+/** Members that the receiver writes itself, for every addon. A record that has them ends with them. */
 export const reserved = {
   g1_tx_hash_raw: written('must be left out: the receiver writes it'),
   receipt: written('must be left out: the receiver writes it'),

@@ -1,4 +1,4 @@
-/** The registry. An addon is one file beside this one and one word here; a later version is one more of both. */
+/** The registry of contracts. To add an addon, or a version of one, add a file beside this one and its name to this list. */
 import type { Contract, Contracts } from './contract.ts'
 import { dsc01 } from './dsc01.ts'
 import { scn01 } from './scn01.ts'

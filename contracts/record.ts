@@ -15,7 +15,7 @@ export type AcceptedRecord = {
   readonly unhashed: readonly Member[]
 }
 
-/** What is on disk for good. `id` to `previous_sha256` are there for append-only records. */
+/** The answer to a record that is on disk for good. The members from `id` on exist for append-only records only. */
 export type Receipt = {
   readonly outcome: 'created' | 'replaced' | 'appended' | 'duplicate'
   /** RFC 3339, UTC, milliseconds. */
@@ -29,14 +29,14 @@ export type Receipt = {
 }
 
 /**
- * Why nothing was stored.
- *   full     no space, no inodes, quota, or below MIN_FREE_BYTES; nothing changed on disk
- *   busy     the lock was not had, or the disk did not answer, before the deadline
+ * Why a record was not stored.
+ *   full     no space, no inodes, quota, or less free space than MIN_FREE_BYTES; nothing changed on disk
+ *   busy     before the deadline the lock could not be acquired, or the disk did not answer
  *   io       the disk reported an error
  *   files    this process may open no further file
  *   damaged  the association's records file is damaged and was left alone
- *   paused   whoever owns the storage has closed it for a while; nothing was stored
- *   long     as stored, with its numbers and blanks written out, the record would be longer than can be read back after a crash
+ *   paused   the owner of the storage has closed it for a while; nothing was stored
+ *   long     the record, with its numbers and blanks as they are stored, would be too long to be read back after a crash
  */
 export type Fault = 'full' | 'busy' | 'io' | 'files' | 'damaged' | 'paused' | 'long'
 
@@ -46,8 +46,8 @@ export type Outcome =
 
 export type RecordStore = {
   /**
-   * Stores one record by its storage rule. `ok: true` means fsynced, new directories included.
-   * `deadline` is a time on the clock of `performance.now()`, in milliseconds: what has not begun by then is dropped.
+   * Stores one record by its storage rule. `ok: true` means that the record is fsynced, new directories included.
+   * `deadline` is a time on the clock of `performance.now()`, in milliseconds. A write that has not begun by then is dropped.
    */
   put(record: AcceptedRecord, deadline: number): Promise<Outcome>
 }

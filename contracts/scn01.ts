@@ -1,4 +1,7 @@
-/** scn01: Scenarios. What a participant puts on record, once, with both sets as they were; nothing replaces it. */
+/**
+ * scn01: Scenarios. A participant puts a narrative on record, with the Vital Signs and the Diagnostics as they were at that time.
+ * A submission is appended; no later one replaces it.
+ */
 import * as v from 'valibot'
 import type { Contract, Json, JsonObject, Normalised } from './contract.ts'
 import { common, envelope, fieldMap, isObject, line, reserved, rule } from './envelope.ts'
@@ -47,14 +50,14 @@ export const scn01 = {
   normalise,
 } satisfies Contract
 
-/** Each id once, with the key it was first sent under, in key order; undefined for what is not a list of any kind. */
+/** Each id once, with the key under which it was first sent, in key order; undefined when `sent` is no list of any kind. */
 function pinsByFirstKey(sent: unknown): Map<unknown, string> | undefined {
   const keyed = Array.isArray(sent) ? sent.entries() : entriesOfList(sent)
   if (!keyed) return undefined
   const pins = new Map<unknown, string>()
   for (const [key, id] of keyed) {
     if (!pins.has(id)) pins.set(id, String(key))
-    // Refused as too long by now; a hundred thousand reports would only cost memory.
+    // a list of 100 ids is refused as too long already; reporting the rest would only cost memory
     if (pins.size === 100) break
   }
   return pins
@@ -68,7 +71,7 @@ function entriesOfList(sent: unknown): [string, Json][] | undefined {
   return entries.every(([name]) => key.test(name)) ? entries.sort(byInteger) : undefined
 }
 
-// Integers of any size without leading zeros: the shorter one is the smaller one.
+// The keys are integers of any size without leading zeros, so the shorter key is the smaller number.
 const byInteger = ([a]: [string, Json], [b]: [string, Json]) => a.length - b.length || (a < b ? -1 : 1)
 
 function judgePins(sent: unknown, report: (detail: string, key?: string) => void): void {
@@ -99,7 +102,7 @@ function normalise(sent: JsonObject): Normalised {
   }
 }
 
-/** No submission is lost over the coin: what is not a hash is kept beside a null. */
+/** A submission is never refused because of its payment: a value that is no hash is kept as text, and the hash becomes null. */
 function normaliseG1(sent: Json): { g1_tx_hash: string | null; g1_tx_hash_raw?: string } {
   if (sent === null || sent === false) return { g1_tx_hash: null }
   if (typeof sent !== 'string')
@@ -112,5 +115,5 @@ function normaliseG1(sent: Json): { g1_tx_hash: string | null; g1_tx_hash_raw?: 
     : { g1_tx_hash: null, g1_tx_hash_raw: firstCodePoints(sent) }
 }
 
-// 256 code points never take more than 512 UTF-16 units.
+// The first cut keeps a long text cheap: 256 code points never take more than 512 UTF-16 units.
 const firstCodePoints = (text: string) => [...text.slice(0, 512)].slice(0, 256).join('')

@@ -1,4 +1,4 @@
-/** vs01: Vital Signs. An ongoing assessment that belongs to the address; the latest one is the record. */
+/** vs01: Vital Signs, an ongoing assessment that belongs to the address. Only the latest assessment is kept. */
 import * as v from 'valibot'
 import type { Contract } from './contract.ts'
 import { common, envelope, fieldMap, line, oneOf, reserved } from './envelope.ts'

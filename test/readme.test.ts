@@ -111,7 +111,7 @@ test('every variable of the configuration is in the README', () => {
       }),
   )
   const known = [...used].filter((name) =>
-    /^(NODE|DATA|SOCKET|HOST|PORT|MAX|MIN|LOG|METRICS|REQUIRE)/.test(name),
+    /^(NODE_TOKEN|DATA|SOCKET|HOST|PORT|MAX|MIN|LOG|METRICS|REQUIRE)/.test(name),
   )
   assert.ok(known.length >= 8)
   for (const name of known) assert.ok(readme.includes(name), `${name} is not in the README`)

@@ -1,4 +1,4 @@
-/** The part of the process that a command may use: standard output, standard error, and an error with a plain sentence. */
+/** What a command may use of the process: standard output, standard error, and an error that is printed as a plain sentence. */
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 
@@ -6,16 +6,16 @@ import type { Writable } from 'node:stream'
 export type Exit = 0 | 1 | 2
 
 export type Io = {
-  /** Resolves when the stream takes more, so that a slow reader does not fill the memory. */
+  /** Resolves when the stream accepts more, so that a slow reader does not fill the memory. */
   out(text: string | Uint8Array): Promise<void>
   err(text: string): void
   /** Columns of the terminal behind stdout; 100 when there is none. */
   readonly columns: number
-  /** Whether stdout is a terminal, which acts on some of what it is sent. */
+  /** Whether stdout is a terminal, which acts on control characters. */
   readonly terminal?: boolean
   /** Whether stderr is a terminal: a progress line is wanted. */
   readonly watched: boolean
-  /** The file of this program, to be run again for more than one core; undefined: not to be. */
+  /** The file of this program, to be run in more processes for more than one core; undefined: one process only. */
   readonly program?: string | undefined
 }
 
@@ -25,7 +25,7 @@ export type Command = {
   run(args: readonly string[], io: Io): Promise<Exit>
 }
 
-/** The reason is for the person who typed the command. Exit status 2. */
+/** Ends a command with exit status 2. The message is for the person who typed the command. */
 export class CannotRun extends Error {
   override readonly name = 'CannotRun'
 }

@@ -1,4 +1,4 @@
-/** The options that every command has, and what an argument must look like. */
+/** Parses the options of a command, and those that every command has. */
 import { statSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { CannotRun } from './io.ts'
@@ -49,7 +49,7 @@ function wholeNumber(name: string, text: string | undefined, least: number): num
   return number
 }
 
-/** The data directory must be there: an empty answer about a directory that does not exist would look clean. */
+/** Refuses a data directory that does not exist, because an empty answer about it would look like a clean one. */
 export function dataDirectory(path: string): string {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path
   throw new CannotRun(`there is no data directory at ${path}; name it with --data DIR`)

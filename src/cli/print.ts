@@ -1,12 +1,12 @@
-/** Lines for people, JSON Lines for programs: with `--json` every line is one object with a `type`, and nothing else is printed. */
+/** Prints lines for people, or JSON Lines for programs: with `--json` every line is one object with a `type`. */
 import type { Io } from './io.ts'
 import { plain } from './plain.ts'
 
 export type Printer = {
   readonly json: boolean
-  /** Text for people; silent with `--json`. */
+  /** Prints text for people; prints nothing with `--json`. */
   say(text: string): Promise<void>
-  /** An object for programs; silent without `--json`. */
+  /** Prints an object for programs; prints nothing without `--json`. */
   give(type: string, value: object): Promise<void>
 }
 
@@ -22,14 +22,14 @@ export function printer(io: Io, json: boolean): Printer {
   }
 }
 
-/** Still the same JSON; without what a terminal would act on, should somebody look at it there. */
+/** The same JSON, with escapes for characters on which a terminal would act. */
 function escaped(json: string): string {
   return json.replace(acted, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 const acted = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
-/** Names to the left, values to the right, wrapped to the columns that are left. What is undefined is left out. */
+/** Names on the left, values on the right, wrapped to the columns that are free. Rows with an undefined value are left out. */
 export function aligned(
   rows: readonly (readonly [name: string, value: string | undefined])[],
   io: Pick<Io, 'columns'>,
@@ -50,7 +50,7 @@ export function aligned(
     .join('\n')
 }
 
-/** Paragraphs stay; long words are cut; nothing in the text reaches the terminal as anything but text. */
+/** Wraps each paragraph. Long words are cut, and characters on which a terminal would act are made visible. */
 export function wrapped(text: string, width: number): string[] {
   return text.split(/\r\n|\r|\n/).flatMap((paragraph) => wrapLine(plain(paragraph), Math.max(20, width)))
 }

@@ -1,4 +1,4 @@
-/** One line on a terminal that overwrites itself; nothing when nobody watches. */
+/** A progress line on a terminal that overwrites itself. Without a terminal nothing is printed. */
 import type { Io } from './io.ts'
 
 export type Progress = { show(done: number, total: number | undefined, what: string): void; clear(): void }

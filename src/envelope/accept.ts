@@ -1,4 +1,4 @@
-/** From a parsed envelope to the record that is stored, or to everything that is wrong with it, at once. */
+/** Turns a parsed envelope into the record that is stored, or into the list of everything that is wrong with the envelope. */
 import { safeParse } from 'valibot'
 import {
   attestation,
@@ -27,7 +27,7 @@ export type Acceptance =
 
 const dayInMs = 24 * 60 * 60 * 1000
 
-/** `found` is what intake saw that no parsed value shows: numbers that would change, and `__proto__`. */
+/** `found`: violations that only the JSON text shows (`intake.ts`): numbers that would change, and the key `__proto__`. */
 export function accept(
   sent: JsonObject,
   found: readonly FieldError[],
@@ -64,14 +64,14 @@ export function accept(
   }
 }
 
-/** The contract that is asked for. Of a version that is not known, the newest contract says what else is wrong. */
+/** The contract that the envelope names. If its version is not known, the newest contract judges the rest of the envelope. */
 function contractFor(sent: JsonObject, contracts: Contracts): Contract | undefined {
   return (
     contractNamed(contracts, sent.addon, sent.contract_version) ?? versionsOf(contracts, sent.addon)?.at(-1)
   )
 }
 
-/** A contract knows its own version only; the sender of an unknown version is told every version that is taken. */
+/** A contract's own sentence names one version. The sender of an unknown version is told every version that is accepted. */
 function namingAllVersions({ addon, version }: Contract, contracts: Contracts) {
   const all = mustBe(versionsOf(contracts, addon)!.map((contract) => contract.version))
   return (error: FieldError): FieldError =>
@@ -91,7 +91,7 @@ function unknownAddon(sent: JsonObject, contracts: Contracts): FieldError {
 }
 
 function violations(contract: Contract, sent: JsonObject, context: AcceptContext): FieldError[] {
-  // A pipe stops at its first issue, so that one member is not told the same sentence twice.
+  // a pipe stops at its first issue, so that the same sentence is not reported twice for one member
   const { issues = [] } = safeParse(contract.envelope, sent, { abortPipeEarly: true })
   const errors = issues.map(({ path = [], message }) => ({
     pointer: pointer(path.map((step) => String(step.key))),

@@ -1,4 +1,7 @@
-/** From bytes to one JSON object, strictly: what two readers could take for different things is refused (RFC 7493). */
+/**
+ * Parses the bytes of a body as one JSON object. A text that two JSON readers could understand differently is refused (RFC
+ * 7493).
+ */
 
 import type { FieldError, Json, JsonObject } from '../../contracts/contract.ts'
 import { isObject } from '../../contracts/envelope.ts'
@@ -9,7 +12,10 @@ export type Intake =
   | { readonly ok: true; readonly value: JsonObject; readonly found: readonly FieldError[] }
   | { readonly ok: false; readonly detail: string; readonly errors?: readonly FieldError[] }
 
-/** `found`: numbers that would change and `__proto__`; reported together with what the contract finds (SPEC 2, step 7). `isStored`: see `inspect`. */
+/**
+ * `found` lists numbers that would change and keys `__proto__`. They are reported together with the violations of the contract
+ * (SPEC 2, step 7). `isStored`: see `inspect`.
+ */
 export function intake(bytes: Uint8Array, isStored = false): Intake {
   if (bytes.length === 0) {
     return refuse(
@@ -54,7 +60,7 @@ function decode(bytes: Uint8Array): string | undefined {
   try {
     return decoder.decode(bytes)
   } catch {
-    // one that has thrown may keep a state
+    // a decoder that has thrown may keep a part of the bytes that it could not decode
     decoder = newDecoder()
     return undefined
   }

@@ -2,23 +2,23 @@
  * Finds in a JSON text what `JSON.parse` hides: duplicate keys, the depth of nesting, ill-formed surrogates, the key `__proto__`,
  * the number of values, and numbers that would not be stored as they were written.
  *
- * One pass over the text, before it is parsed: a text of many tiny values costs `JSON.parse` a hundred times as much as one
- * of the same size that holds a few long ones. So the text may be no JSON at all. The pass then gives any result, because
- * `JSON.parse` refuses the text afterwards.
+ * One pass over the text, before `JSON.parse`, because parsing many tiny values costs a hundred times as much as parsing a few
+ * long ones in a text of the same size. The text may therefore be no JSON at all. Then any result will do, because `JSON.parse`
+ * refuses the text afterwards.
  */
 import type { FieldError } from '../../contracts/contract.ts'
 import { pointer } from './violations.ts'
 
 export const deepest = 32
-/** Objects, lists and all that is in them, each counted once. What addons send is below 2,000. */
+/** Objects, lists and the values in them, each counted once. The addons send fewer than 2,000. */
 export const mostValues = 50_000
 
 export type Inspection = {
-  /** More than is parsed; nothing else was looked at. */
+  /** The text has too many values or levels to be parsed. Nothing else was looked at. */
   readonly tooMuch?: FieldError
-  /** Not a value that two readers would agree on (RFC 7493): refused as a whole. */
+  /** Places that two JSON readers could understand differently (RFC 7493). The body is refused as a whole. */
   readonly malformed: readonly FieldError[]
-  /** A value that cannot be kept as it was sent: refused with the other violations. */
+  /** Values that cannot be stored as they were sent. They are reported with the other violations. */
   readonly changed: readonly FieldError[]
 }
 
@@ -28,10 +28,10 @@ const surrogateEscape = /\\u[dD][89a-fA-F]/
 const protoKey = '__proto__'
 const quote = 34
 const backslash = 92
-/** More places than this are counted without being named; the answer lists no more. */
+/** Places after this many are counted without a pointer, because the answer lists no more of them. */
 const mostNamed = 1000
 
-/** What the receiver adds to an envelope: its receipt, the hash of a token, a payment as it was sent. */
+/** So many values the receiver adds to an envelope: a receipt, the hash of a token, a payment as it was sent. */
 const addedValues = 10
 
 const tooDeep: Inspection = {
@@ -47,12 +47,12 @@ const tooMany: Inspection = {
   malformed: [],
   changed: [],
 }
-/** For a text that is no JSON: `JSON.parse` says so. */
+/** The result for a text that is no JSON, which `JSON.parse` will refuse. */
 const unknown: Inspection = { malformed: [], changed: [] }
 
 /**
- * `isStored`: the text was printed by the receiver. It prints a number as JavaScript does, which for some doubles is a whole
- * number beyond 2^53, and it adds a receipt.
+ * `isStored`: the text is a stored record and was printed by the receiver. The receiver prints numbers as JavaScript does, so some
+ * doubles appear as whole numbers beyond 2^53, and it adds values of its own. Neither is a violation.
  */
 export function inspect(text: string, isStored = false): Inspection {
   try {
@@ -123,7 +123,7 @@ function search(text: string, isStored: boolean): Inspection {
   return { malformed, changed }
 }
 
-/** Below 0 when it does not end. */
+/** The offset of the closing quote; below 0 when there is none. */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
     if (end < 0) return end
@@ -137,7 +137,7 @@ function isWellFormed(raw: string): boolean {
   return !raw.includes('\\u') || (JSON.parse(`"${raw}"`) as string).isWellFormed()
 }
 
-/** The first letter of `true`, `false` and `null`, which is in none of them a second time. */
+/** Whether this is the first letter of `true`, `false` or `null`. None of these words has its first letter twice. */
 function startsLiteral(code: number): boolean {
   return code === 116 || code === 102 || code === 110
 }
@@ -155,7 +155,7 @@ function endOfNumber(text: string, start: number): number {
   }
 }
 
-/** Why a number would change (SPEC 2, step 7); undefined when it is kept as an IEEE double has it (RFC 7493). */
+/** Why a number would change when it is stored (SPEC 2, step 7); undefined when an IEEE double keeps it (RFC 7493). */
 function changeOf(written: string): string | undefined {
   if (written.length < 16 && !/[eE]/.test(written)) return undefined
   const number = Number(written)

@@ -1,6 +1,6 @@
 /**
- * Pointers into the sent document and lists of violations, both with a bound: a body of 1 MB can hold 100,000 bad numbers below one
- * very long key, and an answer that names all of them would have gigabytes.
+ * Pointers into the sent document and lists of violations. Both are bounded, because a body of 1 MB can hold 100,000 bad numbers
+ * below one very long key, and an answer that named all of them would have gigabytes.
  */
 import type { FieldError } from '../../contracts/contract.ts'
 
@@ -8,12 +8,12 @@ const maxEntries = 1000
 const maxPointer = 1024
 const maxPointerText = 64 * 1024
 
-/** The RFC 6901 pointer to a place, or to its nearest ancestor that fits into 1,024 characters. */
+/** The RFC 6901 pointer to a place, or to the nearest ancestor whose pointer fits into 1,024 characters. */
 export function pointer(path: readonly (string | number)[]): string {
   let text = ''
   for (const segment of path) {
     const name = String(segment)
-    // Before escaping: the same long key may be asked for a hundred thousand times.
+    // checked before the escaping, because the same long key may stand in a hundred thousand pointers
     if (text.length + name.length >= maxPointer) break
     // half of a surrogate pair would make a problem document that PHP and jq cannot read
     const step = `/${name.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')}`
@@ -23,7 +23,7 @@ export function pointer(path: readonly (string | number)[]): string {
   return text
 }
 
-/** At most 1,000 entries and 64 KiB of pointers; when there are more, one last entry says how many. */
+/** At most 1,000 entries with 64 KiB of pointers. If entries are left out, one last entry says how many. */
 export function bounded(list: readonly FieldError[]): readonly FieldError[] {
   const shown: FieldError[] = []
   let pointerText = 0

@@ -1,4 +1,4 @@
-/** The app: a pure fetch handler, Request in, Response out. What it needs is handed to it; nothing of Node is known here. */
+/** The app: a pure fetch handler, Request in, Response out. All that it needs is handed to it, and it imports nothing of Node. */
 import { type Context, Hono } from 'hono'
 import type { Log } from '../log.ts'
 import { type Problem, problem, problemResponse, retryAfter } from './problem.ts'
@@ -8,13 +8,13 @@ import { presentedToken } from './token.ts'
 import { type Visit, visitOf } from './visit.ts'
 
 export type AppDeps = ReceiveDeps & {
-  /** Handed over when there is to be a `GET /metrics`. */
+  /** Undefined: there is no `GET /metrics`. */
   readonly metrics?: Metrics | undefined
   readonly log: Log
   readonly tell: Tell
   /**
-   * Whether anything can be stored now; `refused` names the associations whose records file is damaged, `locked` those whose
-   * lock cannot be had, `reading` those whose records are being read.
+   * Whether anything can be stored now. `refused` names the associations whose records file is damaged, `locked` the associations
+   * whose lock cannot be acquired, `reading` the associations whose records are still being read.
    */
   readonly readiness: () => Promise<{
     readonly reasons: readonly string[]
@@ -25,14 +25,14 @@ export type AppDeps = ReceiveDeps & {
   }>
 }
 
-/** What the platform hands over with each request, besides the request. */
+/** What the platform (`server/http-server.ts`, or a test) hands over with each request. */
 export type Platform = {
-  /** Made by who saw the request first, and shared with who may have to answer in place of the app. */
+  /** Made by the server when the request arrived. The server shares it, because it may have to answer in place of the app. */
   readonly visit?: Visit
   readonly beforeBody?: (() => void) | undefined
-  /** The request target as it was sent: a `Request` has only what is left of it when dots and escapes are resolved. */
+  /** The request target as it was sent. The URL of a `Request` has its dots and escapes resolved already. */
   readonly target?: string | undefined
-  /** Whether it comes from this machine itself, and through no proxy. */
+  /** Whether the request comes from this machine itself, and through no proxy. */
   readonly isLocal?: () => boolean
 }
 
@@ -41,6 +41,8 @@ export type App = Hono<{ Bindings: Platform }>
 export function createApp(deps: AppDeps): App {
   const app: App = new Hono<{ Bindings: Platform }>({ getPath: pathSent })
   const receive = receiver(deps)
+  const answers = answersWith(deps)
+  const { tell, later, refuse, mayKnow } = answers
 
   app.post('/receive', (c) => {
     const visit = visitTo(c)
@@ -49,37 +51,14 @@ export function createApp(deps: AppDeps): App {
   })
   app.get('/health', (c) => state(c, 200, { status: 'ok' }))
   app.get('/ready', async (c) => {
-    const closed = deps.closed()
-    const { reasons, refused, locked = [], reading = [], notes } = await deps.readiness()
-    const why = closed
-      ? [closed.kind === 'paused' ? `paused: ${closed.reason}` : 'draining', ...reasons]
-      : reasons
     const { id } = visitTo(c)
+    const { reasons, body } = await readyNow(deps)
     const isTold = mayKnow(c)
-    if (why.length > 0) return problemResponse(isTold ? notReady(why) : notReadyAtAll, id)
-    if (!isTold) return state(c, 200, { status: 'ready' })
-    return state(c, 200, {
-      status: 'ready',
-      refused_associations: refused,
-      locked_associations: locked,
-      reading_associations: reading,
-      ...(notes && { notes }),
-    })
+    if (reasons.length > 0) return problemResponse(isTold ? notReady(reasons) : notReadyAtAll, id)
+    return state(c, 200, isTold ? body : { status: 'ready' })
   })
 
-  const { metrics } = deps
-  if (metrics) {
-    app.get('/metrics', async (c) => {
-      if (!mayKnow(c)) return refuse(c, nothingHere)
-      return c.body(await metrics.text(), 200, {
-        'content-type': metrics.contentType,
-        'cache-control': 'no-store',
-        'x-request-id': visitTo(c).id,
-      })
-    })
-    app.all('/metrics', (c) => refuse(c, mayKnow(c) ? wrongMethod('GET, HEAD') : nothingHere))
-  }
-
+  if (deps.metrics) serveMetrics(app, deps.metrics, answers)
   app.all('/receive', (c) => refuse(c, wrongMethod('POST')))
   app.all('/health', (c) => refuse(c, wrongMethod('GET, HEAD')))
   app.all('/ready', (c) => refuse(c, wrongMethod('GET, HEAD')))
@@ -93,41 +72,74 @@ export function createApp(deps: AppDeps): App {
     return tell(visit, { refusal: mistake })
   })
 
-  async function later(visit: Visit, answer: Promise<Received>): Promise<Response> {
-    return tell(visit, await answer)
-  }
+  return app
+}
 
+type Answers = ReturnType<typeof answersWith>
+
+/** Makes the answers of the app. Each is a Response, a line in the log and a count in the metrics. */
+function answersWith({ tell: report, tokens }: AppDeps) {
   function tell(visit: Visit, answer: Received): Response {
     const { id } = visit
     const response =
       'stored' in answer ? receiptResponse(answer.stored, id) : problemResponse(answer.refusal, id)
     const outcome = 'stored' in answer ? answer.stored.receipt.outcome : answer.refusal.name
-    deps.tell(visit, response.status, outcome)
+    report(visit, response.status, outcome)
     return response
   }
 
-  /** Reasons and names are for this machine and for who has the token. */
-  function mayKnow(c: Context<{ Bindings: Platform }>): boolean {
-    return c.env?.isLocal?.() === true || deps.tokens.match(presentedToken(c.req.raw.headers)) !== undefined
+  return {
+    tell,
+    later: async (visit: Visit, answer: Promise<Received>): Promise<Response> => tell(visit, await answer),
+    refuse: (c: Context, refusal: Problem): Response => tell(visitTo(c), { refusal }),
+    /** Reasons, names and metrics are shown on this machine, and to senders that have the token. */
+    mayKnow: (c: Context<{ Bindings: Platform }>): boolean =>
+      c.env?.isLocal?.() === true || tokens.match(presentedToken(c.req.raw.headers)) !== undefined,
   }
+}
 
-  function refuse(c: Context, refusal: Problem): Response {
-    return tell(visitTo(c), { refusal })
+function serveMetrics(app: App, metrics: Metrics, { refuse, mayKnow }: Answers): void {
+  app.get('/metrics', async (c) => {
+    if (!mayKnow(c)) return refuse(c, nothingHere)
+    return c.body(await metrics.text(), 200, {
+      'content-type': metrics.contentType,
+      'cache-control': 'no-store',
+      'x-request-id': visitTo(c).id,
+    })
+  })
+  app.all('/metrics', (c) => refuse(c, mayKnow(c) ? wrongMethod('GET, HEAD') : nothingHere))
+}
+
+/** The reasons why nothing can be stored now, and the answer of `GET /ready` when there are none. */
+async function readyNow({
+  closed,
+  readiness,
+}: AppDeps): Promise<{ readonly reasons: readonly string[]; readonly body: object }> {
+  const shut = closed()
+  const { reasons, refused, locked = [], reading = [], notes } = await readiness()
+  const why = shut && (shut.kind === 'paused' ? `paused: ${shut.reason}` : 'draining')
+  return {
+    reasons: why === undefined ? reasons : [why, ...reasons],
+    body: {
+      status: 'ready',
+      refused_associations: refused,
+      locked_associations: locked,
+      reading_associations: reading,
+      ...(notes && { notes }),
+    },
   }
-
-  return app
 }
 
 /**
- * The path as it was sent (SPEC 2): what a proxy has compared with its own rules, letter for letter. In the absolute form of a
- * target it begins after the host.
+ * The path as it was sent (SPEC 2), because a proxy in front has compared the same letters with its own rules. In the absolute form
+ * of a target the path begins behind the host.
  */
 function pathSent(request: Request, options?: { env?: Platform }): string {
   const sent = options?.env?.target ?? request.url
   const from = /^[a-z]+:\/\/[^/?]*/i.exec(sent)?.[0].length ?? 0
   const end = sent.indexOf('?', from)
   const path = sent.slice(from, end < 0 ? undefined : end)
-  // `/receive/` is `/receive`. A redirect never works for Hubzilla's client, so none is ever sent
+  // `/receive/` counts as `/receive`; it is not redirected, because Hubzilla's client never follows a redirect of a post
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
 }
 
@@ -179,7 +191,7 @@ const mistake = problem(
   'Nothing is known to be stored. Send again, and tell the operator the request id.',
 )
 
-/** Where, without the message, which could hold a value that was sent. */
+/** The frames of the stack, without the message, which could hold a value that was sent. */
 function framesOf(error: Error): string[] {
   return (error.stack ?? '')
     .split('\n')

@@ -1,4 +1,4 @@
-/** Reads a body within a size and a time, and not one byte of it before everything about its head is right. */
+/** Reads a body within limits of size and time. Not one byte is read before the head of the request was found right. */
 import { type Problem, problem, retryAfter } from './problem.ts'
 import { smallBody } from './weight.ts'
 import { within } from './within.ts'
@@ -7,9 +7,9 @@ export type BodyLimits = {
   readonly maxBytes: number
   /** When the whole body must be there, on the clock of `performance.now()`. */
   readonly until: number
-  /** Asked before a body that is not small is read, or goes on being read; false when there is no room for so many bytes. */
+  /** Asked before more than `smallBody` bytes of a body are read; false when there is no room for so many bytes. */
   readonly admit: (bytes: number) => Promise<boolean>
-  /** Called when the first byte is going to be read. */
+  /** Called right before the first byte is read. */
   readonly beforeBody: (() => void) | undefined
 }
 
@@ -17,7 +17,7 @@ export type Body =
   | { readonly ok: true; readonly bytes: Uint8Array }
   | { readonly ok: false; readonly refusal: Problem }
 
-/** What the head already rules out: an encoded body, a declared length over the limit. */
+/** The refusal of a body for its head alone: an encoded body, or a declared length over the limit. */
 export function headRefusal(headers: Headers, maxBytes: number): Problem | undefined {
   const encoding = headers.get('content-encoding')
   if (encoding && encoding.trim().toLowerCase() !== 'identity') {
@@ -64,13 +64,13 @@ export const tooMany: Problem = problem(
 )
 const noRoom: Body = { ok: false, refusal: tooMany }
 
-/** A declared length is kept to by the HTTP parser. */
+/** The HTTP parser sees to it that the body is as long as its head declares. */
 async function readDeclared(request: Request, maxBytes: number): Promise<Body> {
   const bytes = new Uint8Array(await request.arrayBuffer())
   return bytes.length > maxBytes ? { ok: false, refusal: tooLarge(maxBytes) } : { ok: true, bytes }
 }
 
-/** Without a declared length the bytes are counted as they come. */
+/** Reads a body without a declared length and counts its bytes as they come. */
 async function readCounted(
   body: ReadableStream<Uint8Array> | null,
   { maxBytes, admit }: BodyLimits,
@@ -93,7 +93,10 @@ async function readCounted(
   }
 }
 
-/** An unread rest would stop the connection, and with it the requests that follow. The platform bounds how long it may be. */
+/**
+ * Reads the rest of a refused body, because unread bytes would block the next requests of the connection. The server limits the
+ * rest.
+ */
 async function discard(reader: ReadableStreamDefaultReader<Uint8Array> | undefined): Promise<void> {
   try {
     while (reader && !(await reader.read()).done);

@@ -1,4 +1,4 @@
-/** Refusals, in RFC 9457 problem details. Every body of this service that is not a receipt or a state is built here. */
+/** Refusals as problem details (RFC 9457). Every body of this service that is neither a receipt nor a state is built here. */
 import type { FieldError } from '../../contracts/contract.ts'
 
 /** Name → status and title (SPEC 2). The name ends the type URN, so a program can tell refusals apart. */
@@ -34,7 +34,10 @@ export type ProblemName = keyof typeof kinds
 
 export type Problem = {
   readonly name: ProblemName
-  /** The problem document (RFC 9457) around its `instance`: printed once for all that are refused alike. */
+  /**
+   * The text of the problem document before and after its `instance`. It is printed once for all requests refused for one
+   * reason.
+   */
   readonly around: readonly [before: string, after: string]
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
@@ -45,7 +48,7 @@ type More = {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** `detail` says what to change, in plain words. Never a value that was sent. */
+/** `detail` says in plain words what to change. It never repeats a value that was sent. */
 export function problem(name: ProblemName, detail: string, { errors, reasons, headers }: More = {}): Problem {
   const [status, title] = kinds[name]
   const type = `urn:civic-orchestrator:problem:${name}`
@@ -63,7 +66,10 @@ export function statusOf(name: ProblemName): number {
   return kinds[name][0]
 }
 
-/** The problem document's text; `instance` is the request id that the log line has, too: of such letters as `visit.ts` lets in. */
+/**
+ * The text of the problem document. `instance` is the request id of the log line; `visit.ts` lets in only letters that need no
+ * escape.
+ */
 export function problemText({ around: [before, after] }: Problem, instance: string): string {
   return before + instance + after
 }
@@ -77,7 +83,7 @@ export function problemResponse(refusal: Problem, instance: string): Response {
   return new Response(problemText(refusal, instance), init)
 }
 
-/** The whole answer as HTTP/1.1, for a connection on which the platform gives nothing to answer with; it ends there. */
+/** The whole answer as HTTP/1.1, for a bare connection on which Node offers no response object. The connection ends with it. */
 export function messageOf(refusal: Problem, instance: string): string {
   const text = problemText(refusal, instance)
   const [status, title] = kinds[refusal.name]

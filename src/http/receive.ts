@@ -10,24 +10,24 @@ import type { Visit } from './visit.ts'
 import { Scale, smallBody, Turns } from './weight.ts'
 import { within } from './within.ts'
 
-/** Every request is answered within 10 s of its arrival (SPEC 2): the body has 8, storage what is left. */
+/** Every request is answered within 10 s of its arrival (SPEC 2): the body has 8 s, storage has the rest. */
 const bodyMs = 8_000
-/** What was not begun by then could only be late: it is not parsed. */
+/** A body whose parsing has not begun by then is not parsed, because its answer would be late. */
 const parseMs = 8_500
 const storeMs = 9_000
 const answerMs = 9_500
 
-/** Why nothing is taken at the moment. `reason` is the operator's own. */
+/** Why the receiver accepts nothing at the moment. `reason` is what the operator wrote. */
 export type Closed = { readonly kind: 'paused'; readonly reason: string } | { readonly kind: 'draining' }
 
 export type ReceiveDeps = {
   readonly contracts: Contracts
   readonly store: RecordStore
   readonly tokens: TokenCheck
-  /** Asked for each request; undefined when open. */
+  /** Called for each request; undefined when the receiver is open. */
   readonly closed: () => Closed | undefined
   readonly maxBodyBytes: number
-  /** Requests between token and answer at one time. */
+  /** How many requests may be between the check of their token and their answer at one time. */
   readonly maxInFlight: number
 }
 
@@ -38,7 +38,7 @@ export type StoredEnvelope = {
 }
 export type Received = { readonly stored: StoredEnvelope } | { readonly refusal: Problem }
 
-/** `beforeBody` is called right before the first byte of the body is asked for: the place for `100 Continue`. */
+/** `beforeBody` is called right before the first byte of the body is read; the server then sends `100 Continue`. */
 export type Receive = (
   request: Request,
   visit: Visit,
@@ -77,7 +77,7 @@ async function take(deps: ReceiveDeps, load: Load, post: Post): Promise<Received
   const admit = async (bytes: number): Promise<boolean> => {
     const release = await load.scale.admit(bytes)
     if (release) releases.push(release)
-    // the body was too slow, and is answered already
+    // the body was too slow, and its request was answered while this one waited for room
     if (isAnswered) release?.()
     return release !== undefined
   }
@@ -101,7 +101,7 @@ async function take(deps: ReceiveDeps, load: Load, post: Post): Promise<Received
   }
 }
 
-/** All that holds the thread is done before the promise is given. */
+/** Parsing and judging, which hold the thread, are done before this function returns; only storing goes on afterwards. */
 function work(
   deps: ReceiveDeps,
   { visit, tokenSha256 }: Post,
@@ -128,7 +128,7 @@ async function store(
   { record, warnings }: Pick<StoredEnvelope, 'record' | 'warnings'>,
 ): Promise<Received> {
   const left = Math.max(visit.arrived + answerMs - performance.now(), 0)
-  // storage keeps to its deadline by itself, except where the disk itself does not answer
+  // storage keeps its own deadline, but cannot when the disk does not answer
   const outcome = await within(left, late, deps.store.put(record, visit.arrived + storeMs))
   if (!outcome.ok) return { refusal: faults[outcome.fault] }
   return { stored: { record, receipt: outcome.receipt, warnings } }

@@ -1,8 +1,8 @@
-/** The one place where the end of a request is told: one line in the log, and one count in the metrics. */
+/** The one place that reports an answered request: as one line in the log, and as one count in the metrics. */
 import type { Log } from '../log.ts'
 import type { Visit } from './visit.ts'
 
-/** Who counts the answers; handed over when there is to be a `GET /metrics`. */
+/** Counts the answers, for `GET /metrics`. */
 export type Metrics = {
   readonly contentType: string
   text(): Promise<string>
@@ -19,13 +19,13 @@ export type Metrics = {
 /** `outcome` is what was done with the envelope, or the name of the refusal. */
 export type Tell = (visit: Visit, status: number, outcome: string) => void
 
-/** Of each kind of refusal, so many a second get a line of their own. */
+/** Refusals without a valid token: so many of each kind get a log line of their own in each second. */
 const mostStrangersLines = 10
 const windowMs = 1_000
 
 /**
- * A line each, except where somebody without the token makes many: of those only the first ten of a kind in each second have a line,
- * and the number of the others follows ("and N more"). Every one is counted in the metrics.
+ * Every request gets a log line, except in a flood from senders without the token. Of such refusals the first ten of each kind in
+ * each second get a line, and one more line gives the number of the others. The metrics count every request.
  */
 export function teller(log: Log, metrics?: Pick<Metrics, 'answered'>): Tell {
   const floods = new Map<string, { lines: number; more: number }>()

@@ -1,15 +1,15 @@
-/** Who may post: whoever has the shared node token (SPEC 2, step 2). It proves the node, not the addon. */
+/** Every sender that presents the shared node token may post (SPEC 2, step 2). The token proves the node, not the addon. */
 import { type Problem, problem } from './problem.ts'
 
 export type TokenCheck = {
   /**
-   * The SHA-256 (hex) of the presented token when it is the current or the previous one. Takes the same time for all. No token,
-   * and an empty one, match nothing, whatever is configured.
+   * The SHA-256 (hex) of the presented token when it is the current or the previous token; otherwise undefined. Takes the same time
+   * for every token. A missing or empty token matches nothing, whatever is configured.
    */
   match(presented: string | undefined): string | undefined
 }
 
-/** `X-Node-Token` is the contract; `Authorization: Bearer` counts only where that is absent. */
+/** The contract names `X-Node-Token`. `Authorization: Bearer` counts only when there is no `X-Node-Token`. */
 export function presentedToken(headers: Headers): string | undefined {
   const own = headers.get('x-node-token')
   if (own !== null) return own

@@ -1,11 +1,11 @@
-/** One request, as the log will tell of it: never a token, an envelope's content or a participant. */
+/** What the log will say about one request. It never holds a token, content of an envelope or a participant. */
 
 export type Visit = {
-  /** The caller's `X-Request-Id` where it is fit for a header and a log line, else a new one. */
+  /** The caller's `X-Request-Id` if it is fit for a header and a log line; otherwise a new id. */
   readonly id: string
   /** On the clock of `performance.now()`. */
   readonly arrived: number
-  /** A valid node token came with it. */
+  /** The request presented a valid node token. */
   isKnown?: boolean
   bytes?: number
   addon?: string
@@ -16,7 +16,7 @@ export type Visit = {
 
 const fit = /^[A-Za-z0-9._-]{1,64}$/
 
-/** `sent` is what came as `X-Request-Id`. */
+/** `sent` is the value of the header `X-Request-Id`. */
 export function visitOf(sent: string | null | undefined): Visit {
   const id = sent && fit.test(sent) ? sent : crypto.randomUUID()
   return { id, arrived: performance.now() }

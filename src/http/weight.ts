@@ -1,14 +1,15 @@
 /**
- * What one sender costs the others. Small bodies pass. Large ones are weighed by their bytes, so that those in flight fit into
- * memory, and are worked on one after another, so that the only thread is free between them.
+ * Keeps large bodies from slowing down other senders. Small bodies pass at once. Of large bodies only so many bytes are in
+ * flight at one time, so that they fit into memory, and they are parsed one after another, so that the only thread is free in
+ * between.
  */
 
-/** Bytes. What addons send is smaller. */
+/** In bytes. The addons send smaller bodies. */
 export const smallBody = 64 * 1024
 
-/** Bytes of large bodies between head and answer at one time; one body always fits. */
+/** How many bytes of large bodies may be between head and answer at one time. A single body always fits. */
 const capacity = 16 * 1024 * 1024
-/** A body that does not fit waits for so long. */
+/** A body that does not fit waits at most so long. */
 const waitMs = 1_000
 
 type Release = () => void
@@ -22,7 +23,7 @@ export class Scale {
     this.#capacity = most
   }
 
-  /** In order of arrival. Undefined when there was no room in time. */
+  /** Admits bodies in the order of arrival. Undefined when there was no room within `waitMs`. */
   async admit(bytes: number): Promise<Release | undefined> {
     const isIn = this.#waiting.length === 0 && this.#fits(bytes) ? true : await this.#room(bytes)
     if (!isIn) return undefined
@@ -71,13 +72,13 @@ export class Scale {
 }
 
 /**
- * Work that holds the thread for a while, one after another. Between two, as much time passes as the last one took: in it the
+ * Gives turns to work that holds the thread for a while. Between two turns there is a pause as long as the last turn took, in which
  * requests with small bodies go through all their steps.
  */
 export class Turns {
   #last: Promise<void> = Promise.resolve()
 
-  /** Resolves when it is this one's turn, with what ends the turn. */
+  /** Resolves when the turn begins, with the function that ends the turn. */
   async take(): Promise<Release> {
     const before = this.#last
     let end: Release = () => {}
@@ -86,7 +87,7 @@ export class Turns {
     })
     await before
     const began = performance.now()
-    // a timer of its own, since what was begun in the turn still runs when it is ended
+    // first a timer of 0 ms, because work that the turn began still runs when the turn is ended
     return () => setTimeout(() => setTimeout(end, performance.now() - began), 0)
   }
 }

@@ -1,4 +1,4 @@
-/** What the work gives; `late` when it has given nothing after `ms` milliseconds, and then it is not waited for. */
+/** The result of the work, or `late` when there is no result after `ms` milliseconds. The work itself goes on. */
 export function within<T>(ms: number, late: T, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, ms, late)

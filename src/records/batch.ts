@@ -1,4 +1,4 @@
-/** Turns waiting envelopes into the bytes of one write, chained. Pure: no disk, no clock. */
+/** Turns waiting envelopes into the bytes of one write, as lines of the chain. Uses neither the disk nor the clock. */
 import type { AcceptedRecord, Member } from '../../contracts/record.ts'
 import { putAscii } from './bytes.ts'
 import { CanonicalWriter } from './canonical.ts'
@@ -6,7 +6,7 @@ import { closeBrace, comma, type Line, type LineReceipt, openBrace, receiptText 
 import { closing, type Position } from './position.ts'
 import { sha256Hex } from './sha256.ts'
 
-/** An envelope as far as it can be written before its place in the chain is known. */
+/** The part of a record that can be computed before its place in the chain is known. */
 export type Draft = {
   readonly id: string
   /** The line up to the receipt: `{"addon":…,"node_token_hash":"…",`. */
@@ -16,15 +16,15 @@ export type Draft = {
 export type Written = LineReceipt & { readonly offset: number; readonly sha256: string }
 
 export type Batch = {
-  /** Goes to `position.end` of the file, over the closing (to 0 when the file is empty). */
+  /** To be written at `position.end` of the file, over the closing; at offset 0 when the file is empty. */
   readonly bytes: Uint8Array
   readonly records: readonly Written[]
   readonly next: Position
 }
 
 /**
- * The values are written in canonical form, so each is printed and encoded once: for the line in the order of the contract,
- * and behind it again, for the id, in the order of the names.
+ * The id and the opening of a line. Each value is printed and encoded once, in canonical form: first for the line, in the
+ * contract's order. Behind the line the same bytes are copied in the order of the names, and the id is the hash of that copy.
  */
 export function draftOf(record: AcceptedRecord): Draft {
   writer.clear()
@@ -36,15 +36,15 @@ export function draftOf(record: AcceptedRecord): Draft {
   writer.byte(openBrace)
   for (const { start, end } of members) writer.again(start, end)
   const canonical = writer.from(end)
-  // in place of the last member's comma
+  // replaces the comma behind the last member
   canonical[canonical.length - 1] = closeBrace
   return { id: sha256Hex(canonical), opening: writer.copy(0, end) }
 }
 
-/** Room for most records; used anew by each, since drafting one is not interrupted. */
+/** Has room for most records. All drafts share it, because nothing interrupts the drafting of a record. */
 const writer = new CanonicalWriter(256 * 1024)
 
-/** Writes one with a comma behind it, and tells where it is. */
+/** Writes one member with a comma behind it, and gives the offsets of both. */
 function written([name, value]: Member): { name: string; start: number; end: number } {
   const start = writer.length
   writer.member(name, value)
@@ -52,10 +52,10 @@ function written([name, value]: Member): { name: string; start: number; end: num
   return { name, start, end: writer.length }
 }
 
-/** The end of a line is at most this long: five names, two hashes, a time and a sequence. */
+/** The receipt at the end of a line is at most this long: five names, two hashes, a time and a sequence. */
 const receiptRoom = 320
 
-/** `fileIsEmpty`: the opening bracket has to be written, too. */
+/** `fileIsEmpty`: the file has no opening bracket yet, so the batch begins with one. */
 export function assemble(
   from: Position,
   fileIsEmpty: boolean,
@@ -87,12 +87,12 @@ export function assemble(
   return { bytes: bytes.subarray(0, at), records, next: position }
 }
 
-/** `assemble` for whoever knows the position. */
+/** `assemble`, to be completed by the owner of the file, who knows the position. */
 export function batchOf(drafts: readonly Draft[], receivedAt: string) {
   return (from: Position, isEmpty: boolean): Batch => assemble(from, isEmpty, drafts, receivedAt)
 }
 
-/** The same for lines that another store has written, receipts included. They have to continue `from`. */
+/** A batch of lines that another store has written, receipts included. The first line has to continue the chain at `from`. */
 export function continued(
   from: Position,
   fileIsEmpty: boolean,

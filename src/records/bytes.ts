@@ -1,9 +1,9 @@
-/** Bytes and texts, where neither Node's Buffer nor a decoder says exactly what is meant. */
+/** Functions on bytes that run in a browser as well, where there is no Buffer. */
 
-/** One character a byte. (A TextDecoder for "latin1" is one for windows-1252, which changes 27 of them.) */
+/** One character for each byte. (A TextDecoder for "latin1" decodes windows-1252 instead, which differs for 27 bytes.) */
 export function latin1(bytes: Uint8Array): string {
   let text = ''
-  // a call takes some ten thousand arguments, and a line of a damaged file may be as long as the file
+  // in parts, because a call takes some ten thousand arguments, and a line of a damaged file may be as long as the file
   for (let at = 0; at < bytes.length; at += 8192)
     text += String.fromCharCode.apply(null, bytes.subarray(at, at + 8192) as unknown as number[])
   return text
@@ -33,7 +33,7 @@ export function isEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** The text that these bytes are in UTF-8, every byte of it; throws when they are not UTF-8. */
+/** Decodes UTF-8 and keeps a byte order mark; throws when the bytes are not UTF-8. */
 export function utf8(bytes: Uint8Array): string {
   return strict.decode(bytes)
 }

@@ -1,9 +1,10 @@
 /**
- * RFC 8785, the JSON Canonicalization Scheme: one sequence of bytes for one value, so that its hash names the value.
+ * RFC 8785, the JSON Canonicalization Scheme: every JSON value has exactly one sequence of bytes, so the hash of the bytes
+ * identifies the value.
  *
- * Keys by UTF-16 code units (the order of `sort()`), numbers and strings as ECMAScript prints them, in UTF-8. Strings have
- * to be well-formed. Written at once as bytes: texts that are joined and then encoded were a fifth of all that an append left
- * to the garbage collector.
+ * Keys are sorted by UTF-16 code units (the order of `sort()`); numbers and strings are printed as ECMAScript prints them, in
+ * UTF-8. Strings have to be well-formed. Everything is written as bytes at once, because joining texts and encoding them later
+ * caused a fifth of all garbage of an append.
  */
 
 import type { Json } from '../../contracts/contract.ts'
@@ -31,16 +32,16 @@ function isInOrder(value: Json): boolean {
 }
 
 const leastRoom = 4 * 1024
-/** UTF-8 bytes a UTF-16 code unit can take. */
+/** The most UTF-8 bytes that a UTF-16 code unit can take. */
 const widest = 3
-/** Up to this many characters a loop here is faster than a call that encodes them. */
+/** For strings of at most so many characters, a loop is faster than a call of the encoder. */
 const shortString = 80
 
 const encoder = new TextEncoder()
 
 const colon = 58
 
-/** Bytes that grow as JSON is written behind them; `clear` starts anew in the same room. */
+/** A growing buffer that JSON is written into. `clear` empties it and keeps the memory for the next use. */
 export class CanonicalWriter {
   readonly #room: number
   #bytes: Uint8Array
@@ -60,12 +61,12 @@ export class CanonicalWriter {
     if (this.#bytes.length > this.#room) this.#bytes = new Uint8Array(this.#room)
   }
 
-  /** A view, good until something else is written. */
+  /** A view of the bytes from `start` on, valid until the next write. */
   from(start: number): Uint8Array {
     return this.#bytes.subarray(start, this.#length)
   }
 
-  /** Bytes of their own. */
+  /** A copy, which stays valid. */
   copy(start: number, end: number): Uint8Array {
     return this.#bytes.slice(start, end)
   }
@@ -75,7 +76,7 @@ export class CanonicalWriter {
     this.#bytes[this.#length++] = code
   }
 
-  /** Once more what stands between two offsets. */
+  /** Writes the bytes between two offsets a second time. */
   again(start: number, end: number): void {
     this.#reserve(end - start)
     this.#bytes.copyWithin(this.#length, start, end)
@@ -126,7 +127,7 @@ export class CanonicalWriter {
     this.byte(quote)
   }
 
-  /** False when there is a control character in it, or one that takes more than one byte; then nothing was written. */
+  /** False, with nothing written, when the text has a control character or a character of more than one byte. */
   #asciiString(text: string): boolean {
     this.#reserve(text.length * 2 + 2)
     const bytes = this.#bytes
@@ -157,6 +158,6 @@ export class CanonicalWriter {
   }
 }
 
-/** Most strings need no escape, and then this is half the price of `JSON.stringify`. */
+/** Most strings need no escape. Testing for that and copying the string costs half as much as `JSON.stringify`. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON escapes exactly these
 const needsNoEscape = /^[^"\\\u0000-\u001f]*$/

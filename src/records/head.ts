@@ -1,15 +1,15 @@
 /**
- * The text of the head file, `.records.head.json`: how many records of `records.json` are known to be on disk. How the file store
- * writes it, and what it proves after a crash, is in `storage/files/head-file.ts`.
+ * The text of the head file, `.records.head.json`, which says how many records of `records.json` are known to be on disk.
+ * `storage/files/head-file.ts` explains how the file store writes the head file and what it proves after a crash.
  *
- * One line of fixed length. A text that does not pass `check` is read as no head at all, as are an empty one and zeros.
+ * The text is one line of fixed length. A text whose `check` is wrong, an empty text and zeros all count as no head.
  */
 import { closing, type Position } from './position.ts'
 import { sha256Hex } from './sha256.ts'
 
 /**
- * `size` is that of the whole file, closing included; `sha256` that of its last line (64 zeros when there is none). Version
- * 1.0 wrote a fourth member, `ctime`, behind the check; it is read over.
+ * `size` is the size of the whole records file, closing included. `sha256` is the hash of its last line, or 64 zeros when it has
+ * no record. Version 1.0 wrote one more member, `ctime`, behind the check; it is ignored.
  */
 export type Head = {
   readonly count: number
@@ -34,7 +34,7 @@ export function headText(head: Head): string {
   return `${text.padEnd(length - 1)}\n`
 }
 
-/** Undefined when it is no head that can be trusted. */
+/** Undefined when the text is not a head with a right check. */
 export function parseHead(text: string): Head | undefined {
   try {
     const { count, size, sha256, check } = JSON.parse(text) as Head & { readonly check: unknown }

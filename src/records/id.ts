@@ -12,15 +12,15 @@ import type { LineReceipt } from './line.ts'
 import { sha256Hex } from './sha256.ts'
 
 /**
- * The ids that a stored record may have, computed anew from its content. One, when its contract is known. A record of a
- * contract that this version does not know (written by a later one) may have been hashed by either rule; it is another
- * version's to judge and not to be taken for damage.
+ * The ids that a stored record may have, computed anew from its content. A record of a known contract has one. A record of an
+ * unknown contract was written by a later version, which may have used any of the known rules, so there is one id for each rule.
+ * Such a record must not be taken for damage.
  */
 export function recordIds(record: JsonObject): readonly string[] {
   return hashedForms(record).map(sha256Hex)
 }
 
-/** The bytes of which one has the id for its SHA-256. */
+/** The byte sequences whose SHA-256 may be the id: one for each rule that may have been used. */
 export function hashedForms(record: JsonObject): readonly Uint8Array[] {
   const contract = contractNamed(contracts, record.addon, record.contract_version)
   if (contract) return [formWithout(record, unhashedNames(contract))]
@@ -41,7 +41,7 @@ function formWithout(record: JsonObject, names: readonly string[]): Uint8Array {
   return canonicalBytes(Object.fromEntries(kept.sort().map((name) => [name, record[name] as Json])))
 }
 
-/** Whether a line is JSON whose content has the id that its receipt names. What a torn write leaves is not. */
+/** Whether a line is JSON whose content has the id that its receipt names. The line of a torn write is not. */
 export function isWhole(line: Uint8Array, receipt: LineReceipt): boolean {
   try {
     const record = JSON.parse(utf8(line)) as unknown

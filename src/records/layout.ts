@@ -1,4 +1,4 @@
-/** The names below a data directory (SPEC 4): what a receiver gives them, and what an auditor's tool or page knows them by. */
+/** The names and modes of the files in a data directory (SPEC 4), for the receiver and for the auditor's tool and page. */
 
 /** One association of one addon. */
 export type RecordPath = { readonly addon: string; readonly association_slug: string }
@@ -13,29 +13,29 @@ export const headName = '.records.head.json'
 export const lockName = `${recordsName}.lock`
 
 export const tornPattern = /^records\.json\.torn-\d{8}T\d{9}Z$/
-/** What version 1.0 kept beside a long records file, and what a kill left of one. Nothing depends on it. */
+/** An index that version 1.0 kept beside a long records file, or the part of one that a kill left. Nothing reads it any more. */
 export const oldIndexPattern = /^\.records\.index(\.\d{1,10})?$/
-/** A stale lock that a receiver moved aside and did not remove. */
+/** A stale lock that a receiver moved aside and, because it was killed, did not remove. */
 export const asidePattern = /^records\.json\.lock\.stale-\d+$/
-/** What a write that was killed may leave (write-file-atomic adds digits to the name for a moment). */
+/** A temporary that a killed write leaves. write-file-atomic adds digits to the name for a moment. */
 export const ownTemporaryPattern = /^\.tmp-\d+-[0-9a-f]{12}(\.\d{1,10})?$/
-/** Beside a records file that is refused as damaged. */
+/** Lies beside a records file that is refused as damaged, and holds the reason. */
 export const refusedName = '.refused.json'
 
 /** In the data directory itself: the mark that says that records belong here. */
 export const markName = '.civic-orchestrator'
 /** In the data directory itself: its first line is the reason why the receiver is closed (SPEC 2, step 3). */
 export const pausedName = '.paused'
-/** In the data directory itself: where a receiver on a PostgreSQL last stored. */
+/** In the data directory itself: the server and timeline on which a receiver with a PostgreSQL store last stored. */
 export const timelineName = '.postgres.json'
 /** In the data directory itself: the token that a receiver made for development. */
 export const developmentTokenName = '.node_token'
-/** In a checkout, so that an empty data directory is part of it. */
+/** In the data directory of a checkout: makes the empty directory a part of the repository. */
 export const ignoreName = '.gitignore'
 
 export const fileMode = 0o640
-/** With the set-group-id bit, so that what is made inside belongs to the auditors' group. */
+/** With the set-group-id bit, so that new files and directories inside belong to the auditors' group. */
 export const directoryMode = 0o2750
-/** For tokens, backups and what is written on the way: the owner alone. */
+/** For tokens, backups and temporaries: only the owner can read and write them. */
 export const ownerOnly = 0o600
 export const ownerOnlyDirectory = 0o700

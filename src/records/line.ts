@@ -1,14 +1,15 @@
 /**
- * One line of `records.json` (SPEC 4), written and read: shared by the receiver, its recovery, the auditor's tool and page.
+ * Writes and reads one line of `records.json` (SPEC 4). The receiver, its recovery, the auditor's tool and the page share this
+ * code.
  *
  *   [
  *   {…,"receipt":{"id":"<64 hex>","sequence":1,"received_at":"<24>","previous_sha256":"<64 zeros>"}},
  *   {…,"receipt":{"id":"<64 hex>","sequence":2,"received_at":"<24>","previous_sha256":"<SHA-256 of line 1>"}}
  *   ]
  *
- * A line's hash is over its bytes without the comma and the line feed. Since the receipt comes last and has a fixed
- * shape, a chain is checked without parsing: the hash of each line must stand in the next one. The last line has no
- * successor to vouch for it; `isWhole` checks it by content.
+ * A line's hash is over its bytes without the comma and the line feed. The receipt comes last and has a fixed shape, so a chain
+ * is checked without parsing JSON: the hash of each line must stand in the receipt of the next line. The last line has no next
+ * line, so `isWhole` checks it by its content.
  */
 import { latin1 } from './bytes.ts'
 
@@ -36,7 +37,7 @@ export type Line = {
   readonly receipt: LineReceipt
 }
 
-/** The end of a line, from `"receipt":` on. ASCII. */
+/** The end of a line, from `"receipt":` on, all ASCII. */
 export function receiptText(receipt: LineReceipt): string {
   return `"receipt":{"id":"${receipt.id}","sequence":${receipt.sequence},"received_at":"${receipt.received_at}","previous_sha256":"${receipt.previous_sha256}"}}`
 }

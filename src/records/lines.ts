@@ -1,30 +1,34 @@
-/** Lines from any source of bytes: a file of Node's, a File in a browser, a table of a database. */
+/** Reads lines from any source of bytes: a file under Node, a File in a browser, a table of a database. */
 import { joined } from './bytes.ts'
 import { comma, type Line, lineFeed, parseReceipt } from './line.ts'
 import { sha256Hex } from './sha256.ts'
 
 export type ByteSource = {
-  /** How many bytes to ask for at once; 1 MB when it is left out. */
+  /** How many bytes to ask for at once; 1 MiB by default. */
   readonly chunk?: number
-  /** The bytes between two offsets, of which the second is not read; fewer when the source ends before. Not used again. */
+  /** The bytes from `from` up to, but not including, `until`; fewer when the source ends before. The caller owns the bytes. */
   read(from: number, until: number): Promise<Uint8Array>
 }
 
 /**
- * Bytes of the stored text of one record, by either storage rule and in either store, blanks included and an append-only
- * record's receipt left out (SPEC 4). Below what recovery takes for a torn write; only a raised MAX_BODY_BYTES comes near.
+ * The most bytes of one record as it is stored, by either storage rule and in either store (SPEC 4). Blanks count; the receipt of
+ * an append-only record does not. The limit is below the longest torn write that recovery accepts. A record comes near it only
+ * when MAX_BODY_BYTES was raised.
  */
 export const longestRecord = 7.5 * 1024 * 1024
-/** A longer line, or a longer file of one record, is no record: no receiver writes one. */
+/** A line, or a file of one record, that is longer than this is no record, because no receiver writes one. */
 export const longestLine = 2 * longestRecord
 const chunkSize = 1024 * 1024
-/** Read at once where one record is wanted. */
+/** How many bytes to read at once when only one record is wanted. */
 const recordChunk = 64 * 1024
 
-/** What is told of each line, without its line feed. Answering false ends the reading. */
+/** Called with each line, without its line feed. Returning false ends the reading. */
 type OnLine = (offset: number, text: Uint8Array) => boolean
 
-/** Reads the lines between two offsets; the last may lack its line feed. Memory: three chunks, or one line if longer. */
+/**
+ * Reads the lines between two offsets; the last may lack its line feed. Uses the memory of three chunks, or of the longest
+ * line.
+ */
 export async function readLines(
   source: ByteSource,
   from: number,
@@ -39,17 +43,17 @@ export async function readLines(
 /** One line without its line feed. */
 export type TextLine = { readonly offset: number; readonly text: Uint8Array }
 
-/** As `readLines`, the lines of one chunk at a time. */
+/** Gives the same lines as `readLines`, all lines of one chunk at a time. */
 export async function* lineBatches(
   source: ByteSource,
   from: number,
   until: number,
   chunk: number = source.chunk ?? chunkSize,
 ): AsyncGenerator<readonly TextLine[], void> {
-  /** The parts of the line whose end has not been read. */
+  /** The parts, read so far, of a line whose end is in a later chunk. */
   let begun: Uint8Array[] = []
   let begunLength = 0
-  /** Where that line begins. */
+  /** Where the line begins. */
   let offset = from
   for await (const bytes of chunks(source, from, until, chunk)) {
     const batch: TextLine[] = []
@@ -72,8 +76,8 @@ export async function* lineBatches(
 }
 
 /**
- * The bytes between two offsets, a chunk at a time. From the second chunk on, the next one is being read while this one is
- * looked at: a reader of a single line pays for one read, a reader of all lines does not wait for the disk.
+ * The bytes between two offsets, a chunk at a time. From the second chunk on, the next chunk is read while the caller works on the
+ * one before. So a caller that wants a single line pays for one read, and a caller that wants all does not wait for the disk.
  */
 async function* chunks(
   source: ByteSource,
@@ -98,7 +102,7 @@ async function* chunks(
       isFirst = false
     }
   } finally {
-    // the caller may close the source now
+    // a read that is still under way must end first, because the caller may close the source afterwards
     await next?.catch(() => {})
   }
 }
@@ -120,7 +124,7 @@ export async function recordAt(
   return found
 }
 
-/** A line of the file as its hash takes it. */
+/** The bytes of a line that its hash is computed over. */
 export function withoutComma(text: Uint8Array): Uint8Array {
   return text[text.length - 1] === comma ? text.subarray(0, -1) : text
 }

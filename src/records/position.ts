@@ -1,12 +1,12 @@
-/** Where in a `records.json` a record ends, and what it ends in. */
+/** Positions in the chain of a `records.json`. */
 
-/** Stands for the hash of the record before the first one. */
+/** The previous hash of the first record. */
 export const noHash = '0'.repeat(64)
 
-/** What a file at rest ends in. The next record is written over it. */
+/** The last bytes of a file at rest. The next record is written over them. */
 export const closing = '\n]\n'
 
-/** A state of the file: `end` is the offset after the last record's `}`, or after `[` when there is none. */
+/** How far a chain goes: `end` is the offset behind the `}` of the last record, or behind `[` when there is no record. */
 export type Position = { readonly count: number; readonly end: number; readonly sha256: string }
 
 export const emptyPosition: Position = { count: 0, end: 1, sha256: noHash }

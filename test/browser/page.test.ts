@@ -11,7 +11,7 @@ import { after, before, test } from 'node:test'
 import { temporaryDirectory } from '../audit-build.ts'
 import { audit } from '../said.ts'
 import { variants, wholeDirectory } from '../variants.ts'
-import { address, narratives, slug, writeData } from './data.ts'
+import { address, slug, writeData } from './data.ts'
 import { accessibilityFaults, go, openFolder, openWhole, PageFile, verdictOn } from './page.ts'
 
 const scratch = temporaryDirectory()
@@ -98,33 +98,6 @@ test('a folder is dropped, and a zip and single files are chosen: the same answe
   await page.setInputFiles('#open-files', [records, join(data, 'scn01', slug, '.records.head.json')])
   assert.equal(await verdictOn(page), 'Cannot be told')
   assert.match(await page.locator('.scope').innerText(), /1 association, 64 records/)
-})
-
-test('the five questions of an auditor, each in a few steps and without a terminal', async () => {
-  await using open = await opened()
-  const { page } = open
-  // whole? the answer stands there. Which records carry a payment?
-  await page.getByRole('link', { name: slug }).click()
-  await page.getByLabel('Payment').selectOption('named')
-  await page.getByText('32 of 64 records').waitFor()
-  // what did this address say, and what were its vital signs then?
-  await page.getByRole('button', { name: 'Show all' }).click()
-  await page.getByRole('link', { name: address }).first().click()
-  await page.getByRole('heading', { name: 'What this address said: 22 records' }).waitFor()
-  assert.equal(await page.locator('.timeline .sent').first().textContent(), narratives[0])
-  assert.match(await page.locator('.timeline li').first().innerText(), /vs_snapshot \/ ho_monthly_fee\s+310/)
-  assert.match(
-    await page.locator('.compare').innerText(),
-    /ho_claimed_type\s+condominium\s+planned community\s+changed/,
-  )
-  assert.equal(await page.getByText('No history, no protection against change.').count(), 2)
-  // what changed between two dates?
-  await go(page, `#/d/scn01/${slug}`)
-  await page.getByLabel('From (this day counts)').fill('2026-02-01')
-  await page.getByLabel('To (this day counts)').fill('2026-02-28')
-  await page.getByText(/^9 records between the two/).waitFor()
-  await page.getByText('4 of them with a payment; 10 before, 45 after').waitFor()
-  assert.deepEqual(open.errors, [])
 })
 
 test('the table is searched and filtered, scrolled to its end, and saved as the very CSV of the tool', async () => {

@@ -1,9 +1,12 @@
-/** The events of the storage that metrics count. Called before an answer is sent, so quick and without a throw. */
+/**
+ * The events of the storage that the metrics count. The functions run before an answer is sent, so they are quick and never
+ * throw.
+ */
 export type StorageObserver = {
-  /** The disk was made to keep something: a batch of appended records, or one file that was replaced. */
+  /** A sync has ended: of a batch of appended records, or of one replaced file. */
   synced(rule: 'append' | 'overwrite', ms: number): void
   /** A batch of this many records is on disk. */
   batch(records: number): void
-  /** The lock on a records file was had, or not had in time, after this long. */
+  /** The lock on a records file was acquired, or was not acquired in time, after this long. */
   lockWait(ms: number): void
 }

@@ -3,14 +3,14 @@
  *
  * Invariants
  *   1. Record n is the same bytes for ever once a receipt for it has been sent.
- *   2. At rest the file is a whole array that ends in `\n]\n`; bytes before that tail are never written again.
+ *   2. At rest the file is a whole array that ends in `\n]\n`; bytes before this closing are never written again.
  *   3. A receipt leaves only when the bytes, the size and every new directory entry are on disk.
- *   4. The chain is unbroken, and the same envelope is in it once, however often and wherever it is sent.
+ *   4. The chain is unbroken. An envelope is in the chain once, however often and to whichever receiver it is sent.
  *   5. The cost of an append does not depend on how many records there are.
  *
  * Life of a record
  *   1. `put` computes its id and its line up to the receipt, and queues it.
- *   2. The first record takes the lock and opens the file. The lock is kept for a while, so that later records share it.
+ *   2. The first record acquires the lock and opens the file. The lock is kept for a while, so that later records share it.
  *   3. All waiting records become one batch. An envelope that is stored already gets its first receipt. The others are chained,
  *      written with one write over the closing bracket, and synced with one fdatasync.
  *   4. The head file is written, the receipts leave.
@@ -18,7 +18,7 @@
  * Killed at any point, this is what is left
  *   before the write     the old array, and a lock that is free after `staleMs`
  *   during the write     the old records, whole, and a torn tail that the next opening cuts and keeps beside the file
- *   after the fdatasync  the new array; the sender has no receipt, sends again, and is given this record's
+ *   after the fdatasync  the new array; the sender has no receipt, sends again, and gets the receipt of this record
  *
  * Not promised: order between two senders; a whole array to a reader that ignores the snapshot rule while an append lands.
  */
@@ -39,11 +39,11 @@ import { Tenure } from './tenure.ts'
 
 const mostBatchRecords = 64
 const mostBatchBytes = 1024 * 1024
-/** After this a lock is given up as soon as another process wants it: without work at once, busy for `pauseMs`. */
+/** A lock without work is released after this time. A lock with work is released after `holdMs`, for `pauseMs`. */
 const idleMs = 50
 const holdMs = 100
 const pauseMs = 5
-/** A lock that no other process is seen to want is kept for longer, while more than one batch comes. */
+/** While batch follows batch and no other process asks for the lock, these longer times hold instead. */
 const longestIdleMs = 250
 const longestHoldMs = 1_000
 
@@ -57,13 +57,13 @@ export class AppendLog {
   #queue: WaitingRecord[] = []
   #working: Promise<void> | undefined
   #idle: NodeJS.Timeout | undefined
-  /** More than one batch has come since the lock was had: another one is likely. */
+  /** More than one batch has come since the lock was acquired, so another one is likely. */
   #isBusy = false
   #isDamaged = false
   /** A refusal of an earlier start may lie beside the file. */
   #mayBeRefused = true
 
-  /** `directories`: those that have to be there, outermost first; the last one is the association's. */
+  /** `directories`: the directory of the addon and the directory of the association. */
   constructor(directories: readonly [string, string], log: Log, observer?: StorageObserver) {
     this.#directories = directories
     this.#log = log
@@ -71,7 +71,7 @@ export class AppendLog {
     this.#tenure = new Tenure(directories, this.#file, log, observer)
   }
 
-  /** Records known by id, for deciding what to keep in memory. */
+  /** How many ids this log keeps in memory. */
   get count(): number {
     return this.#file.count
   }
@@ -80,7 +80,7 @@ export class AppendLog {
     return this.#working === undefined && this.#tenure.held === undefined
   }
 
-  /** The records file was refused when it was last looked at. */
+  /** The records file was refused when it was last opened. */
   get isDamaged(): boolean {
     return this.#isDamaged
   }
@@ -92,7 +92,7 @@ export class AppendLog {
   put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
     const draft = draftOf(record)
     if (draft.opening.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
-    // a long file is still being read: waiting would only make the answer late
+    // the file is still being read, and that will take longer than the record may wait
     if (this.#file.readingLeftMs > deadline - performance.now())
       return Promise.resolve({ ok: false, fault: 'busy' })
     return new Promise((answer) => {
@@ -101,7 +101,7 @@ export class AppendLog {
     })
   }
 
-  /** Opens, verifies and repairs the file without storing anything. For the start. */
+  /** Opens, verifies and repairs the file without storing anything. Called at the start. */
   async recover(deadline: number): Promise<void> {
     while (this.#working) await this.#working
     await this.#run(async () => {
@@ -156,8 +156,8 @@ export class AppendLog {
       try {
         this.#isBusy = this.#tenure.held !== undefined
         const { lock, since } = await this.#acquire((this.#queue[0] as WaitingRecord).deadline)
-        // one turn of the event loop: what has arrived with the same packets joins this batch. The first record after a rest
-        // waits for nobody, since on most nodes nobody else comes
+        // One turn of the event loop lets records that have arrived already join this batch. The first record after a rest does
+        // not wait, because on most nodes no second one is near.
         if (this.#isBusy) await nextTurn()
         if (!(await this.#store(this.#take(), lock))) {
           await this.#tenure.release()
@@ -173,14 +173,14 @@ export class AppendLog {
     }
   }
 
-  /** The lock and the open, verified file. `#store` sees whether they are still good. */
+  /** Acquires the lock and the open, verified file. `#store` checks that both are still good. */
   async #acquire(deadline: number): ReturnType<Tenure['acquire']> {
     const held = await this.#tenure.acquire(deadline)
     if (this.#isDamaged || this.#mayBeRefused) this.#liftRefusal()
     return held
   }
 
-  /** The file is whole. */
+  /** Called when the file was found whole. */
   #liftRefusal(): void {
     this.#isDamaged = false
     this.#mayBeRefused = false
@@ -247,9 +247,9 @@ export class AppendLog {
     return []
   }
 
-  /** Answers those who wait for the file: all of them, or after a busy lock only those whose deadline has passed. */
+  /** Answers the waiting records: all of them, or after a busy lock only the first and those whose deadline has passed. */
   async #fail(error: unknown): Promise<void> {
-    // what comes next opens the file anew
+    // the next batch opens the file anew
     await this.#file.close().catch(() => {})
     await this.#tenure.release()
     if (hasCode(error, 'ENOENT')) forgetDirectories(this.#directories)

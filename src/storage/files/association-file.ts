@@ -12,7 +12,7 @@
  *      forgotten and the next opening verifies from the start: a later fdatasync that succeeds proves nothing.
  *   4. No answer rests on bytes that another process wrote until this process has fdatasynced them: the other process may
  *      have died between its write and its fdatasync.
- *   5. A file that could not be made, or whose first batch could not be written, is removed again with its head file.
+ *   5. A new records file that could not be made, or whose first batch could not be written, is removed with its head file.
  */
 import { type BigIntStats, fstatSync, statSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
@@ -33,7 +33,7 @@ import { type FileStamp, isSame, KnownRecords, stampOf } from './known-records.t
 import { isClosed, repair } from './recover.ts'
 import { readRefusal } from './refusal.ts'
 
-/** Reading from the start, for an estimate of when it ends. */
+/** How far a reading from the start has come, to estimate when it ends. */
 type FileReading = { readonly began: number; readonly size: number; offset: number }
 
 export class AssociationFile {
@@ -46,7 +46,7 @@ export class AssociationFile {
   #refused: { readonly stamp: FileStamp; readonly fault: StorageFault } | undefined
   #file: FileHandle | undefined
   #head: FileHandle | undefined
-  /** Another process may have written bytes that are not on disk yet (invariant 4). */
+  /** The file may hold bytes of another process that are not on disk yet (invariant 4). */
   #hasInherited = true
   #reading: FileReading | undefined
   #witness: Head | undefined
@@ -71,21 +71,21 @@ export class AssociationFile {
     return this.#known.position
   }
 
-  /** How long the reading that is under way will still take, at its speed so far; 0 when none is. */
+  /** How long the reading that is under way will still take, at its speed so far; 0 when nothing is being read. */
   get readingLeftMs(): number {
     if (!this.#reading || this.#reading.offset === 0) return 0
     const { began, size, offset } = this.#reading
     return ((performance.now() - began) * (size - offset)) / offset
   }
 
-  /** The last record that must be in the file, as of its last opening: known from memory, the head file or an earlier refusal. */
+  /** The last record that must be in the file: known from memory, the head file or an earlier refusal when it was last opened. */
   get witness(): Head | undefined {
     return this.#witness
   }
 
   /**
-   * Reads the file without the lock, so that a long file keeps nobody waiting. The head file is read first, so that it cannot
-   * speak of what is appended meanwhile. A file that does not agree with it is left to `open`, which judges it.
+   * Reads the file without the lock, so that a long file keeps nobody waiting. The head file is read first, so that the head cannot
+   * name records that are appended meanwhile. A file that disagrees with the head is left to `open`, which judges it.
    */
   async preload(): Promise<void> {
     const head = await this.#readHeads()
@@ -105,9 +105,8 @@ export class AssociationFile {
   }
 
   /**
-   * Under the lock. Throws `damaged` and leaves the file alone when it is not as a crash may leave it, `busy` when the lock
-   * is lost before something has to be written. A file that is open from last time and is still the one at its path,
-   * unchanged, costs one stat.
+   * Opens and verifies the file. Called under the lock. Throws `damaged`, and leaves the file alone, when no crash can have left it
+   * as it is; throws `busy` when the lock is lost before a write. If the file is open already and unchanged, this costs one stat.
    */
   async open(isHeld: () => boolean): Promise<void> {
     const found = statSync(this.#path, { bigint: true, throwIfNoEntry: false })
@@ -127,7 +126,10 @@ export class AssociationFile {
     }
   }
 
-  /** Whether the open file is as this process left it. An editor does not ask for the lock, so the lock alone does not tell. */
+  /**
+   * Whether the open file is as this process left it. The lock does not prove that, because an editor does not ask for the
+   * lock.
+   */
   isUnchanged(): boolean {
     return this.#known.isAt(this.#stampNow())
   }
@@ -157,8 +159,8 @@ export class AssociationFile {
   }
 
   /**
-   * Appends a batch: one write over the closing, then fdatasync. When `isHeld` says no right before the write or after the
-   * fdatasync, or the file is not as it was left, it gives undefined, and the next opening finds out what became of both.
+   * Appends a batch: one write over the closing, then fdatasync. Gives undefined when the lock was lost before the write or after
+   * the fdatasync, or when the file was changed by somebody else. The next opening then verifies what is in the file.
    */
   async append(
     make: (from: Position, isEmpty: boolean) => Batch,
@@ -203,7 +205,7 @@ export class AssociationFile {
     this.#hasInherited = false
   }
 
-  /** The head file; or the head that an earlier refusal kept, where that speaks of more records. */
+  /** The head of the head file, or the head that an earlier refusal kept if that one has more records. */
   async #readHeads(): Promise<Head | undefined> {
     const head = await readHead(this.#headPath)
     const kept = (await readRefusal(this.#directory))?.head ?? undefined
@@ -214,12 +216,12 @@ export class AssociationFile {
     try {
       if (this.#head) writeHeadSync(this.#head.fd, headOf(this.#known.position))
     } catch (error) {
-      // the head may lag, and the records are on disk
+      // not an error: the records are on disk, and a head may lag behind them
       this.#log.warn({ code: codeOf(error) }, 'a head file could not be written')
     }
   }
 
-  /** The old end of the file, on disk; needs no new block. False when that failed, too. */
+  /** Puts the old closing back on disk, which needs no new block. False when that failed, too. */
   async #putBack(wasEmpty: boolean, isHeld: () => boolean): Promise<boolean> {
     const file = this.#opened()
     const { position } = this.#known

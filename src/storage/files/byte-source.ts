@@ -1,4 +1,4 @@
-/** A file of Node's as the source of bytes that the format is read from (`records/lines.ts`). */
+/** Makes an open file a source of bytes, from which the code in `records/` reads lines. */
 import type { FileHandle } from 'node:fs/promises'
 import type { ByteSource } from '../../records/lines.ts'
 
@@ -6,7 +6,7 @@ export function sourceOf(file: FileHandle): ByteSource {
   return { read: (from, until) => readRange(file, from, until) }
 }
 
-/** The bytes between two offsets; fewer when the file ends before. Not a part of a shared buffer. */
+/** The bytes between two offsets, in a buffer of their own; fewer when the file ends before. */
 export async function readRange(file: FileHandle, from: number, until: number): Promise<Buffer<ArrayBuffer>> {
   const bytes = Buffer.allocUnsafeSlow(Math.max(until - from, 0))
   let filled = 0

@@ -29,7 +29,7 @@ import { promisify } from 'node:util'
 import { hasCode } from '../../error-code.ts'
 import { directoryMode } from '../../records/layout.ts'
 
-/** A file that is opened for reading and writing, and made when it is not there. */
+/** Opens a file for reading and writing, and makes it when it is not there. */
 export const openOrMake = constants.O_RDWR | constants.O_CREAT
 
 /** Writes every byte at `position`. The kernel may write only a part and call that a success; then the rest is written, too. */
@@ -159,6 +159,6 @@ async function makeDirectory(directory: string): Promise<void> {
     if (hasCode(error, 'EEXIST')) return
     throw error
   }
-  // mkdir(2) ignores the set-group-id bit of its mode and applies the umask, so the mode is set for itself
+  // mkdir(2) ignores the set-group-id bit of its mode and applies the umask, so chmod sets the mode
   await chmod(directory, directoryMode)
 }

@@ -1,9 +1,9 @@
 /**
- * The files of an association that has no records yet.
+ * Makes the files of an association that has no records yet.
  *
- * The head file is on disk first, and the names of both files are before any record is: from then on a first batch that was
- * torn is told from records that went missing. Files that could not be made whole are removed again, since a head file
- * without a records file would look as if the records had been removed.
+ * The head file is put on disk first, and the names of both files are on disk before any record. So recovery can tell a torn first
+ * batch from records that went missing. If one of the files cannot be made, both are removed, because a head file without a records
+ * file would look as if the records had been removed.
  */
 import { statSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
@@ -15,7 +15,7 @@ import { changeNames, openOrMake, removeIfThere } from './durable-file.ts'
 import { requireLock } from './fault.ts'
 import { writeHeadSync } from './head-file.ts'
 
-/** Under the lock. Gives the records file, open and empty unless another process has written to it meanwhile. */
+/** Called under the lock. Gives the records file, open, and empty unless another process has written to it meanwhile. */
 export async function makeEmptyFiles(directory: string, isHeld: () => boolean): Promise<FileHandle> {
   let file: FileHandle | undefined
   try {
@@ -45,7 +45,7 @@ async function makeHead(path: string, isHeld: () => boolean): Promise<void> {
   }
 }
 
-/** Under the lock, and only where no record was ever answered for. */
+/** Called under the lock, and only where no receipt was ever given. */
 export function removeEmptyFiles(directory: string): void {
   removeIfThere(join(directory, recordsName))
   removeIfThere(join(directory, headName))

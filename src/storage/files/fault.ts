@@ -1,9 +1,9 @@
-/** Turns what the operating system says into the faults that SPEC 2 tells apart. */
+/** Turns errors of the operating system into the faults that SPEC 2 distinguishes. */
 
 import type { Fault } from '../../../contracts/record.ts'
 import { hasCode } from '../../error-code.ts'
 
-/** Expected trouble on the way to disk. Anything else that is thrown is a mistake in this program. */
+/** An expected fault on the way to disk. Any other exception is a mistake in this program. */
 export class StorageFault extends Error {
   override readonly name = 'StorageFault'
   readonly fault: Fault
@@ -37,7 +37,7 @@ export function isOutOfFiles(error: unknown): boolean {
   return errno === EMFILE || errno === ENFILE
 }
 
-/** Undefined where there is no such file or directory. */
+/** The result of the work; undefined when it fails because there is no such file or directory. */
 export async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work
@@ -47,7 +47,7 @@ export async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Before anything is written that is not an append: a process may be stopped for longer than its lock lasts. */
+/** Called before every write that is not an append, because a process may have been stopped for longer than its lock lasts. */
 export function requireLock(isHeld: () => boolean): void {
   if (!isHeld()) throw new StorageFault('busy', 'the lock was lost')
 }
@@ -57,7 +57,7 @@ export function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException | null)?.code ?? String((error as Error | null)?.name)
 }
 
-/** The fault behind an error. What is not the disk's is a mistake in this program: nothing was stored, so `io`, too. */
+/** The fault behind an error. A mistake in this program counts as `io`, because nothing was stored then either. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof StorageFault) return error.fault
   if (isOutOfFiles(error)) return 'files'

@@ -1,9 +1,9 @@
 /**
- * Tells whether records can be stored now; `/ready` answers this. Two things are remembered: associations in which a write failed
- * and none has succeeded since, and paths that this process has no right to use. All else is looked at on each question.
+ * Finds out whether records can be stored now, for `/ready`. Two things are remembered: associations in which a write failed and
+ * none has succeeded since, and paths that this process may not use. Everything else is looked at on each request.
  *
- * A file system that shut itself down refuses writes, but can still be read. So a question also writes and syncs a few bytes, at
- * most every 10 s.
+ * A file system that has shut itself down refuses writes but can still be read. So at most every 10 s a request also writes and
+ * syncs a few bytes.
  */
 
 import { closeSync, constants, statfsSync } from 'node:fs'
@@ -17,12 +17,12 @@ import { openFile, removeIfThere, syncFile, writeAllSync } from './durable-file.
 import { codeOf, ifThere, isFull, isOutOfFiles } from './fault.ts'
 import { temporaryIn } from './paths.ts'
 
-/** Free space is asked for at most this often. */
+/** The free space is looked up at most this often. */
 const freeSpaceMs = 250
 const probeMs = 10_000
 /** When a test write takes longer than this, the disk is reported as one that does not answer. */
 const probeLongestMs = 5_000
-/** Of the paths that cannot be used so many are remembered and looked at again; one is enough for an operator. */
+/** At most so many unusable paths are remembered and looked at again, because one is enough for an operator. */
 const mostUnusable = 16
 
 const full = 'the disk is full, or has less free space than MIN_FREE_BYTES'
@@ -44,7 +44,7 @@ export class Health {
     this.#minFreeBytes = minFreeBytes
   }
 
-  /** Asked at once: a local file system answers statfs from memory, and a turn of the thread pool costs more than that. */
+  /** Synchronous, because a local file system answers statfs from memory, and a turn of the thread pool costs more than that. */
   hasRoom(): boolean {
     const now = performance.now()
     if (!this.#free || now - this.#free.at > freeSpaceMs)
@@ -110,7 +110,7 @@ export class Health {
     return Promise.race([this.#probe.result, late])
   }
 
-  /** Where writes failed, and in the data directory. */
+  /** Tries to write where writes have failed, and in the data directory. */
   async #tryWrites(): Promise<string | undefined> {
     try {
       await tryWrite(this.#root)
@@ -139,7 +139,7 @@ async function tryWrite(directory: string): Promise<void> {
   }
 }
 
-/** What kind of path this process may not use as it must; undefined when there is none, or nothing there. */
+/** The kind of path below `name` that this process may not use; undefined when it may use all, or when nothing is there. */
 async function unusablePart(root: string, name: string): Promise<string | undefined> {
   const { R_OK, W_OK, X_OK } = constants
   const [addon = '', association] = name.split('/')

@@ -1,9 +1,9 @@
 /**
- * Where each record of one association begins, by its id: open addressing over one flat buffer, 16 bytes a slot.
+ * Finds where a record begins by its id: a hash table with open addressing over one flat buffer, 16 bytes a slot.
  *
- * A slot holds the first 10 bytes of the id and 6 bytes of file offset. The table only proposes: a hit is confirmed by
- * reading that line, so two ids with equal beginnings cost a read and never a wrong answer. Between growths the table is
- * 50 to 75 % full: 21 to 32 bytes a record, where a Set of hex strings takes 102.
+ * A slot holds the first 10 bytes of the id and 6 bytes of file offset. The caller confirms each hit by reading the line there, so
+ * two ids with equal beginnings cost a read and never a wrong answer. Between growths the table is 50 to 75 % full: 21 to 32 bytes
+ * a record, where a Set of hex strings takes 102.
  */
 const SLOT = 4 // 32-bit words a slot: id 0-3, id 4-7, id 8-9 with the upper 16 offset bits, lower 32 offset bits
 const _BYTES = SLOT * Uint32Array.BYTES_PER_ELEMENT
@@ -26,7 +26,7 @@ export class IdTable {
     this.#count++
   }
 
-  /** Offsets of the records whose ids begin as this one does: none or one, barring a collision of 80 bits. */
+  /** Offsets of the records whose ids begin with the same 80 bits: none, one, or more in the unlikely case of a collision. */
   *find(id: string): Generator<number> {
     const first = word(id, 0)
     const second = word(id, 8)

@@ -21,13 +21,13 @@ export const stampOf = (stat: BigIntStats): FileStamp => ({
 export const isSame = (a: FileStamp, b: FileStamp): boolean =>
   a.ino === b.ino && a.size === b.size && a.ctime === b.ctime
 
-/** Stands for the time of change when the file was read without the lock: its writer may still take the last records back. */
+/** The time of change of a file that was read without the lock, and whose writer may still take the last records back. */
 const unlocked = 0n
 
 export class KnownRecords {
   #ids = new IdTable()
   #position: Position = emptyPosition
-  /** The file when everything up to the position had been verified or written; undefined: nothing is known. */
+  /** The stamp of the file when everything up to the position had been verified or written; undefined: nothing is known. */
   #seen: FileStamp | undefined
 
   get isKnown(): boolean {
@@ -47,7 +47,7 @@ export class KnownRecords {
     return this.#seen?.size === 0n
   }
 
-  /** Where records may be whose id begins as this one does. */
+  /** Offsets at which the record with this id may begin. */
   find(id: string): Iterable<number> {
     return this.#ids.find(id)
   }
@@ -85,13 +85,16 @@ export class KnownRecords {
 
   readonly remember = (id: string, offset: number): void => this.#ids.add(id, offset)
 
-  /** What must be in the file: what the head file speaks of, or what this process has seen under the lock if that is more. */
+  /**
+   * The records that must be in the file: those of the head file, or those this process has seen under the lock if these are
+   * more.
+   */
   witness(head: Head | undefined): Head | undefined {
     if (!this.#seen || this.#seen.ctime === unlocked) return head
     return head && head.count > this.#position.count ? head : headOf(this.#position)
   }
 
-  /** Reads all of it up to `until`, the size without the closing; true when the head's record was met on the way. */
+  /** Reads the file from its start up to `until`, the size without the closing; true when the chain holds the head's record. */
   async readFromStart(
     file: FileHandle,
     until: number,
@@ -108,8 +111,8 @@ export class KnownRecords {
   }
 
   /**
-   * Reads a file without its lock. Bytes before the closing never change, so what verifies here stays true; the end is looked
-   * at again under the lock. When it does not agree with the head, nothing is known.
+   * Reads a file without its lock. Bytes before the closing never change, so a verified record stays verified; the end is read
+   * again under the lock. When the file disagrees with the head, nothing is remembered.
    */
   async readUnlocked(
     file: FileHandle,
@@ -122,7 +125,7 @@ export class KnownRecords {
     else this.#seen = { ino: stat.ino, size: BigInt(this.#position.end), ctime: unlocked }
   }
 
-  /** True when all that changed is that whole records were added behind those that are known. */
+  /** Reads the records behind the known ones. False when the file has changed in any other way than by whole new records. */
   async readGrowth(file: FileHandle, stamp: FileStamp, head: Head | undefined): Promise<boolean> {
     if (this.#seen?.ino !== stamp.ino || stamp.size <= this.#seen.size) return false
     const size = Number(stamp.size)

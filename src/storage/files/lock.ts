@@ -1,21 +1,21 @@
 /**
- * The lock on one records file, across processes: proper-lockfile's directory, with a fence around what it cannot see.
+ * The lock on one records file, across processes: the lock directory of proper-lockfile, with guards where the library is wrong.
  *
- * What proper-lockfile does: it makes the lock directory, which fails when there is one; it renews the directory's time every
- * second, and tells (`onCompromised`) when somebody else has renewed it; it removes the directory at the release and when the
- * process exits. What the guards below replace:
- *   - Staleness. The library compares the date of the directory with the clock of the machine. A clock that was set back makes
- *     a lock of a dead process last for as long. Here a lock is stale when it has not changed for `staleMs` as watched by this
- *     process on the monotonic clock, whatever its date says.
- *   - Removal. The library removes whatever is at the path: after a take-over, the lock of the next holder. Here only the
- *     directory that this process made is removed, and a stale one only if it is still the one that was watched.
+ * proper-lockfile makes the lock directory, which fails when there is one; it renews the time of the directory every second, and
+ * calls `onCompromised` when another process has renewed it; it removes the directory at the release and when the process exits.
+ * The guards below replace two things:
+ *   - Staleness. The library compares the time of the directory with the clock of the machine. If that clock is set back, the lock
+ *     of a dead process lasts so much longer. Here a lock is stale when this process has watched it for `staleMs` on the monotonic
+ *     clock and has seen no change.
+ *   - Removal. The library removes any directory at the path, also the lock of the next holder after a take-over. Here only the
+ *     directory that this process made is removed, or a stale one that is still the one that was watched.
  *
  * Invariants
- *   1. `held()` is true only while the lock directory is the one this process made and its last heartbeat began less than
- *      half of the stale time ago. Nobody else takes it over before it has stood still for twice that long.
- *   2. A lock directory that somebody else made is never removed, neither by `release` nor at exit.
- *   3. After a take-over of a stale lock nothing is read or written for `settleMs`: another process that found the
- *      same stale lock has either given up by then or has replaced ours, and then we do not hold it.
+ *   1. `held()` is true only while the lock directory is the one that this process made and its last heartbeat began less than
+ *      half of `staleMs` ago. No other process takes the lock over before the whole of `staleMs` has passed without a heartbeat.
+ *   2. A lock directory that another process made is never removed, neither by `release` nor at exit.
+ *   3. After a take-over of a stale lock nothing is read or written for `settleMs`. A second process that found the same stale
+ *      lock has given up by then, or it has replaced our lock, and then `held()` is false.
  *
  * Not promised: a process that is stopped for more than the stale time between `held()` and the write that follows it
  * in the same turn (microseconds) writes without the lock when it wakes. Node has no lock that the kernel would enforce.
@@ -27,40 +27,49 @@ import lockfile from 'proper-lockfile'
 import { hasCode } from '../../error-code.ts'
 import { asideName } from './paths.ts'
 
-/** A lock left by a kill is free after this; well below the 10 s in which every request is answered. */
+/** The lock of a killed process is free after this time, which is well below the 10 s in which every request is answered. */
 export const staleMs = 5_000
 const heartbeatMs = 1_000
 const settleMs = 250
 
 export type Lock = {
-  /** Asked right before every write, without a turn of the event loop in between. */
+  /** Called right before every write, without a turn of the event loop in between. */
   held(): boolean
-  /** Whether the last `held()` saw that another process waits for it (in `acquire`). */
+  /** Whether the last `held()` saw that another process waits for the lock (in `acquire`). */
   wanted(): boolean
-  /** Removes the lock if it is still ours; otherwise leaves it to whoever has it. */
+  /** Removes the lock if this process still holds it; otherwise leaves the lock to its holder. */
   release(): Promise<void>
 }
 
 /**
- * Which directory this process made: an inode number is used again at once, its time of birth is not. Not every file system
- * keeps that (ext4 with inodes of 128 bytes), so the time of the last heartbeat counts as well, and that of one on its way.
+ * Identifies the directory that this process made. An inode number may be used again at once, so the time of birth counts too.
+ * Not every file system keeps the time of birth (ext4 with inodes of 128 bytes), so the times of the last heartbeat and of one that
+ * is on its way count as well.
  */
 type Own = { readonly ino: bigint; readonly birth: bigint; beats: readonly number[]; beatAt: number }
 
 /** What this process knows of the lock at one path. */
 type KnownLock = {
-  /** This process tries to get the lock, or has it. Only one attempt at a time does. */
+  /** This process holds the lock or tries to acquire it. There is only one attempt at a time. */
   isTaken: boolean
-  /** The attempt has made the lock directory, at a time on the clock of `performance.now()`. */
+  /** When the attempt made the lock directory, on the clock of `performance.now()`. */
   madeAt: number | undefined
   /** How the directory looked right after the attempt had made it; undefined when the disk did not tell. */
   made: fs.BigIntStats | undefined
-  /** The directory that it made; undefined when it cannot be told from another, or was lost. */
+  /** The directory that this process made; undefined when it was lost or cannot be told from another one. */
   own: Own | undefined
   /** The attempt has removed a stale lock on its way. */
   hasTakenOver: boolean
-  /** The lock directory of somebody else: how it looked when it was last seen to change, and when that was. */
+  /** The lock directory of another process: how it looked when this process last saw a change, and when that was. */
   watched: { readonly stamp: string; readonly since: number } | undefined
+}
+
+const notTaken: Omit<KnownLock, 'watched'> = {
+  isTaken: false,
+  madeAt: undefined,
+  made: undefined,
+  own: undefined,
+  hasTakenOver: false,
 }
 
 const locks = new Map<string, KnownLock>()
@@ -68,19 +77,12 @@ const locks = new Map<string, KnownLock>()
 function knownOf(path: string): KnownLock {
   const found = locks.get(path)
   if (found) return found
-  const known: KnownLock = {
-    isTaken: false,
-    madeAt: undefined,
-    made: undefined,
-    own: undefined,
-    hasTakenOver: false,
-    watched: undefined,
-  }
+  const known: KnownLock = { ...notTaken, watched: undefined }
   locks.set(path, known)
   return known
 }
 
-/** Undefined also when the disk reports an error: a directory counts as ours only when that is certain. */
+/** Undefined also when the disk reports an error, because a directory counts as ours only when that is certain. */
 function statOf(path: string): fs.BigIntStats | undefined {
   try {
     return fs.statSync(path, { bigint: true, throwIfNoEntry: false })
@@ -100,23 +102,23 @@ function beatOf(found: fs.BigIntStats): number {
   return Math.round(Number(found.mtimeNs) / 1e6)
 }
 
-/** A process that waits for the lock sets this bit on the lock directory. The holder sees it; it goes with the directory. */
+/** A process that waits for the lock sets this mode bit on the lock directory, where the holder sees it. */
 const wantedBit = 0o1000
 
 function askFor(path: string): void {
   try {
     fs.chmodSync(path, 0o750 | wantedBit)
   } catch {
-    // released a moment ago, or another user's: asked for by waiting alone
+    // the lock was released a moment ago or belongs to another user; waiting goes on without the bit
   }
 }
 
-/** A heartbeat changes the time of the directory. Asking for the lock changes its mode, which must not count. */
+/** Changes with every heartbeat, which sets the time of the directory. The mode must not count: asking for the lock changes it. */
 function stampOf({ dev, ino, birthtimeNs, mtimeNs }: fs.BigIntStats): string {
   return `${dev} ${ino} ${birthtimeNs} ${mtimeNs}`
 }
 
-/** Whether this lock of somebody else has stood still for the stale time. Begins to watch it when it is seen to change. */
+/** Whether this lock of another process has not changed for `staleMs`. When it has changed, the time begins anew. */
 function isStale(path: string, found: fs.BigIntStats): boolean {
   const known = knownOf(path)
   const stamp = stampOf(found)
@@ -125,15 +127,15 @@ function isStale(path: string, found: fs.BigIntStats): boolean {
   return now - known.watched.since >= staleMs
 }
 
-/** For the start: a lock that a killed process left is watched from then on, so that the first request waits the less. */
+/** Called at the start: the lock of a killed process is watched from then on, so that the first request waits less. */
 export function watchLock(path: string): void {
   const found = locks.get(path)?.isTaken ? undefined : statOf(path)
   if (found) isStale(path, found)
 }
 
 /**
- * Somebody else may have replaced the stale lock since it was looked at. So it is moved aside first, which moves one
- * certain directory, and one that is not the stale one is moved back: it is the same one for its holder.
+ * Another process may have replaced the stale lock a moment ago. So the directory is moved aside first and looked at there; if it
+ * is not the stale one, it is moved back, and its holder still recognises it.
  */
 function removeStale(path: string, stamp: string): void {
   const aside = asideName(path)
@@ -147,8 +149,8 @@ function removeStale(path: string, stamp: string): void {
 const [longAgo, never] = [new Date(0), new Date(8.64e15)]
 
 /**
- * What proper-lockfile does to the disk goes through these. Making and removing the directory does not go through the thread pool:
- * there it would wait behind the flushes of other associations, for longer than the change itself ever takes.
+ * The functions with which proper-lockfile reaches the disk. Making and removing the directory is synchronous, because in the
+ * thread pool it would wait behind the flushes of other associations, for longer than the change itself takes.
  */
 const guarded = {
   mkdir(path: string, done: (error?: unknown) => void): void {
@@ -162,18 +164,18 @@ const guarded = {
     knownOf(path).madeAt = began
     done()
   },
-  // of a directory that was made or looked for a moment ago: cheaper than a turn of the thread pool
+  // synchronous: the directory is in memory, because it was made or looked for a moment ago
   stat(path: string, done: (error: unknown, found?: { mtime: Date }) => void): void {
     const known = knownOf(path)
     let mtime: Date
     try {
       if (known.madeAt !== undefined && !known.own) {
-        // the library looks at the directory that it has just made; what it finds tells whose the directory is (`tryOnce`)
+        // the library looks at the directory that it has just made; `tryOnce` keeps the result to recognise the directory
         known.made = statOf(path)
         mtime = new Date(known.made ? beatOf(known.made) : 0)
       } else {
         const found = fs.statSync(path, { bigint: true })
-        // the library judges a lock of somebody else by its date, so it is told a date that says what was watched
+        // the library judges a lock of another process by its date, so it is given a date that says whether the lock is stale
         if (known.own) mtime = new Date(beatOf(found))
         else mtime = isStale(path, found) ? longAgo : never
       }
@@ -242,13 +244,13 @@ async function tryOnce(file: string, path: string): Promise<Lock | undefined> {
   }
   const madeAt = known.madeAt as number
   const { made } = known
-  // after a stop in between, what was found may be what somebody else has made since
+  // if this process was stopped in between, the directory that was looked at may be another process's
   if (made && performance.now() - madeAt < staleMs / 2) {
     known.own = { ino: made.ino, birth: made.birthtimeNs, beats: [beatOf(made)], beatAt: madeAt }
   }
   const lock = lockAt(path, known, release, () => isLost)
   if (known.hasTakenOver) await sleep(settleMs)
-  // without a wait in between, the directory was looked at in this same turn
+  // if there was no sleep, the directory was looked at in this same turn, so `held` need not look again
   if (known.own && (!known.hasTakenOver || lock.held())) return lock
   await lock.release()
   return undefined
@@ -265,10 +267,9 @@ function lockAt(path: string, known: KnownLock, release: () => Promise<void>, is
     },
     wanted: () => isWanted,
     async release() {
-      // the library's release removes the directory in this same turn, and looks right before whether it is ours
+      // the library's release removes the directory in this same turn; the guard `rmdir` checks right before that it is ours
       if (isLost() || !isFresh(known.own)) known.own = undefined
-      // This also ends the heartbeat, which would keep a lock that we gave up from ever becoming stale. A directory that
-      // cannot be removed now becomes stale by itself.
+      // also ends the heartbeat, which would keep the lock from becoming stale; a directory that cannot be removed becomes stale
       await release().catch(() => {})
       giveUp(known)
       if (locks.get(path) === known) locks.delete(path)
@@ -283,14 +284,10 @@ function isFresh(own: Own | undefined): boolean {
 
 /** Ends the attempt. `watched` stays, because the next attempt goes on from there. */
 function giveUp(known: KnownLock): void {
-  known.isTaken = false
-  known.madeAt = undefined
-  known.made = undefined
-  known.own = undefined
-  known.hasTakenOver = false
+  Object.assign(known, notTaken)
 }
 
-/** Waits for the lock until `deadline` (on the clock of `performance.now()`); undefined when it was not had. */
+/** Waits for the lock until `deadline` (on the clock of `performance.now()`); undefined when the lock could not be acquired. */
 export async function acquire(file: string, path: string, deadline: number): Promise<Lock | undefined> {
   for (let wait = 1; ; wait = Math.min(wait * 2, 8)) {
     const lock = await tryOnce(file, path)

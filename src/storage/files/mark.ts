@@ -1,8 +1,7 @@
 /**
- * The mark of a data directory: `.civic-orchestrator`, a line of JSON with a random id, made once. It says that records
- * belong here. An empty mountpoint below which a file system is missing does not bear it, nor does a directory that somebody
- * named by mistake. While the receiver runs, a different mark shows that another file system has taken the place of the one
- * that was there at the start.
+ * The mark of a data directory: `.civic-orchestrator`, a line of JSON with a random id, made once. The mark says that records
+ * belong in the directory. An empty mountpoint whose file system is missing has no mark, nor has a directory that somebody named by
+ * mistake. While the receiver runs, a changed mark shows that another file system is mounted in the place of the first one.
  */
 import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
@@ -68,7 +67,7 @@ export function markCheck(root: string): () => boolean {
     const found = identityOf(root)
     if (found !== undefined && found === seen) return true
     if (found === undefined || readMark(root) !== mark) return false
-    // the same mark in another file: a directory that was moved or restored while this process runs
+    // the same mark in another file: the directory was moved or restored while this process runs
     seen = found
     return true
   }

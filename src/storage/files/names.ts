@@ -1,4 +1,4 @@
-/** The names in a directory; none when it is not there, or is no directory. */
+/** The names in a directory; none when the path does not exist or is no directory. */
 
 import { readdir } from 'node:fs/promises'
 import { hasCode } from '../../error-code.ts'

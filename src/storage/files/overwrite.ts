@@ -1,5 +1,5 @@
 /**
- * Overwrite by Placekey: one file per participant of an association, and it is the last envelope received, whole.
+ * Overwrite by Placekey: one file per participant of an association, which holds the last envelope received, whole.
  *
  * Invariants
  *   1. At any instant the file is one whole envelope: the old one or the new one.
@@ -10,8 +10,8 @@
  * System calls: open the directory · open temporary · write · fsync · close · rename · fsync of the directory · close it.
  * Killed before the rename, the old file stands and a temporary is left, which the next start removes.
  *
- * Four of them may wait for the disk and go to the thread pool; several renames share the fsync of their directory.
- * (write-file-atomic takes thirteen turns of the pool for the same, and has to be guarded against short writes.)
+ * Four of the calls may wait for the disk and go to the thread pool; several renames share the fsync of their directory.
+ * (write-file-atomic takes thirteen turns of the pool for the same work, and has to be guarded against short writes.)
  */
 import { closeSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -82,7 +82,7 @@ export class OverwriteRule {
       this.#observer?.synced('overwrite', performance.now() - began)
       return { ok: true, receipt: { outcome: existed ? 'replaced' : 'created', received_at: receivedAt } }
     } catch (error) {
-      // `full` would say that nothing was changed
+      // after the rename the answer cannot be `full`, which says that nothing was changed
       const fault = isReplaced ? 'io' : faultOf(error)
       if (!isReplaced) removeEmptyDirectories(directories)
       const trouble = troubleOf(fault)
@@ -92,7 +92,7 @@ export class OverwriteRule {
   }
 }
 
-/** The file of one participant with these bytes, and whoever looks at it sees the old one or the new one. On disk when it resolves. */
+/** Replaces the file of one participant. A reader sees the old file or the new one. The new file is on disk when this resolves. */
 export async function writeLatest(
   root: string,
   of: RecordPath & { readonly participant_id: string },
@@ -104,7 +104,7 @@ export async function writeLatest(
   )
 }
 
-/** Whatever fails before the rename leaves the old file as it was, and no temporary. */
+/** A failure before the rename leaves the old file as it was, and no temporary. */
 async function replace(path: string, bytes: Uint8Array): Promise<void> {
   const temporary = temporaryIn(dirname(path))
   const fd = await openFile(temporary, 'wx', fileMode)

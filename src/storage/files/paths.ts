@@ -21,7 +21,7 @@ function checked(name: string): string {
   return name
 }
 
-/** The directories of an association, outermost first; each is created and fsynced in its parent. */
+/** The directory of the addon and the directory of the association. Whoever makes one also fsyncs its parent. */
 export function associationDirectories(root: string, of: RecordPath): readonly [string, string] {
   const addon = join(root, checked(of.addon))
   return [addon, join(addon, checked(of.association_slug))]
@@ -31,23 +31,23 @@ export function placekeyFile(root: string, of: RecordPath & { readonly participa
   return join(associationDirectories(root, of)[1], `${checked(of.participant_id)}.json`)
 }
 
-/** `records.json.torn-20261120T184502123Z`: the bytes that recovery cut off, kept for whoever asks. */
+/** Such as `records.json.torn-20261120T184502123Z`: keeps the bytes that recovery cut off. */
 export function tornName(now: Date): string {
   return `${recordsName}.torn-${now.toISOString().replace(/[-:.]/g, '')}`
 }
 
-/** A stale lock on its way out: moved aside, so that it cannot be taken for the one that replaces it (`lock.ts`). */
+/** The name to which a stale lock is moved before it is removed (`lock.ts`). */
 export const asideName = (lock: string): string => `${lock}.stale-${process.pid}`
 
 /**
- * A temporary of this process, beside the file that it is to become: `.tmp-<pid>-<random>`. Nobody else gives such a name, so
- * one that is old was left by a process that was killed. (write-file-atomic adds digits to it for a moment.)
+ * A temporary file of this process, in the directory of the file that it will become: `.tmp-<pid>-<random>`. Only this program
+ * gives such names, so an old one was left by a killed process. (write-file-atomic adds digits to the name for a moment.)
  */
 export const temporaryIn = (directory: string): string =>
   join(directory, `.tmp-${process.pid}-${randomBytes(6).toString('hex')}`)
 
-/** In the data directory itself. Its first line is the reason (SPEC 2, step 3). */
+/** The file with which the operator pauses the receiver. Its first line is the reason (SPEC 2, step 3). */
 export const pausedFile = (root: string): string => join(root, pausedName)
-/** Where a receiver on a PostgreSQL last stored (`storage/postgres/timeline.ts`). */
+/** Names the server and the timeline on which a receiver with a PostgreSQL store last stored (`storage/postgres/timeline.ts`). */
 export const timelineFile = (root: string): string => join(root, timelineName)
 export const developmentTokenFile = (root: string): string => join(root, developmentTokenName)

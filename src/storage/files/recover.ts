@@ -3,10 +3,10 @@
  * before a crash, another process, or a person with an editor.
  *
  * Invariants
- *   1. Verified forward along the chain; a record counts only if the next one, the head file or its own content vouches
- *      for it. (Scanning backward for the last line that parses would keep records that stand behind a hole.)
- *   2. Only a torn tail is ever cut: everything the head file speaks of is there, what is cut is shorter than `longestTear`,
- *      and without a head file no whole record stands in it. The cut bytes are on disk beside the file before the cut.
+ *   1. The file is verified forward along the chain. A record counts only if the next record, the head file or its own content
+ *      confirms it. (Scanning backward for the last line that parses would keep records that stand behind a hole.)
+ *   2. Only a torn tail is ever cut: every record that the head file counts is there, the cut bytes are fewer than `longestTear`,
+ *      and without a head file they hold no whole record. Before the cut, the bytes are on disk in a file beside the records.
  *   3. Anything else is damage, and nothing is touched.
  *   4. Recovery itself may be killed at any point; the next recovery finds a state that it can repair in the same way.
  *
@@ -36,7 +36,7 @@ export type VerifiedChain = { readonly position: Position; readonly agreesWithHe
 
 type OnRecord = (id: string, offset: number) => void
 
-/** Invariant 1. `onRecord` is told of every record that counts, in order; `until` is the size without the closing. */
+/** Invariant 1. Calls `onRecord` for every record that counts, in order. `until` is the size without the closing. */
 export async function verify(
   file: FileHandle,
   from: Position,
@@ -72,7 +72,7 @@ async function isWholeAt(file: FileHandle, from: number, until: number): Promise
   return receipt !== undefined && isWhole(line, receipt)
 }
 
-/** Whether the file ends right after the position as it should at rest. */
+/** Whether the closing stands right behind the position and ends the file. */
 export async function isClosed(file: FileHandle, position: Position, size: number): Promise<boolean> {
   if (size !== position.end + closing.length) return false
   const start = position.count === 0 ? 0 : position.end
@@ -97,7 +97,7 @@ export async function repair(
   const agrees = verified.agreesWithHead || (head !== undefined && isAt(head, position))
   if (!agrees)
     throw new StorageFault('damaged', 'records that the head file speaks of are missing or altered')
-  // without any record the opening bracket is part of what may be torn
+  // in a file without records the opening bracket may be torn, too
   const end = position.count === 0 ? 0 : position.end
   if (size - end > longestTear)
     throw new StorageFault('damaged', 'the part that does not verify is too long for a torn write')
@@ -119,7 +119,7 @@ export async function repair(
   return position.count === 0 ? emptyPosition : position
 }
 
-/** The record that a torn write left whole with something else behind it on its line: `{…},]` or `{…}` and zeros. */
+/** A record that a torn write left whole, with other bytes behind it on its line: `{…},]`, or `{…}` and zeros. */
 async function salvage(
   file: FileHandle,
   from: Position,
@@ -168,7 +168,7 @@ async function keepTorn(path: string, bytes: Buffer): Promise<void> {
       writeAllSync(torn.fd, bytes, 0)
       await torn.sync()
     } catch (error) {
-      // without this, each attempt on a full disk would leave one more
+      // otherwise each attempt on a full disk would leave one more file
       removeIfThere(copy)
       throw error
     } finally {

@@ -1,7 +1,7 @@
 /**
- * `.refused.json` beside a records file that is refused as damaged: why, since when, and up to which record the file was
- * known. It outlives a restart, so that an association is refused until its file is whole again, even when the file and its
- * head file have gone. Whoever accepts that records are lost removes it by hand.
+ * `.refused.json` lies beside a records file that is refused as damaged. It says why and since when, and which record was the last
+ * known one. It outlives a restart, so an association stays refused until its records file is whole again, even when the records
+ * file and its head file are gone. An operator who accepts that records are lost removes `.refused.json` by hand.
  */
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
@@ -15,7 +15,7 @@ import { writeSmallFile } from './small-file.ts'
 export type Refusal = {
   readonly refused_at: string
   readonly reason: string
-  /** The last record that was known to be there; null when none was. */
+  /** The last record that the file was known to hold; null when no record was known. */
   readonly head: Head | null
 }
 
@@ -23,7 +23,7 @@ export function isRefused(directory: string): boolean {
   return existsSync(join(directory, refusedName))
 }
 
-/** Undefined when there is no refusal, or when it says nothing. */
+/** Undefined when there is no refusal, or when it cannot be understood. */
 export async function readRefusal(directory: string): Promise<Refusal | undefined> {
   const text = await ifThere(readFile(join(directory, refusedName), 'utf8'))
   if (text === undefined) return undefined
@@ -36,7 +36,7 @@ export async function readRefusal(directory: string): Promise<Refusal | undefine
   }
 }
 
-/** Writes the refusal unless one is there: the first refusal knows the most records. */
+/** Writes the refusal unless there is one already, because the first refusal knows the most records. */
 export async function keepRefusal(directory: string, reason: string, head: Head | undefined): Promise<void> {
   const refusal: Refusal = { refused_at: new Date().toISOString(), reason, head: head ?? null }
   const text = `${JSON.stringify(refusal, null, 2)}\n`

@@ -1,12 +1,12 @@
 /**
- * Opens a file that another user may have made. A name in a data directory or in a backup proves nothing about its kind: it may be
- * a link that leads elsewhere, a FIFO that nobody writes to, a device without an end, or a directory.
+ * Opens a file that another user may have made. A name in a data directory or in a backup proves nothing about the kind of
+ * file: the name may be a link that leads elsewhere, a FIFO that nobody writes to, a device without an end, or a directory.
  *
- * O_NOFOLLOW fails on a link, O_NONBLOCK does not wait for a FIFO's writer, and the kind is judged by fstat of what was opened,
- * so that nothing can be put in its place between the look and the reading.
+ * O_NOFOLLOW fails on a link, and O_NONBLOCK does not wait for the writer of a FIFO. The kind is judged by fstat on the open
+ * file, so that nobody can replace the file between the check and the reading.
  *
- * Not promised: a link in the place of a *directory* on the way is followed. A reader of a tree goes into directories only
- * (`Dirent.isDirectory()`), and judges the content of what it finds.
+ * Not promised: a link in the place of a *directory* on the way is followed. Code that reads a tree therefore enters
+ * directories only (`Dirent.isDirectory()`).
  */
 
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
@@ -17,11 +17,11 @@ const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 type IrregularKind = 'a symbolic link' | 'a directory' | 'a special file'
 
-/** Something is there, and it is not a regular file. `code` as errors of the file system have one. */
+/** The name exists, but is no regular file. Has a `code` as errors of the file system have. */
 export class NotRegular extends Error {
   override readonly name = 'NotRegular'
   readonly code = 'ENOTREGULAR'
-  /** What is there, in words. */
+  /** What it is instead, in words. */
   readonly kind: IrregularKind
 
   constructor(path: string, kind: IrregularKind) {
@@ -30,13 +30,13 @@ export class NotRegular extends Error {
   }
 }
 
-/** A regular file is longer than its reader takes. */
+/** A regular file is longer than its reader accepts. */
 export class TooLong extends Error {
   override readonly name = 'TooLong'
   readonly code = 'EFBIG'
 }
 
-/** Throws `NotRegular`, or what the file system says (`ENOENT`, `EACCES`). */
+/** Throws `NotRegular`, or the error of the file system (`ENOENT`, `EACCES`). */
 export async function openRegular(path: string): Promise<FileHandle> {
   const file = await open(path, flags).catch((error) => refuse(path, error))
   try {
@@ -74,7 +74,10 @@ function openRegularSync(path: string): number {
   }
 }
 
-/** To the end of the file and not to the size that fstat tells: a file that grows meanwhile must not be cut in silence. */
+/**
+ * Reads to the end of the file and not to the size that fstat gives, because a file that grows meanwhile must not be cut in
+ * silence.
+ */
 function readAll(fd: number, path: string, most: number): Buffer {
   const { size } = fstatSync(fd)
   if (size > most) throw tooLong(path, most)
@@ -98,7 +101,7 @@ function requireRegular(path: string, stat: Stats): void {
   throw new NotRegular(path, stat.isDirectory() ? 'a directory' : 'a special file')
 }
 
-/** ELOOP is a link under O_NOFOLLOW; ENXIO a socket, or a device without a driver. */
+/** ELOOP means a link (O_NOFOLLOW). ENXIO means a socket, or a device without a driver. */
 function refuse(path: string, error: unknown): never {
   if (hasCode(error, 'ELOOP')) throw new NotRegular(path, 'a symbolic link')
   if (hasCode(error, 'ENXIO', 'ENODEV')) throw new NotRegular(path, 'a special file')

@@ -1,10 +1,10 @@
 /**
- * Files that are small, rarely written, and must be whole: the mark of a data directory, a development token, the reason why
- * an association is refused. Nothing on the way of a record comes here.
+ * Writes files that are small, rarely written and must be whole: the mark of a data directory, a development token, the reason why
+ * an association is refused. No record is written here.
  *
- * write-file-atomic writes, syncs and sets the mode. Its weak spots (see `src/storage/DESIGN.md`) are covered: it takes a
- * short write for a whole one, so it writes a temporary, and only a temporary of the right size gets the file's name; it
- * never syncs the directory, so `changeNames` does.
+ * write-file-atomic writes, syncs and sets the mode. Two faults of the library (see `src/storage/DESIGN.md`) are covered here. It
+ * takes a short write for a whole one, so it writes a temporary, and only a temporary of the right size gets the name of the file.
+ * It never syncs the directory, so `changeNames` does.
  *
  * Killed at any point: the file is the old one or the new one, and a temporary may be left, which the next start removes.
  */
@@ -20,14 +20,14 @@ import { temporaryIn } from './paths.ts'
 
 export type SmallFileOptions = {
   readonly mode?: number
-  /** A file that is there already is left as it is, whoever made it. */
+  /** A file that exists already is left as it is, whoever made it. */
   readonly onlyIfAbsent?: boolean
 }
 
 /** Owner and group stay those of the new file: the user of this process, and by the set-group-id bit the auditors' group. */
 const asCreated = { uid: -1, gid: -1 }
 
-/** Resolves when the file is on disk under its name; false when it was there and was left. */
+/** Resolves when the file is on disk under its name; with false when a file of that name existed and was left as it was. */
 export async function writeSmallFile(
   path: string,
   text: string,

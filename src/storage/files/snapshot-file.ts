@@ -1,6 +1,6 @@
 /**
- * Reading a records file while a receiver may be appending to it (DESIGN, "Readers without the lock"): take the size S,
- * see the closing `\n]\n` at S − 3, and read only what is before it. Those bytes never change.
+ * Reads a records file while a receiver may be appending to it (DESIGN, "Readers without the lock"): take the size S, check that
+ * the closing `\n]\n` stands at S − 3, and read only the bytes before the closing. These bytes never change.
  */
 import type { FileHandle } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import { closing } from '../../records/position.ts'
 import { readRange, sourceOf } from './byte-source.ts'
 import { openRegular } from './regular-file.ts'
 
-/** `end`: the offset after the last record, or the size when the file never showed its closing. */
+/** `end` is the offset behind the last record, or the size when no closing was seen at the end of the file. */
 export type Snapshot = {
   readonly file: FileHandle
   readonly source: ByteSource
@@ -30,7 +30,7 @@ export async function withSnapshot<T>(path: string, use: (snapshot: Snapshot) =>
   }
 }
 
-/** An append changes the last three bytes before it shows its own closing, so one look may fall between. */
+/** Looks several times, because an append overwrites the old closing before it has written its own. */
 async function snapshotOf(file: FileHandle): Promise<Snapshot> {
   const source = sourceOf(file)
   for (let tried = 0; ; tried++) {
@@ -49,7 +49,7 @@ async function endsClosed(file: FileHandle, size: number): Promise<boolean> {
 
 const batchBytes = 1024 * 1024
 
-/** The lines of the records, without their commas and the line of `[`; nothing is said about whether they are whole. */
+/** The lines of the records, without their commas and without the line of `[`. The lines are not checked. */
 export async function* recordLines({ source, end }: Snapshot): AsyncGenerator<Buffer> {
   for (let offset = 0; offset < end; ) {
     const batch: Buffer[] = []

@@ -1,4 +1,4 @@
-/** The file store: gives each record to the storage rule that its contract names. Knows no HTTP. */
+/** The file store: hands each record to the storage rule that its contract names. */
 
 import type { StorageRule } from '../../../contracts/contract.ts'
 import { contracts } from '../../../contracts/index.ts'
@@ -18,9 +18,9 @@ import { type FoundAssociation, survey } from './survey.ts'
 export type FileStoreOptions = {
   /** The data directory. */
   readonly root: string
-  /** Below this many free bytes nothing is tried (507). */
+  /** With fewer free bytes than this, nothing is written (507). */
   readonly minFreeBytes: number
-  /** Of so many associations without work the files stay open: those that were used last. */
+  /** The files of so many associations stay open without work: of those that were used last. */
   readonly mostOpen?: number
   readonly log: Log
   readonly observer?: StorageObserver | undefined
@@ -29,13 +29,13 @@ export type FileStoreOptions = {
 const anotherDirectory =
   'the data directory does not bear the mark that it had at the start: its file system is gone, or another is in its place'
 const tidyMs = 1_000
-/** Temporaries of a receiver that was killed right before this start are old enough by then. */
+/** By then the temporaries of a receiver that was killed right before this start are old enough to be removed. */
 const secondSurveyMs = 30_000
-/** How long the start waits for the lock on a file that it has to look at. */
+/** How long the start waits for the lock on a file that it has to repair. */
 const recoverMs = 10_000
-/** A shorter records file is read in the time that an answer takes anyway. */
+/** A shorter records file is not read ahead, because reading it takes no longer than an answer. */
 const leastPreloaded = 1024 * 1024
-/** What is kept of associations without work: ids in memory (about 70 MB), and the rest of each. */
+/** How many ids (about 70 MB) and how many associations are kept in memory without work. */
 const mostKnownRecords = 2_000_000
 const mostLogs = 10_000
 
@@ -59,7 +59,7 @@ class FileStore {
   readonly #isMarked: () => boolean
   /** In order of use: a log that is asked for moves to the end. */
   readonly #logs = new Map<string, AppendLog>()
-  /** Whose files may be open, in order of use. */
+  /** The logs whose files may be open, in order of use. */
   readonly #open = new Set<AppendLog>()
   readonly #refused = new Set<string>()
   readonly #rules: Readonly<
@@ -109,7 +109,7 @@ class FileStore {
     }
   }
 
-  /** Puts in order what killed processes left, then reads long records files so that no sender waits for that. */
+  /** Repairs what killed processes left, then reads long records files, so that no sender waits for the reading. */
   async start(): Promise<void> {
     this.#secondSurvey = setTimeout(() => {
       this.#putInOrder().catch((error) =>
@@ -125,7 +125,7 @@ class FileStore {
     await Promise.all([this.#overwrite.drain(), ...[...this.#logs.values()].map((log) => log.close())])
   }
 
-  /** Asked before anything is made: what would be made in another file system's place is lost when that one is mounted. */
+  /** Checked before anything is written: records written below an empty mountpoint are hidden when the disk is mounted again. */
   #isInPlace(): boolean {
     const isNow = this.#isMarked()
     if (!isNow && this.#wasMarked) this.#log.fatal({}, `${anotherDirectory}; nothing is stored`)
@@ -158,7 +158,7 @@ class FileStore {
     else this.#refused.delete(nameOf(of))
   }
 
-  /** Closes the files of who has not been asked for the longest. One that has work is closed after the work. */
+  /** Closes the files of the logs that were used longest ago. A log with work closes its files after the work. */
   #keepOpen(used: AppendLog): void {
     this.#open.delete(used)
     this.#open.add(used)
@@ -169,7 +169,7 @@ class FileStore {
     }
   }
 
-  /** Forgets records that have not been asked for the longest, where there are too many. */
+  /** Forgets the logs that were used longest ago, when too many ids or logs are in memory. */
   #tidy(): void {
     const now = performance.now()
     if (now - this.#tidied < tidyMs) return
@@ -187,7 +187,7 @@ class FileStore {
     }
   }
 
-  /** Gives the append-only associations that were found. */
+  /** Repairs, and gives the append-only associations that were found. */
   async #putInOrder(): Promise<FoundAssociation[]> {
     for (const addon of contracts.keys()) await this.#health.look(addon)
     const appendOnly: FoundAssociation[] = []
@@ -204,7 +204,7 @@ class FileStore {
     return appendOnly
   }
 
-  /** The largest first, of equals the one that was written last, as long as all of them are kept in memory. */
+  /** Reads the largest files first, and of equal ones the one that was written last, until the memory for ids is full. */
   async #preload(found: readonly FoundAssociation[]): Promise<void> {
     const long = found.filter(({ size }) => size >= leastPreloaded)
     let records = 0

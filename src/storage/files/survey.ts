@@ -15,9 +15,9 @@ import { isUnclosed, removeLeftovers } from './sweep.ts'
 
 export type FoundAssociation = RecordPath & {
   readonly isAppendOnly: boolean
-  /** Its records file is torn, or being written at this moment, or was refused by an earlier process. */
+  /** The records file is torn, or being written at this moment, or was refused by an earlier process. */
   readonly needsRecovery: boolean
-  /** Of its records file; 0 when there is none. */
+  /** Size of the records file; 0 when there is none. */
   readonly size: number
   readonly writtenMs: number
 }
@@ -38,7 +38,7 @@ export async function* survey(root: string, log: Log): AsyncGenerator<FoundAssoc
   }
 }
 
-/** A directory that this process may not read is passed over, and `/ready` names it. The others are still looked at. */
+/** A directory that this process may not read counts as empty here; `/ready` names it. */
 async function readableNamesIn(directory: string): Promise<string[]> {
   try {
     return await namesIn(directory)

@@ -1,7 +1,6 @@
 /**
- * What the start removes: leftovers of processes that were killed, and nothing else. Only names that this program gives are
- * leftovers; what an operator puts beside a record, such as `records.json.1`, is left and named by `verify`. Each removal is
- * logged.
+ * Removes the leftovers of killed processes at the start, and nothing else. Only names that this program gives count as leftovers.
+ * A file that an operator puts beside the records, such as `records.json.1`, stays, and `verify` names it. Each removal is logged.
  */
 import { lstat, open, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -39,7 +38,7 @@ async function removeIfAbandoned(path: string): Promise<boolean> {
   }
 }
 
-/** Whether a records file does not end as it does at rest: it is torn, or being written at this moment. */
+/** Whether a records file does not end in its closing, because it is torn or being written at this moment. */
 export async function isUnclosed(directory: string): Promise<boolean> {
   const file = await open(join(directory, recordsName), 'r').catch(() => undefined)
   if (!file) return false

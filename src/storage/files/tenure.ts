@@ -17,7 +17,7 @@ const lockMissingMs = 30_000
 export type HeldLock = { readonly lock: Lock; readonly since: number }
 
 export class Tenure {
-  /** Those that have to be there, outermost first; the last one is the association's. */
+  /** The directory of the addon and the directory of the association. */
   readonly #directories: readonly [string, string]
   readonly #recordsPath: string
   readonly #lockPath: string
@@ -50,12 +50,12 @@ export class Tenure {
     return this.#held
   }
 
-  /** This process has tried for `lockMissingMs` to get the lock, without success. */
+  /** This process has tried for `lockMissingMs` to acquire the lock, without success. */
   get isLockMissing(): boolean {
     return this.#isMissing
   }
 
-  /** Gives the lock that is held already, or takes the lock and opens and verifies the file. Throws a `StorageFault`. */
+  /** Gives the lock that is held already, or acquires it and opens and verifies the file. Throws a `StorageFault`. */
   async acquire(deadline: number): Promise<HeldLock> {
     if (this.#held) return this.#held
     if (!this.#file.isKnown) await this.#file.preload()
@@ -64,7 +64,7 @@ export class Tenure {
       await this.#file.open(lock.held)
     } catch (error) {
       await lock.release()
-      // lost while the file was read: once more, as far as the deadline allows
+      // the lock was lost while the file was read: try once more, as far as the deadline allows
       if (faultOf(error) === 'busy') return this.acquire(deadline)
       throw error
     }
@@ -86,7 +86,7 @@ export class Tenure {
     try {
       await held.lock.release()
     } catch (error) {
-      // it is not renewed any more, so it is free when it is stale
+      // the lock has no heartbeat any more, so it becomes stale and free
       this.#log.warn({ code: codeOf(error) }, 'a lock could not be removed')
     }
   }

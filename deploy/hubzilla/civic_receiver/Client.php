@@ -51,7 +51,7 @@ final class Client
 
 	/**
 	 * The envelope of a form that was sent: a reload or a double click of the same form with the same answers is the envelope
-	 * that was built first, hence one record. $nonce is made with the form and kept in the session. Other answers are
+	 * that was built first, hence one record. $nonce is made with the form, for its session. Other answers are
 	 * another envelope. Only the time is kept, for two days, under a hash of both.
 	 */
 	public function envelopeOnce(string $nonce, string $addon, array $members): array

@@ -24,7 +24,7 @@ class Exampleaddon extends Controller
 			// raw, exactly as it was typed: what is stored is not HTML
 			$said[$name] = is_string($_POST[$name] ?? null) ? $_POST[$name] : '';
 		}
-		if (! in_array($said['nonce'], $_SESSION['exampleaddon_forms'] ?? [], true)) {
+		if (! exampleaddon_is_own($said['nonce'])) {
 			$this->page = exampleaddon_form($said, t('This form is from another session. Please send it again.'));
 			return;
 		}

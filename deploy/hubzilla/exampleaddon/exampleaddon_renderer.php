@@ -5,20 +5,29 @@
 use CivicReceiver\V2\Hubzilla;
 use Zotlabs\Lib\Config;
 
-/** The most forms of one session that can be open at once. */
-const EXAMPLEADDON_FORMS = 20;
+/**
+ * The nonce of a form. It is bound to the session by a hash and not kept in it: each request of Hubzilla writes the session whole,
+ * so of two pages that are opened at once one would take the other's nonce away.
+ */
+function exampleaddon_nonce(string $random): string
+{
+	return $random . hash_hmac('sha256', $random, (string) session_id());
+}
+
+function exampleaddon_is_own(string $nonce): bool
+{
+	return hash_equals(exampleaddon_nonce(substr($nonce, 0, 32)), $nonce);
+}
 
 /** $said: what was typed before, so that nobody has to type it again. Templates escape; escape_tags() would store &amp;. */
 function exampleaddon_form(array $said, string $message = ''): string
 {
-	$nonce = bin2hex(random_bytes(16));
-	$_SESSION['exampleaddon_forms'] = array_slice([...($_SESSION['exampleaddon_forms'] ?? []), $nonce], -EXAMPLEADDON_FORMS);
 	return replace_macros(get_markup_template('exampleaddon_form.tpl', 'addon/exampleaddon'), [
 		'$title' => t('What happened?'),
 		'$message' => $message,
 		'$action' => z_root() . '/exampleaddon',
 		'$form_security_token' => get_form_security_token('exampleaddon'),
-		'$nonce' => $nonce,
+		'$nonce' => exampleaddon_nonce(bin2hex(random_bytes(16))),
 		'$association' => ['association', t('Association'), $said['association'] ?? '', t('Its short name, such as heron-ridge-condominium')],
 		'$placekey' => ['placekey', t('Placekey of the address'), $said['placekey'] ?? '', t('Such as SASE1-22c-at-5sb-8hm-54v')],
 		'$scenario' => ['scenario', t('Scenario'), $said['scenario'] ?? '', t('Such as DSC-01-S03')],

@@ -1,0 +1,184 @@
+/**
+ * A hub out of a checkout of Hubzilla: copied, set up by its own wizard, with an administrator and a member who registered on
+ * its own pages, and the example addon where an addon belongs. Mails land in a file.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { client, fixtures, token } from '../hubzilla-site.ts'
+import { until } from '../postgres/cluster.ts'
+import { type Receiver, scratchDir, startReceiver } from '../receiver.ts'
+import { hubUser, type Services, startServices } from './services.ts'
+import { type Visitor, visitor } from './visitor.ts'
+
+export const adminMail = 'admin@hub.example'
+const password = 'correct horse battery'
+
+export type Hub = Awaited<ReturnType<typeof makeHub>>
+
+export async function makeHub(core: string) {
+  const directory = scratchDir()
+  // the receiver refuses a socket in a directory of somebody else
+  const receivers = scratchDir()
+  for (const path of [directory, receivers]) chmodSync(path, 0o755)
+  const at = (name: string): string => join(directory, name)
+  const socket = join(receivers, 'http.sock')
+  const data = join(receivers, 'data')
+  const web = at('web')
+  layOut(core, directory, web)
+  const services = await startServices(directory, web)
+  await wizard(services)
+  appendSettings(web)
+  const mails = (): readonly string[] =>
+    existsSync(at('mail')) ? readFileSync(at('mail'), 'utf8').split('\n--end of mail--\n').slice(0, -1) : []
+  const admin = await register(services, mails, 'operator', adminMail)
+  const member = await register(services, mails, 'member', 'member@hub.example')
+  setAddon(services, directory, socket)
+  return {
+    ...services,
+    admin,
+    member,
+    directory,
+    data,
+    spool: at('spool'),
+    version:
+      /'STD_VERSION', *'([^']*)'/.exec(readFileSync(join(web, 'boot.php'), 'utf8'))?.[1] ?? 'of no version',
+    php: services.command('hub', 'php', '-r', 'echo PHP_VERSION;').output,
+    /** What PHP has logged of errors that ended a page or a command. */
+    errors: (): string => (existsSync(at('php.log')) ? readFileSync(at('php.log'), 'utf8').slice(-4000) : ''),
+    /** The mails of the hub so far. */
+    mails,
+    /** What PHP said of the addon: warnings, deprecations. */
+    complaints: (): string => (existsSync(at('complaints')) ? readFileSync(at('complaints'), 'utf8') : ''),
+    waiting: (): readonly string[] => readdirSync(at('spool')).filter((name) => /^\d.*\.json$/.test(name)),
+    /** Those in the spool who are not its owner. */
+    strangers: (): string =>
+      execFileSync('find', [at('spool'), '!', '-user', hubUser], { encoding: 'utf8' }).trim(),
+    setToken: (text: string): void => writeFileSync(at('token'), `${text}\n`),
+    async receiver(): Promise<Receiver> {
+      const receiver = await startReceiver({ NODE_TOKEN: token, DATA_DIR: data, SOCKET: socket })
+      chmodSync(socket, 0o666)
+      return receiver
+    },
+    /** Hubzilla's cron as its crontab runs it, and what it has handed to workers. */
+    async cron(as: 'hub' | 'root' = 'hub'): Promise<void> {
+      await idle(services)
+      const { status, output } = services.command(as, 'php', 'Zotlabs/Daemon/Master.php', 'Cron')
+      assert.equal(status, 0, output)
+      await idle(services)
+    },
+  }
+}
+
+const idle = (services: Services): Promise<void> =>
+  until(() => services.sql('SELECT COUNT(*) FROM hub.workerq') === '0')
+
+function layOut(core: string, directory: string, web: string): void {
+  assert.ok(existsSync(join(core, 'boot.php')), 'HUBZILLA_CORE names no directory of a Hubzilla')
+  cpSync(core, web, { recursive: true, filter: (path) => basename(path) !== '.git' })
+  for (const name of ['addon/exampleaddon', 'store/[data]/smarty3'])
+    mkdirSync(join(web, name), { recursive: true })
+  for (const name of ['exampleaddon', 'civic_receiver', 'civic_receiver.php']) {
+    const to = name === 'exampleaddon' ? '' : name
+    cpSync(join(client, name), join(web, 'addon/exampleaddon', to), { recursive: true })
+  }
+  mkdirSync(join(directory, 'ini'))
+  mkdirSync(join(directory, 'spool'), { mode: 0o700 })
+  const sendmail = join(directory, 'sendmail')
+  writeFileSync(sendmail, `#!/bin/sh\n{ cat; echo; echo '--end of mail--'; } >> '${directory}/mail'\n`, {
+    mode: 0o755,
+  })
+  // a mail that is written to a file, and each complaint of PHP about a file of the addon to another
+  const settings = {
+    sendmail_path: sendmail,
+    auto_prepend_file: join(directory, 'complaints.php'),
+    memory_limit: '512M',
+    'opcache.revalidate_freq': '0',
+    log_errors: '1',
+    error_log: join(directory, 'php.log'),
+  }
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = "${value}"\n`)
+  writeFileSync(join(directory, 'ini', 'hub.ini'), lines.join(''))
+  cpSync(join(fixtures, 'complaints.php'), join(directory, 'complaints.php'))
+  execFileSync('chown', ['-R', `${hubUser}:${hubUser}`, directory])
+}
+
+/** The four pages of Hubzilla's own wizard. */
+async function wizard({ root, sql, socket }: Services): Promise<void> {
+  sql(
+    "CREATE DATABASE hub CHARACTER SET utf8mb4; CREATE USER hub@localhost IDENTIFIED BY 'hub'; GRANT ALL ON hub.* TO hub@localhost",
+  )
+  const person = visitor(root)
+  const checks = await person.open('/setup')
+  const database = await person.send(checks, 'phpath')
+  const settings = await person.send(database, 'dbhost', {
+    dbhost: `:${socket}`,
+    dbuser: 'hub',
+    dbpass: 'hub',
+    dbdata: 'hub',
+    dbtype: '0',
+  })
+  const done = await person.send(settings, 'siteurl', {
+    adminmail: adminMail,
+    siteurl: root,
+    timezone: 'UTC',
+  })
+  assert.match(done.text, /Installation succeeded/)
+  await person.open('/')
+}
+
+/** A hub by itself: it has no directory server to ask, and the addresses of its people are not looked up. */
+function appendSettings(web: string): void {
+  const file = join(web, '.htconfig.php')
+  const settings = {
+    directory_mode: 'DIRECTORY_MODE_STANDALONE',
+    disable_email_validation: '1',
+    disable_dns_check: '1',
+  }
+  const lines = Object.entries(settings).map(
+    ([name, value]) => `App::$config['system']['${name}'] = ${value};\n`,
+  )
+  writeFileSync(file, `${readFileSync(file, 'utf8')}\n${lines.join('')}`)
+}
+
+/** Registers, takes the code out of the mail, and so gets an account and a channel. */
+async function register(
+  { root, sql }: Services,
+  mails: () => readonly string[],
+  nickname: string,
+  email: string,
+): Promise<Visitor> {
+  const person = visitor(root)
+  const form = await person.open('/register')
+  const confirm = await person.send(form, 'password2', {
+    name: `The ${nickname}`,
+    nickname,
+    email,
+    password,
+    password2: password,
+    tos: '1',
+  })
+  const code = /^([0-9a-f]{24})\s*$/m.exec(mails().at(-1) ?? '')?.[1]
+  assert.ok(code, `no code was mailed: ${confirm.text}`)
+  // Hubzilla takes no code in the second in which it was asked for
+  const asked = `SELECT COUNT(*) FROM hub.register WHERE reg_did2 = '${email}' AND reg_startup < UTC_TIMESTAMP()`
+  await until(() => sql(asked) === '1')
+  await person.send(confirm, 'acpin', { acpin: code })
+  const page = await person.open(`/channel/${nickname}`)
+  assert.match(page.text, new RegExp(`The ${nickname}`))
+  return person
+}
+
+function setAddon({ command }: Services, directory: string, socket: string): void {
+  writeFileSync(join(directory, 'token'), `${token}\n`)
+  const settings = {
+    url: `unix:${socket}`,
+    token_file: `${directory}/token`,
+    spool: `${directory}/spool`,
+  }
+  for (const [name, value] of Object.entries(settings)) {
+    const { status, output } = command('hub', 'util/config', 'civic_receiver', name, value)
+    assert.equal(status, 0, output)
+  }
+}

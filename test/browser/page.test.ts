@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -98,6 +98,19 @@ test('a folder is dropped, and a zip and single files are chosen: the same answe
   await page.setInputFiles('#open-files', [records, join(data, 'scn01', slug, '.records.head.json')])
   assert.equal(await verdictOn(page), 'Cannot be told')
   assert.match(await page.locator('.scope').innerText(), /1 association, 64 records/)
+})
+
+test('a file that is taken away while it is looked at is said in words, and not as an alteration', async () => {
+  const copy = join(scratch.path, 'copy')
+  cpSync(data, copy, { recursive: true })
+  await using open = await file.open()
+  await openFolder(open.page, copy)
+  rmSync(join(copy, 'scn01', slug, 'records.json'))
+  await go(open.page, `#/a/scn01/${slug}`)
+  assert.equal(
+    await open.page.getByRole('alert').innerText(),
+    'A file was changed or taken away since it was opened. Open it again.',
+  )
 })
 
 test('the table is searched and filtered, scrolled to its end, and saved as the very CSV of the tool', async () => {

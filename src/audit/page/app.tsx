@@ -14,6 +14,7 @@ import { Choose, Start, Working } from './views/start.tsx'
 import { type DeskRemote, startDesk, version } from './workers.ts'
 
 let told: (progress: NonNullable<State['progress']>) => void = () => {}
+let failed: (words: string) => void = () => {}
 const desk: DeskRemote = startDesk((progress) => told(progress))
 
 function App() {
@@ -26,6 +27,7 @@ function App() {
     setState(current.current)
   }
   told = (progress) => change({ progress })
+  failed = (trouble) => change({ trouble })
   const actions = actionsOf(() => current.current as State, change)
   const main = useRef<HTMLElement>(null)
   useLayoutEffect(() => {
@@ -190,6 +192,9 @@ function setPrinted({ report, name }: State): void {
   document.documentElement.style.setProperty('--source', text(name.slice(0, 60)))
   document.documentElement.style.setProperty('--checked', text(report?.checked_at ?? ''))
 }
+
+/** What a view asked for and did not get, such as the content of a stick that was pulled out. */
+window.addEventListener('unhandledrejection', ({ reason }) => failed((reason as Error).message))
 
 /** A file that is dropped beside the place for it must not replace the page. */
 for (const kind of ['dragover', 'drop']) window.addEventListener(kind, (event) => event.preventDefault())

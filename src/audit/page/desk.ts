@@ -39,6 +39,7 @@ export class Desk {
   #placed: Placed = nothingPlaced
   readonly #columns = new Map<string, Columns>()
   readonly #sources = new Map<string, ByteSource>()
+  readonly #reading = new Map<string, Promise<Columns>>()
 
   constructor(version: string, tell: (progress: Progress) => void) {
     this.#version = version
@@ -69,6 +70,7 @@ export class Desk {
   async check(kept: readonly KeptText[], judge: Judge): Promise<Report> {
     this.#columns.clear()
     this.#sources.clear()
+    this.#reading.clear()
     return check(this.#placed.files, {
       kept: keptFrom(kept),
       judge,
@@ -95,10 +97,18 @@ export class Desk {
     return found
   }
 
-  /** Reads the records once, so that they can be filtered. */
-  async #described(place: Place): Promise<Columns> {
+  /** Reads the records once, so that they can be filtered; whoever asks meanwhile waits for the same reading. */
+  #described(place: Place): Promise<Columns> {
+    const name = placeName(place)
+    const reading = this.#reading.get(name) ?? this.#describe(place)
+    this.#reading.set(name, reading)
+    // after a failure, the next question tries again
+    reading.catch(() => this.#reading.delete(name))
+    return reading
+  }
+
+  async #describe(place: Place): Promise<Columns> {
     const columns = this.#columnsOf(place)
-    if (columns.described === columns.length) return columns
     const source = this.#sourceOf(place)
     const total = columns.length
     await this.#each(source, columns, columns.described, (bytes, index) => {

@@ -11,13 +11,19 @@ import type { Directory, Entry } from '../verify/directory.ts'
 /** A file with its path below the data directory. `changedMs`: when it was last changed. */
 export type Opened = { readonly path: string; readonly file: Blob; readonly changedMs: number }
 
+const words = {
+  ENOENT: 'A file that was opened is not there any more.',
+  EFBIG: 'A file is larger than anything the receiver writes.',
+  ECHANGED: 'A file was changed or taken away since it was opened. Open it again.',
+}
+
 /** What a browser throws when a file was changed since it was chosen, or cannot be opened. */
 class Unread extends Error {
   override readonly name = 'Unread'
   readonly code: 'ENOENT' | 'EFBIG' | 'ECHANGED'
 
   constructor(code: Unread['code']) {
-    super(code)
+    super(words[code])
     this.code = code
   }
 }

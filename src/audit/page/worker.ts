@@ -15,6 +15,7 @@ const page = self as unknown as Line
 type Judging = {
   take(files: readonly Opened[]): void
   judge(stretch: Stretch): ReturnType<Judge>
+  fileHash(path: string): Promise<string | undefined>
 }
 
 /** Stretches that are under way in one worker: one that is judged and one whose bytes are being read. */
@@ -24,12 +25,14 @@ const atOnce = 2
 class Bench {
   readonly #judges: { readonly remote: Remote<Judging>; busy: number }[]
   readonly #queue: (() => void)[] = []
+  readonly #hashes = new Map<string, Promise<string | undefined>>()
 
   constructor(ports: readonly MessagePort[]) {
     this.#judges = ports.map((port) => ({ remote: remote<Judging>(port), busy: 0 }))
   }
 
   async take(files: readonly Opened[]): Promise<void> {
+    this.#hashes.clear()
     await Promise.all(this.#judges.map((judge) => judge.remote.take(files)))
   }
 
@@ -42,6 +45,13 @@ class Bench {
       judge.busy--
       this.#queue.shift()?.()
     }
+  }
+
+  /** Of a whole file, once: a long one takes longer than the answers to what a person asks meanwhile. */
+  fileHash(path: string): Promise<string | undefined> {
+    const found = this.#hashes.get(path) ?? this.#judges.at(-1)?.remote.fileHash(path)
+    if (found) this.#hashes.set(path, found)
+    return found ?? Promise.resolve(undefined)
   }
 
   async #free() {
@@ -80,22 +90,25 @@ function deskCalls(version: string) {
     line: (...args: Parameters<Desk['line']>) => desk.line(...args),
     latest: (path: string) => desk.latest(path),
     csv: (...args: Parameters<Desk['csv']>) => desk.csv(...args),
-    fileHash: async (path: string) => {
-      const file = desk.files.find((opened) => opened.path === path)?.file
-      return file && sha256OfBlob(file)
-    },
+    fileHash: (path: string) => bench?.fileHash(path),
   } satisfies Calls
 }
 
 export type DeskCalls = ReturnType<typeof deskCalls>
 
 function judgeCalls(): Judging & Calls {
-  let judge: Judge | undefined
+  let files: readonly Opened[] = []
+  let judge = judgeIn(files)
   return {
-    take: (files) => {
+    take: (taken) => {
+      files = taken
       judge = judgeIn(files)
     },
-    judge: (stretch) => (judge as Judge)(stretch),
+    judge: (stretch) => judge(stretch),
+    fileHash: async (path) => {
+      const file = files.find((opened) => opened.path === path)?.file
+      return file && sha256OfBlob(file)
+    },
   }
 }
 

@@ -1,0 +1,31 @@
+/** The desk of the page's worker: what it answers while it is still reading. */
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { everything } from '../src/audit/page/columns.ts'
+import { Desk } from '../src/audit/page/desk.ts'
+import { judgeIn } from '../src/audit/page/engine.ts'
+import { temporaryDirectory } from './audit-build.ts'
+import { recordCount, wholeDirectory } from './variants.ts'
+
+const place = { addon: 'scn01', slug: 'plum-grove-21' }
+
+test('two questions at once about the same association, such as a view left early, are both answered rightly', async () => {
+  using scratch = temporaryDirectory()
+  const root = join(scratch.path, 'data')
+  mkdirSync(root)
+  const { records } = wholeDirectory(root)
+  const file = new Blob([readFileSync(records)])
+  const desk = new Desk('test', () => {})
+  await desk.open([{ path: 'data/scn01/plum-grove-21/records.json', file, changedMs: 0 }])
+  await desk.check([], judgeIn(desk.files))
+  const asked = [everything, { ...everything, standing: 'participant' }]
+  for (const { rows, total } of await Promise.all(asked.map((filter) => desk.find(place, filter)))) {
+    assert.equal(total, recordCount)
+    assert.deepEqual(
+      rows,
+      Array.from({ length: recordCount }, (_, index) => index),
+    )
+  }
+})

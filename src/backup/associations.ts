@@ -23,7 +23,7 @@ import { placesIn, wholeFilesIn } from './source.ts'
 
 export type Copies = {
   readonly entries: readonly AssociationEntry[]
-  /** Associations whose list is another one than before: copies that it does not name are to be removed. */
+  /** Associations whose list has changed. Copies that the new list does not name are to be removed. */
   readonly changed: readonly RecordPath[]
 }
 
@@ -48,10 +48,10 @@ export async function copyAssociations(run: BackupRun, before: readonly Associat
   return { entries: entries.map((entry) => ({ ...entry, complete_until: until(entry) })), changed }
 }
 
-/** For an association of which the backup never had everything. */
+/** Written as the time of an association of which the backup never had everything. */
 const never = new Date(0).toISOString()
 
-/** Undefined when neither the data directory nor the backup has anything of the association. */
+/** Undefined when neither the data directory nor the backup holds anything of the association. */
 async function copyAssociation(
   run: BackupRun,
   place: RecordPath,
@@ -59,7 +59,7 @@ async function copyAssociation(
 ): Promise<AssociationEntry | undefined> {
   const names = wholeFilesIn(run.data, place, run.findings)
   const directory = directoryOf(run.backup, place)
-  // those of the manifest were looked at when its lists were verified
+  // the directories that the manifest names were checked when the lists were verified
   if (!old) ownDirectory(join(run.backup, place.addon))
   ownDirectory(directory)
   const { lines, pieces, files } = oldEntries(directory, place, old)
@@ -91,7 +91,7 @@ async function copyAssociation(
   }
 }
 
-/** Lines and pieces are few and come first; files are read one by one, as they are asked for. */
+/** The few lines and pieces come first in a list and are read at once. The files are read one by one, when they are needed. */
 function oldEntries(directory: string, { addon }: RecordPath, old: AssociationEntry | undefined) {
   const lines: LineEntry[] = []
   const pieces: PieceEntry[] = []

@@ -2,22 +2,22 @@
  * A backup of a data directory while a receiver runs on it.
  *
  * Invariants
- *   1. Nothing is built upon that was not verified in this run: the manifest by its signature, each list by the hash in the
- *      manifest. A backup of which one of them does not verify is left alone and told, and a whole new one goes beside it.
- *   2. What this run signs about bytes, it has read and verified itself, or a run before has, and signed. A hash is never taken
- *      from what lies in the backup; so copies that somebody altered cannot become signed. They are found (see below).
- *   3. The manifest is replaced in one step, after everything that it names is on disk, and never removed. Interrupted before,
- *      the old one stands, and so does all that it names.
- *   4. Whatever was acknowledged before `complete_until` is in it, but for the associations that `not_held` names.
- *   5. What is altered or missing in the data directory does not go missing in the backup: the good copy stays, and is told.
- *   6. Of files that are replaced only the last state is kept: earlier ones are removed as soon as no manifest names them.
+ *   1. A run continues a backup only after it has verified the manifest by its signature and each list by its hash in the manifest.
+ *      A backup that does not verify is left alone and reported, and a whole new backup is made beside it.
+ *   2. A run signs a hash only if this run has read and verified the bytes, or an earlier run has signed the hash. A hash is never
+ *      computed from a copy in the backup, so a copy that somebody altered cannot become signed. Such copies are found (see below).
+ *   3. The manifest is replaced in one step, after everything that it names is on disk, and is never removed. If a run is killed
+ *      before that, the old manifest stands, and so does everything that the old manifest names.
+ *   4. Every record that was acknowledged before `complete_until` is in the backup, except for the associations in `not_held`.
+ *   5. A record that is altered or missing in the data directory stays in the backup: the good copy is kept, and reported.
+ *   6. Of a file that is replaced, only the last state is kept. An earlier state is removed as soon as no manifest names it.
  *
- * What a run costs. Reading 4 GB of copies again in every run would find every altered byte at once, and nobody could run it every
- * minute. So a run reads what is new, the growing piece that it goes on, every copy whose stamp is not the signed one (anything
- * that a program did to it), and the next slice of all others (`scrub.ts`: what the disk did by itself). A byte that the disk
- * altered is found within 30 days, or after as many runs as there are 64 MiB; `--full` reads everything. Until it is found, it
- * costs nothing while the data directory is there: it is mended from it. If the machine is lost before, a restore refuses and
- * names the copy.
+ * Which copies a run reads. Reading 4 GB of copies in every run would find every altered byte at once, but then nobody could run it
+ * every minute. So a run reads the new records, the piece that is still growing, every copy whose stamp is not the signed one (a
+ * program has touched it), and the next slice of all other copies (the disk may have altered it, see `scrub.ts`). A byte that the
+ * disk altered is found within 30 days, or after one run for each 64 MiB; `--full` reads everything. Until then the byte does no
+ * harm, because the data directory still has the good one, from which the copy is mended. If the machine is lost before, a restore
+ * refuses and names the copy.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -51,11 +51,11 @@ import { sweep } from './sweep.ts'
 export type BackupOptions = {
   readonly data: string
   readonly directory: string
-  /** Where the time stamps of heads are. */
+  /** The directory that holds the time stamps of heads. */
   readonly stamps: string | undefined
   /** The private key; undefined: not signed. */
   readonly key: string | undefined
-  /** Files that are gone from the data directory go from the backup, too. */
+  /** Files that are gone from the data directory are removed from the backup, too. */
   readonly forgetMissing: boolean
   /** Every copy is read and compared. */
   readonly full: boolean
@@ -73,7 +73,7 @@ export type BackedUp = {
   readonly bytesChecked: number
 }
 
-/** A second backup into the same directory waits this long. */
+/** A second backup into the same directory waits at most this long. */
 const lockMs = 2_000
 
 export async function backup(options: BackupOptions): Promise<BackedUp> {
@@ -101,7 +101,7 @@ export async function backup(options: BackupOptions): Promise<BackedUp> {
   }
 }
 
-/** Also of a directory that is yet to be made. */
+/** The real path of a directory, also of one that does not exist yet. */
 function realpathOf(directory: string): string {
   if (existsSync(directory)) return realpathSync(directory)
   return join(realpathSync(dirname(resolve(directory))), basename(directory))
@@ -147,7 +147,10 @@ async function under(lock: Lock, options: BackupOptions): Promise<BackedUp> {
 
 type Base = { readonly name: string; readonly path: string; readonly manifest: Manifest | undefined }
 
-/** The backup to go on with, if the newest one verifies; else a new one, under a name that says so until it has a manifest. */
+/**
+ * The newest backup, to be continued, if it verifies. Otherwise a new one, which is named `.unfinished` until it has a
+ * manifest.
+ */
 function baseIn(
   directory: string,
   { backups, hasVersionOne }: Standing,
@@ -173,7 +176,7 @@ function baseIn(
   return fresh()
 }
 
-/** Its manifest, after its signature and the hash of every list were compared; else why it does not verify. */
+/** The manifest of a backup, after its signature and the hash of every list were compared; or why the backup does not verify. */
 function verified(path: string, key: string | undefined): Manifest | string {
   ownDirectory(path)
   const manifest = readManifest(path, key === undefined ? undefined : publicPartOf(key))
@@ -212,12 +215,12 @@ function manifestOf({ now, scrub, findings }: BackupRun, associations: Manifest[
     associations,
     not_held: findings.all
       .filter((each) => isIncomplete(each) || each.kind === 'left-out')
-      // names of participants stay in the lists
+      // the manifest gets no paths, because paths hold names of participants, which stay in the lists
       .map(({ paths: _, ...each }) => each),
   }
 }
 
-/** Whether a run was killed here. */
+/** Marks the backup as being written, and tells whether an earlier run was killed and left its mark. */
 function mark(path: string): boolean {
   const file = join(path, writingName)
   const wasKilled = readdirSync(path).includes(writingName)

@@ -1,4 +1,4 @@
-/** The two commands of a terminal: `backup` and `restore`. */
+/** The commands `backup` and `restore`. */
 import { existsSync } from 'node:fs'
 import { CannotRun, type Exit, type Io } from '../cli/io.ts'
 import { parse } from '../cli/options.ts'
@@ -82,7 +82,7 @@ export const runBackup: CommandRun = (args, io) =>
       onProgress: progress.show,
     }).finally(progress.clear)
     await io.out(options.json ? backupJson(done) : backupText(done, performance.now() - began))
-    // a log that the timer writes names no participant; whoever watches a terminal looks for the file
+    // paths name participants, so they are shown only to a person at a terminal and never in the log of the timer
     for (const finding of done.findings) io.err(`backup: ${plain(sentence(finding, io.watched))}\n`)
     for (const name of done.others) io.err(`backup: beside it lies ${name}, which was not looked at\n`)
     return done.findings.length > 0 ? 1 : 0

@@ -1,14 +1,14 @@
 /**
- * Copies the files that the receiver replaces as a whole. It renames each new file into its place, so every reading gives one whole
- * state of the file.
+ * Copies the files that the receiver replaces as a whole. The receiver renames each new file into its place, so every reading
+ * gives one whole state of the file.
  *
  * Invariants
- *   1. A copy is replaced only by what `verify` takes for a record. An emptied file, a cut one, one of another participant, a
- *      link in its place: the copy that is there stays, and is told.
- *   2. A copy that was touched since it was made is read and compared; one that is not what the signed list says is made anew
- *      from the data directory if that still has it.
- *   3. Memory does not grow with the number of files but for their names: the old list is read, and the new one written, a line
- *      at a time, in the order of the names.
+ *   1. A copy is replaced only by a file that `verify` accepts as a record. If the file is empty, cut, of another participant or a
+ *      link, the copy stays, and this is reported.
+ *   2. A copy that was touched since it was made is read and compared. If it is not as the signed list says, it is made anew from the
+ *      data directory, provided that the data directory still has the same bytes.
+ *   3. Memory grows with the number of files only by their names: the old list is read and the new one is written a line at a time,
+ *      in the order of the names.
  */
 
 import { createHash } from 'node:crypto'
@@ -27,7 +27,7 @@ import { participantOf, ruleOf } from './names.ts'
 import type { BackupRun } from './run.ts'
 import { settledStamp, stampOf } from './stamp.ts'
 
-/** `names`: what is in the data directory, in order; `before`: the old list, in the same order. */
+/** `names` are the files in the data directory, in order; `before` is the old list, in the same order. */
 export async function copyFiles(
   run: BackupRun,
   place: RecordPath,
@@ -127,14 +127,14 @@ function read(path: string, place: RecordPath, name: string): FoundFile {
   return { bytes, sha256: sha256Of(bytes), source: '' }
 }
 
-/** A torn end that recovery kept may hold any bytes. */
+/** Whether the bytes may be copied. A torn end that recovery kept may hold any bytes. */
 function isRecord(bytes: Buffer, place: RecordPath, name: string): boolean {
   if (ruleOf(place.addon) === 'append-only') return true
   const judged = judgeFile(bytes, { addon: place.addon, slug: place.association_slug }, participantOf(name)!)
   return judged.length === 0
 }
 
-/** The entry, after its copy was looked at: compared when it was touched or is due, and made anew when it is not good. */
+/** Checks the copy of an entry: reads and compares it if it was touched or is due, and makes it anew if it is not good. */
 function checked(
   run: BackupRun,
   place: RecordPath,
@@ -165,7 +165,7 @@ function isGood(run: BackupRun, path: string, { bytes, sha256 }: FileEntry): boo
   }
 }
 
-/** Not synced one by one: all are, once, before the manifest names them. Gives the stamp. */
+/** Writes a copy and gives its stamp. The copies are synced together, before the manifest names them. */
 function write(
   run: BackupRun,
   place: RecordPath,

@@ -2,14 +2,14 @@
  * Copies the records that were appended to a records file since the last run, while a receiver may be appending more.
  *
  * Invariants
- *   1. What is written into the backup are the very bytes that were verified along the chain, in one reading; and the chain begins
- *      at the hash that the signed list has. Nothing is taken over from the bytes in the backup.
- *   2. A record counts when the next one vouches for it, or its own content gives its id.
- *   3. A file that does not continue what was copied replaces nothing. If it is whole by itself, as `verify` and the receiver judge
- *      it, a new line of copies begins beside the old one (the data directory was rolled back, or restored). Else it is damaged,
- *      and what was copied stays.
+ *   1. The bytes that are written into the backup are the same that were verified along the chain, from one reading. The chain
+ *      begins at the hash in the signed list, so no copy in the backup is trusted.
+ *   2. A record counts when the next record confirms it, or when its own content gives its id.
+ *   3. A file that does not continue the copied records replaces nothing. If the file is whole by itself, as `verify` and the receiver
+ *      judge it, a new line of copies begins beside the old one (the data directory was rolled back, or restored). Otherwise the file
+ *      is damaged, and the copies stay as they are.
  *
- * The contents of records inside a chain are not judged: the chain is copied as it is, and `verify` judges it.
+ * The contents of records inside a chain are not judged here; `verify` judges them.
  */
 import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
@@ -41,7 +41,7 @@ export async function copyRecords(run: BackupRun, place: RecordPath, before: Cop
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
   if (run.trustsStamps && current && stat && current.source === stampOf(stat)) return good
   try {
-    // before the file: a head that was read first never leads it
+    // the head is read before the records, because a head that is read later may name later records
     const head = await readHead(join(path, '..', headName))
     const source = stat ? settledStamp(stat, run.now.getTime()) : ''
     return await withSnapshot(path, (snapshot) => new Copy(run, place, good, head, source).take(snapshot))
@@ -101,7 +101,7 @@ class Copy {
   async take(snapshot: Snapshot): Promise<Copied> {
     const current = this.#before.lines.at(-1)
     if (!current) {
-      // an empty file without a head: the first record of an association is on its way
+      // an empty file without a head: the first record of the association is being stored at this moment
       if (snapshot.size === 0 && !this.#head?.count) return this.#before
       return this.#extend(snapshot, this.#lineAfter(undefined))
     }
@@ -151,7 +151,7 @@ class Copy {
   async #extend(snapshot: Snapshot, line: LineEntry): Promise<Copied> {
     const others = this.#before.lines.filter((each) => each.line !== line.line)
     const [own, rest] = split(this.#before.pieces, line.line)
-    // the growing piece is damaged, and was told
+    // the growing piece is damaged, which was reported already
     if (own.at(-1)?.stamp === '') return this.#before
     const writer = new PieceWriter(this.#run, this.#place, line.line, own)
     try {
@@ -167,7 +167,7 @@ class Copy {
     }
   }
 
-  /** A record is written when the next one has vouched for it, the last one when its content does. */
+  /** Writes a record when the next record has confirmed it, and the last record when its content gives its id. */
   async #append({ source, end }: Snapshot, from: Position, writer: PieceWriter): Promise<Position> {
     let position = from
     let last: { readonly here: Position; readonly line: Buffer; readonly receipt: LineReceipt } | undefined
@@ -205,7 +205,7 @@ function positionOf({ records, bytes, last_sha256 }: LineEntry): Position {
   return { count: records, end: bytes, sha256: last_sha256 }
 }
 
-/** The records file has, at the place where the copies end, the record that they end in. */
+/** Whether the records file holds the last copied record at the place where the copies end. */
 async function isContinued(snapshot: Snapshot, { end, sha256 }: Position): Promise<boolean> {
   if (snapshot.end < end) return false
   const line = await lastLine({ ...snapshot, end })

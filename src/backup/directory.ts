@@ -2,11 +2,11 @@
  * Makes sure that the backup directory and everything below it belong to this user alone; otherwise the backup is refused.
  *
  * Invariants
- *   1. Nothing is read, written or removed below a directory that belongs to somebody else, that somebody else can write to, or
- *      that is a link. So no name below it can be turned into a link between a look and a use.
+ *   1. Nothing is read, written or removed below a directory that belongs to another user, that another user can write to, or that
+ *      is a link. So nobody can turn a name below it into a link between a check and a use.
  *   2. Files that this program did not make are not touched.
  *
- * Not promised: a directory *above* that others can write to. Whoever can rename the whole backup directory can also remove it.
+ * Not checked: directories *above* the backup directory. A user who can rename the whole backup directory can also remove it.
  */
 
 import { lstatSync, mkdirSync, openSync, readdirSync, rmSync, type Stats, unlinkSync } from 'node:fs'
@@ -18,14 +18,14 @@ import { backupLockName, isBackup, isUnfinished, stampsName } from './layout.ts'
 
 const writableByOthers = 0o022
 
-/** Makes it when it is not there. */
+/** Checks a directory, or makes it when it does not exist. */
 export function ownDirectory(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found) requireOwn(path, found)
   else mkdirSync(path, { mode: ownerOnlyDirectory })
 }
 
-/** Throws also when it is not there. */
+/** Checks a directory that must exist. */
 export function standingDirectory(path: string): void {
   requireOwn(path, lstatSync(path))
 }
@@ -41,7 +41,7 @@ function requireOwn(path: string, found: Stats): void {
     throw new CannotRun(`${path} can be written to by others: chmod go-w it, and look at what is in it`)
 }
 
-/** What a backup of version 1 left: it is told, and not touched. */
+/** Names that the backup of version 1 used. They are reported and not touched. */
 const versionOne = /^(manifest-\d{8}T\d{9}Z\.json(\.sig)?|\.manifest-.*|objects|records)$/
 
 export type Standing = {
@@ -68,14 +68,14 @@ export function standingIn(directory: string): Standing {
   }
 }
 
-/** First runs that were killed. They never had a manifest, so nothing was ever said to be in them. */
+/** Removes what killed first runs left. They had no manifest, so no record was ever reported to be in them. */
 export function removeUnfinished(directory: string): void {
   for (const name of readdirSync(directory)) {
     if (isUnfinished(name)) rmSync(join(directory, name), { recursive: true, force: true })
   }
 }
 
-/** Opens a new file under a name that a killed run may have left. What has the name goes; nothing is written through it. */
+/** Opens a new file. If a killed run left a file or a link of this name, it is removed first and never written through. */
 export function createFresh(path: string): number {
   try {
     return openSync(path, 'wx', ownerOnly)

@@ -1,12 +1,12 @@
-/** The findings of a run, by association. A path holds a participant's Placekey, so paths are kept apart from the sentences. */
+/** The findings of a run, by association. Paths hold Placekeys of participants, so they are kept apart from the sentences. */
 
 /**
- *   kept      the data directory no longer has it as it was; the backup keeps what it has
- *   not-held  the data directory has something that could not be taken, and the backup has no copy of it
- *   missing   files that are gone from the data directory, whole copies of which the backup keeps
- *   left-out  what is no file of the receiver's
- *   damaged   a copy is damaged, and the data directory does not have it either
- *   line      append-only records that do not continue those that were copied: a new line of copies was begun
+ *   kept      records are altered or damaged in the data directory; the backup keeps its good copies
+ *   not-held  something in the data directory could not be copied, and the backup has no earlier copy of it
+ *   missing   files that are gone from the data directory, of which the backup keeps whole copies
+ *   left-out  a file that the receiver did not make
+ *   damaged   a copy is damaged, and the data directory does not have the same bytes any more
+ *   line      append-only records do not continue those that were copied, so a new line of copies was begun
  *   mended    a copy was damaged, and was made anew from the data directory
  *   stamps    a time stamp that is not as it was copied
  *   beside    a backup in the same directory that does not verify
@@ -23,16 +23,16 @@ export type BackupFindingKind =
   | 'beside'
 
 export type BackupFinding = {
-  /** `<addon>/<association>`, or '' for what concerns none. */
+  /** `<addon>/<association>`, or '' for a finding that is about no association. */
   readonly association: string
   readonly kind: BackupFindingKind
   readonly what: string
-  /** How many files, when files are meant, and the first of their paths below the data directory. */
+  /** For findings about files: how many, and the first of their paths below the data directory. */
   readonly files?: number
   readonly paths?: readonly string[]
 }
 
-/** After these, not everything that was acknowledged for the association is in the backup, or what is there may be old. */
+/** Findings after which the backup may lack acknowledged records of the association, or may hold old ones. */
 const incomplete: ReadonlySet<BackupFindingKind> = new Set<BackupFindingKind>(['kept', 'not-held', 'damaged'])
 
 export function isIncomplete({ kind }: BackupFinding): boolean {
@@ -59,7 +59,7 @@ export class BackupFindings {
   }
 }
 
-/** One sentence; with `paths` their names as well. */
+/** A finding as one sentence; with the paths if `withPaths` is true. */
 export function sentence({ association, what, files, paths }: BackupFinding, withPaths: boolean): string {
   const count = files === undefined ? '' : `${files} ${files === 1 ? 'file' : 'files'}: `
   const named = withPaths && paths ? ` (${paths.join(', ')}${paths.length < files! ? ', …' : ''})` : ''

@@ -1,5 +1,5 @@
 /**
- * What lies where in a backup directory.
+ * The names in a backup directory.
  *
  *   <directory>/.lock                               while a run is under way
  *   <directory>/backup-<time>/                      one backup, complete in itself; the newest one counts
@@ -8,10 +8,10 @@
  *     <addon>/<association>/list.<sha256>           the copies of one association and their hashes, one a line
  *     <addon>/<association>/<file>.<sha256>         a file that is replaced as a whole
  *     <addon>/<association>/records.json.001.000001 a piece of append-only records: line of copies 1, piece 1
- *   <directory>/stamps/                             time stamps of heads, which vouch for themselves (`stamps.ts`)
+ *   <directory>/stamps/                             time stamps of heads, which carry signatures of their own (`stamps.ts`)
  *   <directory>/backup-<time>.unfinished/           a first run that was killed; the next run removes it
  *
- * The pieces of one line of copies, one behind the other and closed with `\n]\n`, are the records file.
+ * The pieces of one line of copies, put one behind the other and closed with `\n]\n`, are the records file.
  */
 import { join } from 'node:path'
 import { nameOf, type RecordPath, recordsName } from '../records/layout.ts'
@@ -24,7 +24,7 @@ export const stampsName = 'stamps'
 const backupPattern = /^backup-\d{8}T\d{9}Z$/
 const unfinishedEnd = '.unfinished'
 
-/** Always after the newest one, whatever the clock says. */
+/** A name that sorts behind the newest backup, even if the clock was set back. */
 export function backupName(now: Date, newest: string | undefined): string {
   const name = `backup-${now.toISOString().replace(/[-:.]/g, '')}`
   if (newest === undefined || name > newest) return name
@@ -61,7 +61,7 @@ export function pieceName({ line, piece }: { readonly line: number; readonly pie
   return `${recordsName}.${String(line).padStart(3, '0')}.${String(piece).padStart(6, '0')}`
 }
 
-/** The order in which associations are gone through: that of the full names of what is in them. */
+/** The order in which a run goes through associations: the order of the full names of their files. */
 export function byName(a: RecordPath, b: RecordPath): number {
   return `${nameOf(a)}/` < `${nameOf(b)}/` ? -1 : 1
 }

@@ -1,8 +1,8 @@
 /**
  * `list.<sha256>`: the copies of one association, one JSON object a line, in this order: lines of copies, pieces, files by name.
- * The manifest names each list by its hash, so a signature over the manifest is one over every list.
+ * The manifest names each list by its hash, so the signature over the manifest covers every list.
  *
- * Written and read a line at a time: an association may have hundreds of thousands of files.
+ * Lists are written and read a line at a time, because an association may have hundreds of thousands of files.
  */
 
 import { createHash } from 'node:crypto'
@@ -22,17 +22,17 @@ import { createFresh } from './directory.ts'
 import { copyName, listName, pieceName } from './layout.ts'
 import { isWholeFile } from './names.ts'
 
-/** Append-only records as they were copied without a break. After a roll-back of the data directory a new line begins. */
+/** A line of copies: append-only records that were copied without a break. A roll-back of the data directory begins a new one. */
 export type LineEntry = {
   readonly line: number
   readonly records: number
-  /** How many bytes of the records file, its closing not counted. */
+  /** How many bytes of the records file were copied, its closing not counted. */
   readonly bytes: number
-  /** SHA-256 of the last record's line, to which the next record is chained; through the chain it stands for all of them. */
+  /** SHA-256 of the line of the last record. Through the chain it stands for all records before. */
   readonly last_sha256: string
   /** When the line was begun. */
   readonly begun: string
-  /** The stamp of the records file when it was last read to its end, or ''. */
+  /** The stamp that the records file had when it was last read to its end, or ''. */
   readonly source: string
 }
 
@@ -48,10 +48,10 @@ export type FileEntry = {
   readonly name: string
   readonly bytes: number
   readonly sha256: string
-  /** Stamps of the file in the data directory and of its copy. */
+  /** The stamps (`stamp.ts`) of the file in the data directory and of its copy. */
   readonly source: string
   readonly stamp: string
-  /** No longer in the data directory. */
+  /** The file is no longer in the data directory. */
   readonly missing?: true
 }
 
@@ -63,7 +63,7 @@ export type ListEntry =
 const bufferBytes = 1024 * 1024
 const newName = 'list.new'
 
-/** Where a list is being written; `close` gives it its name. A short one that is as it was is not written at all. */
+/** Writes a list; `close` gives it its name. A short list that has not changed is not written at all. */
 export class ListWriter {
   readonly #directory: string
   readonly #hash = createHash('sha256')
@@ -91,7 +91,7 @@ export class ListWriter {
     this.#length = 0
   }
 
-  /** Gives the hash of the list, which is on disk after the sync that precedes the manifest. `before`: the hash of the list that is there. */
+  /** Gives the hash of the list. `before` is the hash of the old list. The list is on disk after the sync before the manifest. */
   close(before: string | undefined): string {
     const sha256 = this.#hash.digest('hex')
     if (sha256 === before) {
@@ -113,7 +113,7 @@ export class ListWriter {
   }
 }
 
-/** The name of the copy that an entry speaks of, if it speaks of one. */
+/** The name of the copy that an entry is about; undefined for an entry that is about none. */
 export function copyNameOf(entry: ListEntry): string | undefined {
   if (entry.kind === 'piece') return pieceName(entry.of)
   return entry.kind === 'file' ? copyName(entry.of) : undefined
@@ -124,14 +124,14 @@ export class NotTheList extends Error {
   override readonly name = 'NotTheList'
 }
 
-/** Reads it once to the end and compares the hash. */
+/** Reads the list to its end and compares the hash. */
 export function verifyList(directory: string, sha256: string): void {
   for (const _ of chunksOf(join(directory, listName(sha256)), sha256)) {
     // the hash is compared at the end
   }
 }
 
-/** The entries, for an addon. What was read counts only when the last one was given without an error. */
+/** The entries of a list. They may be relied on only when the generator has ended without an error, which compares the hash. */
 export function* readList(directory: string, sha256: string, addon: string): Generator<ListEntry> {
   let rest = ''
   for (const chunk of chunksOf(join(directory, listName(sha256)), sha256)) {
@@ -142,7 +142,7 @@ export function* readList(directory: string, sha256: string, addon: string): Gen
   if (rest !== '') throw new NotTheList('a list does not end in a line feed')
 }
 
-/** Latin-1, since a list is ASCII: a chunk may then end anywhere. */
+/** Decodes Latin-1, where a chunk may end anywhere; a list is ASCII. */
 function* chunksOf(path: string, sha256: string): Generator<string> {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {

@@ -1,8 +1,8 @@
 /**
- * `manifest`: what a backup holds, what it does not, and the hash of every list in it, with an SSH signature behind it. One
- * file, so that it is replaced in one step and is never without its signature.
+ * The file `manifest` says what a backup holds and what it does not, and has the hash of every list. An SSH signature follows
+ * in the same file, so that both are replaced in one step.
  *
- * To check the signature with ssh-keygen alone: what is before the line `-----BEGIN SSH SIGNATURE-----` was signed.
+ * The signature is over the bytes before the line `-----BEGIN SSH SIGNATURE-----`, so ssh-keygen alone can check it.
  */
 
 import { join } from 'node:path'
@@ -18,16 +18,16 @@ import { isPlace } from './names.ts'
 import { signatureOf, verdictOn } from './signature.ts'
 
 export type AssociationEntry = RecordPath & {
-  /** The hash of its list, which is also in the list's name. */
+  /** The hash of the association's list, which is also in the name of the list. */
   readonly list: string
-  /** Append-only records of the newest line of copies, or files that hold one record each. */
+  /** How many append-only records the newest line of copies holds, or how many files of one record there are. */
   readonly records: number
   /** How many records each earlier line of copies holds. */
   readonly earlier: readonly number[]
-  /** Copies, and what reading them costs (`scrub.ts`). */
+  /** How many copies there are, and what reading them costs (`scrub.ts`). */
   readonly copies: number
   readonly weight: number
-  /** Whatever was acknowledged for this association before this moment is in the backup. */
+  /** Every record of this association that was acknowledged before this moment is in the backup. */
   readonly complete_until: string
 }
 
@@ -35,7 +35,7 @@ export type Manifest = {
   readonly format: 'civic-orchestrator-backup'
   readonly version: 2
   readonly made_at: string
-  /** Holds for every association but those with an earlier time of their own. */
+  /** The same for every association that has no earlier time of its own. */
   readonly complete_until: string
   readonly scrubbed_to: string
   readonly associations: readonly AssociationEntry[]
@@ -43,7 +43,7 @@ export type Manifest = {
 }
 
 const signatureBegins = '-----BEGIN SSH SIGNATURE-----'
-/** 20,000 associations take 8 MB. */
+/** A longer manifest is refused. The manifest of 20,000 associations has 8 MB. */
 const mostBytes = 512 * 1024 * 1024
 
 function manifestText(manifest: Manifest): string {
@@ -54,7 +54,7 @@ function manifestText(manifest: Manifest): string {
   return `${opening},\n  "associations": [${lines(associations)}],\n  "not_held": [${lines(not_held)}]\n}\n`
 }
 
-/** Signs it and puts it in the place of the one before. */
+/** Signs a new manifest and puts it in the place of the old one. */
 export async function replaceManifest(
   backup: string,
   manifest: Manifest,
@@ -73,7 +73,7 @@ function signatureOver(text: string, key: string): string {
   }
 }
 
-/** The manifest of a backup, or why it does not verify, in words that follow its path. Throws `CannotCheck`. */
+/** The manifest of a backup; or why the backup does not verify, in words to follow its path. Throws `CannotCheck`. */
 export function readManifest(backup: string, publicKey: string | undefined): Manifest | string {
   let text: string
   try {

@@ -1,4 +1,4 @@
-/** Which names of a data directory a backup takes. The writer and the reader of a list ask the same functions. */
+/** Decides which names of a data directory a backup copies. The writer and the reader of a list use the same functions. */
 
 import type { StorageRule } from '../../contracts/contract.ts'
 import { isSlug } from '../../contracts/envelope.ts'
@@ -25,7 +25,7 @@ export function isPlace({ addon, association_slug }: RecordPath): boolean {
   return ruleOf(addon) !== undefined && isSlug(association_slug)
 }
 
-/** A file that is copied as a whole: a Placekey's, or the end that recovery cut off an append-only file. */
+/** Whether a file is copied as a whole: the file of a Placekey, or the torn end that recovery cut off a records file. */
 export function isWholeFile(addon: string, name: string): boolean {
   return ruleOf(addon) === 'append-only' ? tornPattern.test(name) : participantOf(name) !== undefined
 }
@@ -41,7 +41,7 @@ export function participantOf(name: string): string | undefined {
   }
 }
 
-/** Files beside the records that the receiver makes again, or that nobody misses. A backup leaves them out. */
+/** Whether a file is left out of a backup, because the receiver makes it again or nobody needs it. */
 export function isPassedOver(addon: string, name: string): boolean {
   if (ownTemporaryPattern.test(name)) return true
   if (ruleOf(addon) !== 'append-only') return false

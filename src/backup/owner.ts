@@ -5,12 +5,12 @@ import { CannotRun } from '../cli/io.ts'
 
 export type Owner = { readonly uid: number; readonly gid: number }
 
-/** As `deploy/install` makes them. */
+/** The user and group that `deploy/install` makes. */
 const installation = { user: 'civic-orchestrator', group: 'civic-auditors' }
 
 /**
- * Whoever owns the directory; for one that root owns or that is not there, whoever `--owner` names, else the user of the
- * installation. Undefined for a process that is not root: what it makes is its own.
+ * The owner of the directory. If root owns it, or it does not exist: the owner that `--owner` names, or else the user of the
+ * installation. Undefined for a process that is not root, because its files belong to its own user.
  */
 export function ownerFor(target: string, named: string | undefined): Owner | undefined {
   const here = process.geteuid?.()

@@ -1,7 +1,7 @@
 /**
- * The copies of append-only records: pieces of at least 16 MiB, each of whole records, and one that is still growing. A full
- * piece never changes again, so a run reads at most the growing one, a flipped byte costs one piece to mend, and whatever sends
- * the directory off the machine sends each piece once.
+ * The copies of append-only records: pieces of at least 16 MiB, each of whole records, and one piece that is still growing. A full
+ * piece never changes again. So a run reads at most the growing piece, a flipped byte costs one piece to mend, and a program that
+ * copies the directory to another machine sends each piece once.
  */
 
 import { createHash, type Hash } from 'node:crypto'
@@ -27,10 +27,10 @@ import { stampOf } from './stamp.ts'
 const fullPiece = 16 * 1024 * 1024
 const bufferBytes = 1024 * 1024
 
-/** The bytes of the records file between two offsets; undefined when it does not have them. */
+/** The bytes of the records file between two offsets; undefined when the file does not have them. */
 export type SourceRange = (from: number, until: number) => Promise<Buffer | undefined>
 
-/** Looks at every piece: compares those that were touched or are due, and makes anew what is not good. */
+/** Checks every piece: reads and compares the touched ones and those that are due, and makes a damaged piece anew. */
 export async function checkPieces(
   run: BackupRun,
   place: RecordPath,
@@ -85,7 +85,7 @@ function isGood(run: BackupRun, path: string, piece: PieceEntry): boolean {
   }
 }
 
-/** The hash of the first bytes, to be continued; undefined when there are fewer. */
+/** The hash of the first `bytes` bytes, to be continued; undefined when the file has fewer. */
 function hashOf(fd: number, bytes: number): Hash | undefined {
   const hash = createHash('sha256')
   const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(bufferBytes, bytes)))
@@ -111,7 +111,7 @@ function rewrite(run: BackupRun, path: string, bytes: Uint8Array): string {
   return stampOf(lstatSync(path, { bigint: true }))
 }
 
-/** Appends verified records to a line of copies. Nothing that a list names is ever written over. */
+/** Appends verified records to a line of copies. Bytes that a list names are never written over. */
 export class PieceWriter {
   readonly #run: BackupRun
   readonly #place: RecordPath
@@ -121,7 +121,7 @@ export class PieceWriter {
   #waiting: Uint8Array[] = []
   #length = 0
 
-  /** `pieces`: those of the line so far, all good. */
+  /** `pieces` are the pieces that the line has so far, all of them good. */
   constructor(run: BackupRun, place: RecordPath, line: number, pieces: readonly PieceEntry[]) {
     this.#run = run
     this.#place = place
@@ -136,7 +136,7 @@ export class PieceWriter {
       closeSync(fd)
       throw new Error(`${pieceName(last)} changed after it was compared`)
     }
-    // what a run that was killed has written behind it
+    // cuts off the bytes that a killed run has written behind the listed ones
     truncateSync(fd, last.bytes)
     this.#open = { piece: last.piece, fd, hash, bytes: last.bytes }
   }
@@ -145,7 +145,7 @@ export class PieceWriter {
     return join(directoryOf(this.#run.backup, this.#place), pieceName({ line: this.#line, piece }))
   }
 
-  /** One record with what stands before it. */
+  /** Adds one record and the separator before it. */
   add(separator: string, record: Uint8Array): void {
     this.#waiting.push(Buffer.from(separator), Buffer.from(record))
     this.#length += separator.length + record.length
@@ -181,7 +181,7 @@ export class PieceWriter {
     }
   }
 
-  /** All pieces of the line, on disk. */
+  /** Gives all pieces of the line, written out. */
   close(): PieceEntry[] {
     this.#flush()
     this.#seal()

@@ -24,13 +24,16 @@ export class BackupRefused extends Error {
 export type Sink = {
   /** A file of the association, whole. */
   put(name: string, bytes: Uint8Array): void
-  /** A file that is written in parts; the function that is given ends it. */
+  /** Begins a file that is written in parts; `end` ends it. */
   begin(name: string): { add(bytes: Uint8Array): void; end(): void }
 }
 
 export type Took = { readonly missing: number }
 
-/** Throws `Refused` with the path of what is not as it was. `onBytes` is told of what was read. */
+/**
+ * Throws `BackupRefused` with the path of a copy that is not as it was. `onBytes` is called with the number of bytes that were
+ * read.
+ */
 export async function readBack(
   backup: string,
   of: AssociationEntry,
@@ -50,7 +53,7 @@ export async function readBack(
     await readRecords(directory, line, own, sink, onBytes)
   }
   try {
-    // before it is believed: an altered list would have good copies called damaged
+    // first, because with an altered list good copies would be called damaged
     verifyList(directory, of.list)
     for (const { kind, of: entry } of readList(directory, of.list, of.addon)) {
       if (kind === 'line') lines.push(entry)
@@ -127,7 +130,7 @@ async function readPiece(
   }
 }
 
-/** The pieces as the one file that they were. */
+/** The pieces as one source of bytes, as if they were still one file. */
 function sourceOf(directory: string, pieces: readonly PieceEntry[]): ByteSource {
   return {
     async read(from, until) {
@@ -163,7 +166,7 @@ function presentLater<T>(path: string, reading: Promise<T>): Promise<T> {
   })
 }
 
-/** What says something about the backup; what says something about this process (no permission) stays what it is. */
+/** Turns an error about the backup into a `BackupRefused`. An error about this process, such as no permission, stays as it is. */
 function explained(path: string, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException
   if (code === 'ENOENT' || code === 'ENOTDIR') return new BackupRefused(`${path} is missing`)

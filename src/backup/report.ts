@@ -1,4 +1,4 @@
-/** What the two commands print on standard output. */
+/** The texts that `backup` and `restore` print on standard output. */
 
 import { plain } from '../cli/plain.ts'
 import { counted } from '../cli/print.ts'
@@ -47,7 +47,7 @@ export function restoreText({ manifest }: Restored, isCheck: boolean): string {
   return `${lines.join('')}${totals(manifest)} ${end}\n${untilWhen(manifest, isCheck ? 'is in it' : 'is back')}`
 }
 
-/** What holds without exception, or each exception. Times come from a file that anybody may have written. */
+/** The time that holds for all associations, and each exception. The times come from a file that anybody may have written. */
 function untilWhen(manifest: Manifest, what: string): string {
   const { complete_until, associations, not_held } = manifest
   const until = `Everything acknowledged before ${plain(complete_until)} ${what}`
@@ -80,7 +80,7 @@ function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`
 }
 
-/** Of an association that was never wholly in the backup, the list has the beginning of time. */
+/** An association that was never wholly in the backup has the beginning of 1970 as its time. */
 function wholeUntil(time: string | undefined): string {
   return time === undefined || Date.parse(time) <= 0 ? 'no time' : time
 }

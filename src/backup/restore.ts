@@ -1,11 +1,11 @@
 /**
- * A data directory from a backup, on a host that has none.
+ * Restores a data directory from a backup, on a host that has none.
  *
  * Invariants
- *   1. Nothing that is there is overwritten: the directory is empty, or it is not there.
- *   2. The signature, every hash and every chain are verified before anything has the name under which a receiver looks for it.
- *   3. The whole or nothing: see `target.ts` for what an interruption leaves, and how the next run goes on.
- *   4. "Was altered" is said only of bytes that were compared. What keeps this process from comparing is an exit of its own.
+ *   1. Nothing is overwritten: the data directory is empty, or it does not exist.
+ *   2. The signature, every hash and every chain are verified before any file has the name under which a receiver looks for it.
+ *   3. All of the backup is restored or nothing. `target.ts` says what an interruption leaves, and how the next run goes on.
+ *   4. Only bytes that were compared are said to be altered. If they cannot be compared, the exit status is another one.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -22,13 +22,13 @@ import { BackupRefused, readBack } from './read-back.ts'
 import { RestoreTarget } from './target.ts'
 
 export type RestoreOptions = {
-  /** A directory of backups, of which the newest counts, or one backup in it. */
+  /** A directory of backups, of which the newest is restored, or one backup in such a directory. */
   readonly backup: string
-  /** Where the data go; undefined: they are only checked. */
+  /** The new data directory; undefined: the backup is only checked. */
   readonly target: string | undefined
-  /** The file of the public key that the backup must be signed with; undefined: signatures are not looked at. */
+  /** The file with the public key of the backup's signer; undefined: the signature is not checked. */
   readonly publicKey: string | undefined
-  /** For root: to whom the data are to belong. */
+  /** For root: the user who is to own the data. */
   readonly owner: string | undefined
   readonly onProgress: (done: number, total: number | undefined, what: string) => void
 }
@@ -114,7 +114,7 @@ function aboutLines(manifest: Manifest): string[] {
   )
 }
 
-/** Reads and compares everything; what there is to say of it. */
+/** Reads and compares everything, and gives what is to be reported. */
 async function readAll(
   { backup, onProgress }: RestoreOptions,
   path: string,

@@ -1,4 +1,4 @@
-/** One run: what every part of it needs to know, and to tell. */
+/** One run of the backup: what all parts of the run share. */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { CannotRun } from '../cli/io.ts'
@@ -11,19 +11,19 @@ export type BackupRun = {
   /** The backup that is being written. */
   readonly backup: string
   readonly now: Date
-  /** Whether the stamps in the lists are signed; without a signature every copy is read. */
+  /** Whether the lists are signed, so that their stamps can be trusted. If not, every copy is read. */
   readonly trustsStamps: boolean
   readonly forgetMissing: boolean
   readonly scrub: Scrub
   readonly findings: BackupFindings
   readonly counts: { written: number; checked: number }
-  /** Called again and again: lets the lock be renewed, and ends the run when it was lost. */
+  /** Called again and again during the run, so that the lock can be renewed. Ends the run when the lock was lost. */
   readonly turn: (at: RecordPath) => Promise<void>
 }
 
 const turnMs = 50
 
-/** `held`: whether this process still has the lock. */
+/** `held` tells whether this process still holds the lock. */
 export function turns(
   held: () => boolean,
   onProgress: (done: number, what: string) => void,

@@ -1,11 +1,11 @@
 /**
- * Which copies are read and compared with their hash in this run although nothing says that anybody touched them: a disk
- * alters bytes without a new time of change. Every run takes the next slice, in the order of the names, and begins again at the
- * end. The place where the slice ends is in the signed manifest.
+ * Decides which copies a run reads and compares with their hash although no program has touched them, because a disk can alter
+ * bytes without setting a new time of change. Every run takes the next slice of the copies, in the order of their names, and
+ * after the last copy begins again with the first. The signed manifest holds the place where the slice ends.
  *
- * A slice is 64 MiB, or more when runs are rare: all of it within 30 days. So a backup of up to 64 MiB is read whole by every
- * run, and one of 4 GB within an hour and a quarter when a run is made every minute. Until its turn comes, a byte that the disk
- * altered is not known; the data directory still has the good one.
+ * A slice has 64 MiB, or more when runs are rare, so that every copy is read within 30 days. A backup of up to 64 MiB is read
+ * whole in every run, and a backup of 4 GB takes an hour and a quarter with a run every minute. An altered byte is found when
+ * its slice is read; until then the data directory still has the good byte.
  */
 const leastSlice = 64 * 1024 * 1024
 const wholeWithinMs = 30 * 24 * 60 * 60 * 1_000
@@ -23,7 +23,7 @@ export class Scrub {
   #cursor: string
   #isPast = false
 
-  /** `last`: what the manifest says; undefined when everything is to be read. */
+  /** `last` is from the manifest; undefined when everything is to be read. */
   constructor(last: LastScrub | undefined, now: Date) {
     const elapsed = last ? now.getTime() - Date.parse(last.made_at) : 0
     const share = last ? (last.weight * elapsed) / wholeWithinMs : 0
@@ -31,7 +31,7 @@ export class Scrub {
     this.#cursor = last?.scrubbed_to ?? ''
   }
 
-  /** Asked for every copy, in order. */
+  /** Whether this copy is read in this run. Called for every copy, in the order of their names. */
   due(name: string, bytes: number): boolean {
     if (name <= this.#cursor) return false
     if (this.#left <= 0) {
@@ -43,7 +43,7 @@ export class Scrub {
     return true
   }
 
-  /** Where the next run goes on; '' when the end was reached. */
+  /** The name at which the next run goes on; '' when the last copy was reached. */
   get next(): string {
     return this.#isPast ? this.#cursor : ''
   }

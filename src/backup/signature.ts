@@ -1,10 +1,10 @@
 /**
  * SSH signatures, for releases and backups: every host has ssh-keygen, and a key may be in an agent or on a hardware token.
  *
- * Who is trusted: whoever has the private key. The namespace keeps a signature for one purpose from counting for another.
+ * Trusted: the holder of the private key. The namespace keeps a signature for one purpose from counting for another.
  *
- * "Does not verify" and "cannot be checked" are two answers. The first says something about the bytes and is given only when
- * ssh-keygen says so; the second (no ssh-keygen, no room for its files, a user without a name) says nothing about them.
+ * "Does not verify" and "cannot be checked" are two different answers. The first is about the bytes and is given only when
+ * ssh-keygen says so. The second is about this machine (no ssh-keygen, no room for its files, a user without a name).
  */
 
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -31,7 +31,10 @@ export function sign(path: string, key: string, namespace: Namespace): void {
   writeFileSync(`${path}.sig`, signature)
 }
 
-/** The public part of a key as a line of text: of a private key's file, or of the public one of a key that an agent holds. */
+/**
+ * The public key as a line of text. `key` is the file of a private key, or of the public key when an agent holds the private
+ * one.
+ */
 export function publicPartOf(key: string): string {
   try {
     const text = readFileSync(key, 'utf8')
@@ -41,7 +44,7 @@ export function publicPartOf(key: string): string {
       .toString()
       .trim()
   } catch (error) {
-    // a key with a passphrase does not tell its public part; the file that ssh-keygen made beside it does
+    // the public key cannot be read from a private key with a passphrase, but ssh-keygen has put it into a file beside it
     try {
       return readFileSync(`${key}.pub`, 'utf8').trim()
     } catch {
@@ -50,7 +53,7 @@ export function publicPartOf(key: string): string {
   }
 }
 
-/** Whether the signature is good could not be found out. */
+/** It could not be found out whether the signature is good. */
 export class CannotCheck extends Error {
   override readonly name = 'CannotCheck'
 }
@@ -81,7 +84,7 @@ export function verdictOn(
 
 function ask(args: readonly string[], bytes: Uint8Array): SignerVerdict {
   const { error, status, stdout, stderr } = spawnSync('ssh-keygen', args, { input: bytes })
-  // it may end before it has read everything
+  // EPIPE: ssh-keygen may end before it has read everything
   if (error && !hasCode(error, 'EPIPE')) throw error
   if (status === 0) return 'good'
   const said = stderr.toString().trim()
@@ -91,7 +94,7 @@ function ask(args: readonly string[], bytes: Uint8Array): SignerVerdict {
   )
 }
 
-/** Said of the file of signers, which was written here. */
+/** Errors of ssh-keygen that are about the given key, because this program wrote the file of signers. */
 const aboutTheKey = /invalid key|Unable to open|bad key|allowed_signers/
 
 function saidBy(error: unknown): string {

@@ -1,4 +1,4 @@
-/** What of a data directory is backed up. Names are taken from directories only; a link in the place of one is not followed. */
+/** Lists what is backed up of a data directory. Symbolic links in the place of directories are not followed. */
 
 import { type Dir, lstatSync, opendirSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -19,7 +19,7 @@ import { isPassedOver, isWholeFile } from './names.ts'
 
 const leftOut = 'no file that the receiver stores; it is not in the backup'
 
-/** The associations that have a directory. What else is found on the way is told. */
+/** The associations that have a directory. Everything else that lies beside them is reported. */
 export function placesIn(data: string, findings: BackupFindings): RecordPath[] {
   const places: RecordPath[] = []
   for (const addon of readdirSync(data)) {
@@ -68,7 +68,7 @@ function isDirectory(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
-/** A few at a time: for a directory of 200,000 names readdir takes five times the memory of the names. */
+/** Reads a few names at a time, because readdir of 200,000 names takes five times the memory of the names. */
 function* namesIn(directory: string): Generator<string> {
   if (!isDirectory(directory)) return
   let open: Dir

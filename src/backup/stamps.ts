@@ -1,9 +1,10 @@
 /**
- * The time stamps that deploy/witness keeps, beside the backups: `<directory>/stamps/`, plain files under their own names.
+ * Copies the time stamps that deploy/witness keeps to `<directory>/stamps/`, beside the backups, as plain files under their
+ * names.
  *
- * A stamp vouches for itself: it is signed by its authority, and it is what `verify --stamps` compares the records with. So no
- * manifest lists them, and they can be used from here as they lie. A copy is made once and never replaced or removed: a stamp
- * does not change, and one that is altered or gone where it was made is what somebody would do who has altered records.
+ * A stamp carries the signature of its authority, so no manifest lists it, and `verify --stamps` can read this directory as it
+ * is. A copy is made once and never replaced or removed. A stamp never changes; somebody who has altered records may alter or
+ * remove the stamps that show it.
  */
 
 import {
@@ -28,7 +29,7 @@ const pattern = /^heads-\d{8}T\d{9}Z(\.txt|\.[a-z0-9-]{1,32}\.(tsr|pem))$/
 const longest = 64 * 1024 * 1024
 const newName = '.new'
 
-/** A directory that is not there has no stamps yet. On disk before the manifest. */
+/** A directory `from` that does not exist has no stamps yet. The copies are on disk before the manifest. */
 export function copyStamps(from: string, directory: string, findings: BackupFindings): void {
   if (!existsSync(from)) return
   const to = join(directory, stampsName)
@@ -63,7 +64,7 @@ function copy(path: string, to: string, name: string, source: Stats, findings: B
   writeAllSync(fd, bytes, 0)
   fsyncSync(fd)
   closeSync(fd)
-  // a copy with the time of its source need not be read again
+  // the copy gets the time of its source, and with equal times it need not be read again
   utimesSync(join(to, newName), source.mtime, source.mtime)
   renameSync(join(to, newName), join(to, name))
 }

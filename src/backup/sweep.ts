@@ -1,4 +1,4 @@
-/** Removes from a backup what its manifest does not name: earlier states of files, old lists, what killed runs left. */
+/** Removes from a backup what its manifest does not name: earlier states of files, old lists, leftovers of killed runs. */
 
 import { readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { directoryOf, listName, manifestName, writingName } from './layout.ts'
 import { copyNameOf, readList } from './list.ts'
 import type { AssociationEntry } from './manifest.ts'
 
-/** `changed`: only these associations; undefined: everything, after a run was killed. */
+/** Sweeps the changed associations only; or, if `changed` is undefined because a run was killed, all of them. */
 export function sweep(
   backup: string,
   entries: readonly AssociationEntry[],
@@ -35,7 +35,7 @@ function directoriesIn(path: string): string[] {
     .map(({ name }) => name)
 }
 
-/** Names go, also those of links; what a link leads to is not touched. */
+/** Removes names, also those of links; the target of a link is not touched. */
 function sweepAssociation(directory: string, entry: AssociationEntry | undefined): void {
   const unnamed = new Set(readdirSync(directory))
   if (entry) {
@@ -49,7 +49,7 @@ function sweepAssociation(directory: string, entry: AssociationEntry | undefined
   if (!entry) unless(['ENOTEMPTY'], () => rmdirSync(directory))
 }
 
-/** A directory that somebody made there stays. */
+/** Runs `remove` and ignores errors with these codes, so that a directory that somebody made there stays. */
 function unless(codes: readonly string[], remove: () => void): void {
   try {
     remove()

@@ -1,15 +1,16 @@
 /**
- * The directory that is restored to, where whole or nothing has to hold although several names are put in their places.
+ * The directory into which a backup is restored. All of the backup is restored or nothing, although several names are moved.
  *
- *   TARGET/.paused       the receiver answers 503 to every post while it is there, so nothing is stored beside half of a restore
- *   TARGET/.restoring/   everything, until all of it was read and compared; only its maker can look into it
- *   TARGET/.restoring/ready   all of it is there: from now on a restore that is interrupted goes on where it was
+ *   TARGET/.paused            while this file exists, the receiver answers 503 to every post, so nothing is stored beside half a restore
+ *   TARGET/.restoring/        holds everything until all of it was read and compared; only its maker can look into it
+ *   TARGET/.restoring/ready   everything is there; an interrupted restore goes on from here
  *
- * Killed before `ready`, nothing is in its place, and the next restore begins anew. Killed after it, the next restore of the same
- * backup moves the rest. Either way the receiver stores nothing until then.
+ * If the restore is killed before `ready`, nothing is in its place, and the next restore begins anew. If it is killed later,
+ * the next restore of the same backup moves the rest. In both cases the receiver stores nothing until then.
  *
- * Root works here below a directory that the receiver's user can write to. So the directory and what is made in it are held open,
- * and everything is named from there (`/proc/<pid>/fd/<n>`): what that user renames or links meanwhile leads nowhere else.
+ * Root works here below a directory that the receiver's user can write to. So the directories are held open, and every path
+ * begins at an open directory (`/proc/<pid>/fd/<n>`). If that user renames a directory or puts a link in its place, the restore
+ * is not misled.
  */
 
 import {
@@ -49,10 +50,10 @@ const restoring = '.restoring'
 const ready = 'ready'
 const reason = 'a restore into this directory was not finished: run it again\n'
 const pausedName = basename(pausedFile(''))
-/** May be in a directory that counts as empty. */
+/** A directory that holds only these names counts as empty. */
 const noData = new Set([pausedName, basename(developmentTokenFile('')), markName, 'lost+found', restoring])
 
-/** A directory that is held open; `path` leads to it whatever becomes of its name. */
+/** A directory that is held open. `path` leads to it even when it is renamed. */
 type HeldDirectory = { readonly fd: number; readonly path: string }
 
 function hold(path: string): HeldDirectory {
@@ -66,7 +67,7 @@ export class RestoreTarget {
   readonly #target: HeldDirectory
   #work: HeldDirectory | undefined
 
-  /** Makes the directory when it is not there. `owner`: to whom everything is given; undefined: it stays this user's. */
+  /** Makes the directory when it does not exist. Everything is given to `owner`; if that is undefined, it stays this user's. */
   constructor(name: string, owner: Owner | undefined) {
     this.#name = name
     this.#owner = owner
@@ -118,7 +119,7 @@ export class RestoreTarget {
     return work
   }
 
-  /** Only where there is none: an operator's own pause stays afterwards. */
+  /** Pauses the receiver unless it is paused already, because a pause of the operator's has to stay afterwards. */
   #pause(): void {
     try {
       const fd = openSync(this.#at(pausedName), 'wx', fileMode)
@@ -135,11 +136,11 @@ export class RestoreTarget {
     try {
       if (readRegularSync(this.#at(pausedName), 1_000).toString() === reason) unlinkSync(this.#at(pausedName))
     } catch {
-      // removed by somebody, or not ours
+      // the pause was removed by somebody, or was made by the operator
     }
   }
 
-  /** Where the files of an association go until all is there. */
+  /** Receives the files of an association below `.restoring/`. */
   sinkFor({ addon, association_slug }: RecordPath): Sink {
     const directory = join(this.#workPath, addon, association_slug)
     this.#makeDirectory(join(this.#workPath, addon))
@@ -185,13 +186,13 @@ export class RestoreTarget {
     closeSync(fd)
   }
 
-  /** Owner and mode as the receiver makes them, whatever the umask. */
+  /** Sets the owner and the mode that the receiver would give, whatever the umask. */
   #give(fd: number, mode: number): void {
     if (this.#owner) fchownSync(fd, this.#owner.uid, this.#owner.gid)
     fchmodSync(fd, mode)
   }
 
-  /** From here on an interrupted restore goes on. Everything that was written is on disk. */
+  /** Called when everything is on disk. From now on an interrupted restore is continued and not begun anew. */
   markReady(backupId: string): void {
     const fd = openSync(join(this.#workPath, ready), 'wx', ownerOnly)
     writeAllSync(fd, Buffer.from(backupId), 0)
@@ -200,13 +201,13 @@ export class RestoreTarget {
     fsyncSync(this.#work!.fd)
   }
 
-  /** Puts everything in its place. If one name is taken meanwhile, all that were moved go back and out. */
+  /** Moves everything to its place. If a name was taken meanwhile, everything that was moved is moved back. */
   finish(addons: readonly string[]): void {
     const names = readdirSync(this.#workPath).filter((name) => name !== ready)
     const moved = addons.filter((name) => !names.includes(name) && this.#isThere(name))
     for (const name of names) {
       try {
-        // fails when the name is taken by anything but an empty directory
+        // fails when the name exists and is not an empty directory
         renameSync(join(this.#workPath, name), this.#at(name))
         moved.push(name)
       } catch (error) {
@@ -226,7 +227,7 @@ export class RestoreTarget {
     return lstatSync(this.#at(name), { throwIfNoEntry: false }) !== undefined
   }
 
-  /** As it was before: nothing is in its place, and the receiver stores again. */
+  /** Undoes everything: nothing is in its place, and the receiver stores again. */
   abandon(): void {
     this.#removeWork()
     this.#resume()

@@ -1,4 +1,4 @@
-/** The commands for a database in the place of files: one word, its options, an exit status. */
+/** The commands for a receiver that stores in a database: `prepare`, `import` and `mirror`. */
 import { CannotRun, type Command, type Exit, type Io } from '../cli/io.ts'
 import { plain } from '../cli/plain.ts'
 import { StorageFault } from '../storage/files/fault.ts'
@@ -50,7 +50,7 @@ export async function runDatabase(args: readonly string[], io: Io): Promise<Exit
   }
 }
 
-/** Neither a statement nor what it was about: of an error of the server only what the server calls it. */
+/** An error as a sentence. Of an error of the server only its code is shown, because its text may hold parts of a record. */
 function sentenceOf(error: unknown): string {
   if (
     error instanceof CannotRun ||
@@ -62,7 +62,7 @@ function sentenceOf(error: unknown): string {
   if (error instanceof NotKnown) return 'a commit was not waited for by the standby: run it again'
   if (error instanceof Broken) return 'the connection to the database was lost: run it again'
   if (error instanceof StorageFault) return `the directory cannot be written to: ${error.message}`
-  // the message would name a file, and its name may be a participant's
+  // the message is not shown, because it names a file, whose name may be that of a participant
   const { syscall, code } = error as NodeJS.ErrnoException
   if (syscall !== undefined) return `${syscall} failed (${code})`
   return `the database refused (${codeOf(error)})`

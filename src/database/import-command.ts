@@ -1,4 +1,4 @@
-/** `import`: the command of a terminal. */
+/** The command `import`. */
 import { CannotRun, type Command, type Io } from '../cli/io.ts'
 import { parse } from '../cli/options.ts'
 import { counted } from '../cli/print.ts'

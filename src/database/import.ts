@@ -1,14 +1,15 @@
 /**
- * `import`: a data directory of files into an empty database, receipts and order kept.
+ * Imports a data directory into an empty database. Receipts and the order of records are kept.
  *
  * Invariants
- *   1. Whole or not at all: until the last record has been stored and compared, receivers are refused, and the next import
- *      begins anew.
- *   2. Only what `verify` finds nothing against is imported. The engine follows each chain once more as it stores it.
- *   3. A directory that changed meanwhile is not imported: a receiver that is still running would store what is left behind.
+ *   1. All records are imported or none: until the last record has been stored and compared, receivers are refused, and the next
+ *      import begins anew.
+ *   2. A directory is imported only if `verify` has no finding. The database follows each chain once more while storing.
+ *   3. A directory that changed meanwhile is not imported, because a receiver is still storing in it, and its new records would be
+ *      missing.
  *
- * Not in a database, and left where it is: what recoveries cut off (`records.json.torn-…`), the token of a development
- * receiver, `.paused`, and files that hold no record.
+ * Some files are not imported and stay where they are: torn ends that recoveries cut off (`records.json.torn-…`), the token of a
+ * development receiver, `.paused`, and files that hold no record.
  */
 import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
@@ -40,25 +41,25 @@ import {
 import { insertLines, type Latest, type NewLine } from '../storage/postgres/statements.ts'
 import { DatabaseRefused } from './refused.ts'
 
-/** Of one statement. The engine takes 65,535 values in one, and a record is three of them. */
+/** Records in one statement. PostgreSQL accepts 65,535 values in a statement, and a record has three. */
 const pageRecords = 500
 const pageBytes = 4 * 1024 * 1024
-/** As the trigger has it for a receiver: its own clock and the engine's may be so far apart. */
+/** The clocks of this machine and of the database may differ by this much; the trigger for receivers has the same limit. */
 const mostAheadMs = 5_000
 
 export type Imported = {
   readonly associations: number
   readonly records: number
   readonly files: number
-  /** An earlier import had been broken off. */
+  /** Whether an earlier import was interrupted. */
   readonly wasBrokenOff: boolean
-  /** Below the data directory: what recoveries had cut off. */
+  /** How many files with torn ends lie in the data directory. */
   readonly torn: number
 }
 
 export async function importTree(connection: Connection, data: string, io: Io): Promise<Imported> {
   const root = dataDirectory(data)
-  // by itself, in this process: its own processes would begin as this program does
+  // in this process alone, because more processes of `verify` would start this program and not the auditor's tool
   const found = await verify.run(['--data', root, '--copy'], { ...io, program: undefined })
   if (found !== 0)
     throw new DatabaseRefused('`verify` found something in the directory: nothing was imported')
@@ -99,7 +100,7 @@ function treeOf(root: string): Promise<Tree> {
   return readTree(diskDirectory(root), { report: () => {}, checkModes: false, now: Date.now() })
 }
 
-/** Each file that is imported, and how it looked. */
+/** Each file that is imported, with its stamp. */
 function stampsOf(root: string, { associations, files }: Tree): ReadonlyMap<string, string> {
   const paths = [
     ...associations.map(({ place }) => join(place.addon, place.slug, recordsName)),

@@ -1,8 +1,8 @@
 /**
- * `mirror --check`: every line and every file of the tree against the database. Changes nothing. It finds a row that somebody
- * altered after it was brought here: the tree has the form before, and is the evidence.
+ * `mirror --check` compares every line and every file of the tree with the database, and changes nothing. It finds a row that
+ * somebody altered after it was mirrored. The tree still has the earlier form, which is the evidence.
  *
- * What the database has and the tree has not yet is counted and is no finding.
+ * Records that the tree does not have yet are counted and are no finding.
  */
 
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ import { latestOnDisk } from './mirror-latest.ts'
 export type MirrorVerdict = {
   readonly records: number
   readonly files: number
-  /** Records and files that the tree does not have yet, or has in an earlier form. */
+  /** How many records and files the tree does not have yet, or has in an earlier form. */
   readonly behind: number
   readonly findings: readonly string[]
 }
@@ -133,7 +133,7 @@ async function checkLatest(
     tally.findings.push(`${pathOf(latest)}: the database has another form than the tree, and not a later one`)
 }
 
-/** The receipt is the last member, and indented. */
+/** `received_at` of a file, whose receipt is the last member and is indented. */
 function receivedAt(body: Buffer): string {
   return /"received_at": "([^"]*)"\n {2}\}\n\}\n$/.exec(body.toString('latin1'))?.[1] ?? ''
 }

@@ -1,4 +1,4 @@
-/** `mirror`: the command of a terminal, and of a service with --follow. */
+/** The command `mirror`, for a terminal, and with `--follow` for a service. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { contracts } from '../../contracts/index.ts'
 import { CannotRun, type Command, type Exit, type Io } from '../cli/io.ts'
@@ -44,14 +44,14 @@ export const mirrorCommand: Command = {
     if (!url) throw new CannotRun('DATABASE_URL is not set: it names the database')
     const target = readUrl('DATABASE_URL', url)
     if (options.flag('check')) return check(dataDirectory(directory), target, io)
-    // records are for the owner and the auditors' group, whatever umask this was started with
+    // records are readable for the owner and the auditors' group, whatever umask this was started with
     process.umask(0o027)
     await prepareDirectory(directory)
     return options.flag('follow') ? follow(directory, target, io) : once(directory, target, io)
   },
 }
 
-/** A directory with something else in it was named by mistake. */
+/** Refuses a directory that holds something else, because it was probably named by mistake. */
 async function prepareDirectory(directory: string): Promise<void> {
   await makeDataDirectory(directory)
   if (readMark(directory) === undefined && !holdsRecords(directory, contracts.keys())) {

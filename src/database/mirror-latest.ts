@@ -1,6 +1,6 @@
 /**
- * The records without history, brought from the database into the tree: of each participant the last form, as the file store
- * writes it. The first pass compares all of them by SHA-256; later ones ask for what was written since.
+ * Mirrors the records without history: the last record of each participant, as the file store writes it. The first pass
+ * compares all records by SHA-256; later passes ask only for the records that were written since.
  */
 
 import { hasCode } from '../error-code.ts'
@@ -29,7 +29,10 @@ export class LatestMirror {
     this.#root = root
   }
 
-  /** How many files were written. Told of a server that may be another one, it begins from the start. */
+  /**
+   * Gives how many files were written. `isNewServer`: the server may be another one than before, so all records are compared
+   * again.
+   */
   async bring(connection: Connection, isNewServer: boolean): Promise<number> {
     if (isNewServer) this.#since = '0'
     const next = await horizon(connection)

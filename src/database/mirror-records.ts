@@ -1,13 +1,13 @@
 /**
- * The records of one association, brought from the database into the tree.
+ * Mirrors the append-only records of one association from the database into the tree.
  *
  * Invariants
- *   1. What stands in the tree is never changed: lines are added behind the last one, as the file store does it and with its
- *      lock, so a kill leaves what a kill of a receiver leaves.
- *   2. A line is written only when the next line, or the head, has its SHA-256. A line that somebody altered in the database
- *      before it was brought here does not get here.
- *   3. A tree whose last record the database does not have is left alone. It may have been brought from a server that another
- *      one has replaced since, and then it is the evidence of what that server had.
+ *   1. Lines in the tree never change. New lines are appended as the file store appends them, with its lock, so a kill leaves the same
+ *      state as a kill of a receiver.
+ *   2. A line is written only when the next line, or the head, has its SHA-256. A line that somebody altered in the database before it
+ *      was mirrored is not written.
+ *   3. A tree whose last record the database does not have is left alone. It may have been mirrored from a server that was replaced
+ *      since, and then the tree is the evidence of the records of that server.
  */
 
 import { join } from 'node:path'
@@ -32,14 +32,14 @@ import { Tenure } from '../storage/files/tenure.ts'
 import type { Connection } from '../storage/postgres/connection.ts'
 import { hashesBehind, linesBehind, type ServerHead } from '../storage/postgres/reading.ts'
 
-/** A receiver that was killed with this directory leaves a lock for 5 s. */
+/** Longer than the 5 s for which the lock of a killed process stands. */
 const lockMs = 30_000
-/** Associations of which it is kept what is in their files: else each append would read its file from the start. */
+/** The files of so many associations are remembered, because otherwise each append would read the file from its start. */
 const mostKept = 256
 
 export type Brought = {
   readonly records: number
-  /** Why the rest was not brought, in a sentence without names. */
+  /** Why the rest was not mirrored, in a sentence without names. */
   readonly complaint?: string
 }
 
@@ -54,7 +54,7 @@ export class RecordsMirror {
   readonly #log: Log
   /** In order of use. */
   readonly #kept = new Map<string, MirrorFiles>()
-  /** The head of each association that the tree is known to have. */
+  /** For each association the head up to which the tree is complete. */
   readonly #done = new Map<string, string>()
 
   constructor(root: string, log: Log) {
@@ -112,7 +112,7 @@ function complaintOf({ fault, message }: StorageFault): string {
   return 'the disk of the tree reported an error'
 }
 
-/** The tree has this very record as its last one, and its head file says so. */
+/** Whether this head is the last record in the tree, and the head file agrees. */
 async function hasAll(directory: string, { count, sha256 }: ServerHead): Promise<boolean> {
   try {
     const head: Head | undefined = await readHead(join(directory, headName))
@@ -157,7 +157,7 @@ async function whyNotContinued(
   { count, sha256 }: Position,
 ): Promise<string | undefined> {
   if (count === 0) return undefined
-  // beyond the head, too: more may have been stored since it was read
+  // the database may have more records than the head says, because some may have been stored since the head was read
   const [there] = await hashesBehind(connection, head, count - 1, count)
   if (there?.sha256 === sha256) return undefined
   return there
@@ -165,7 +165,7 @@ async function whyNotContinued(
     : `the tree has ${count} records, and the database does not have the last one; the tree is left alone`
 }
 
-/** The lines that continue the chain and that the next one, or the head, names. */
+/** The lines that continue the chain and whose hash is in the next line or in the head. */
 function vouchedFor(
   from: Position,
   lines: readonly Omit<Line, 'offset'>[],
@@ -174,7 +174,7 @@ function vouchedFor(
   let [count, sha256, good] = [from.count, from.sha256, 0]
   for (const [at, line] of lines.entries()) {
     if (line.receipt.sequence !== count + 1 || line.receipt.previous_sha256 !== sha256) break
-    // the line before is named by this one
+    // this line has the hash of the line before
     good = at
     count++
     sha256 = line.sha256

@@ -1,11 +1,11 @@
 /**
- * `mirror`: the tree that the file store would have written, from the database: bytes, names, modes and head files. The audit
- * tool, the page, the recipes and the backup run on it.
+ * `mirror` writes from the database the same tree of files that the file store would have written: bytes, names, modes and head
+ * files. The audit tool, the page, the recipes and the backup run on this tree.
  *
- * By polling and in pages; it can be killed at any moment and begins again where the tree ends. It takes no part in storing: a
- * receipt does not wait for it.
+ * It asks the database again and again, a page of records at a time. It can be killed at any moment and goes on where the tree
+ * ends. No receipt waits for it.
  *
- * Not in a database, and so not in the tree: what recoveries cut off, `.paused`, locks, the token of a development receiver.
+ * Torn ends, `.paused`, locks and the token of a development receiver are not in a database, and so not in the tree.
  */
 
 import { statSync } from 'node:fs'
@@ -24,7 +24,7 @@ import { RecordsMirror } from './mirror-records.ts'
 export type Pass = {
   readonly records: number
   readonly files: number
-  /** A sentence for each association that could not be brought, and its name. */
+  /** For each association that could not be mirrored: its name and a sentence. */
   readonly complaints: readonly string[]
 }
 
@@ -42,7 +42,7 @@ export class Mirror {
     this.#latest = new LatestMirror(root)
   }
 
-  /** Brings what is new. */
+  /** Mirrors the new records. */
   async pass(connection: Connection): Promise<Pass> {
     const complaints: string[] = []
     const there = new Set<string>()
@@ -65,7 +65,7 @@ export class Mirror {
   }
 }
 
-/** Associations of which the tree has records with history. */
+/** The associations of which the tree has a records file. */
 export async function associationsIn(root: string): Promise<readonly string[]> {
   const found: string[] = []
   for (const [addon, versions] of contracts) {

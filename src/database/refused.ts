@@ -1,4 +1,7 @@
-/** The reason is for the person who typed the command. Exit status 1: something is there that must not be gone on with. */
+/**
+ * Ends a command with exit status 1, because the state that it found must not be built upon. The message is for the person at
+ * the terminal.
+ */
 export class DatabaseRefused extends Error {
   override readonly name = 'DatabaseRefused'
 }

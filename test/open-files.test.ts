@@ -101,6 +101,6 @@ test('connections, requests and associations together take fewer files than ther
     assert.ok(connections + 3 * inFlight + 2 * associations < most - 28, `${most}`)
     assert.ok(connections >= 8 && inFlight >= 2 && associations >= 1, `${most}`)
   }
-  assert.deepEqual(openFilesShared(16_384), { connections: 2_048, inFlight: 256, associations: 1_000 })
+  assert.deepEqual(openFilesShared(16_384), { connections: 3_072, inFlight: 256, associations: 1_000 })
   assert.deepEqual(openFilesShared(undefined), openFilesShared(16_384))
 })

@@ -12,6 +12,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Visit } from '../http/visit.ts'
+import { Slices } from './slices.ts'
 
 /** A request that has a head, from its arrival to the end of its answer. */
 export type Exchange = {
@@ -22,6 +23,7 @@ export type Exchange = {
 
 export type Connection = {
   readonly socket: Socket
+  readonly slices: Slices
   /** The requests on this connection, oldest first. Finished ones are removed when the next request arrives. */
   readonly exchanges: Exchange[]
   /** A valid token has come on it. */
@@ -87,7 +89,7 @@ export class Connections {
       movedAt: performance.now(),
       bytesRead: 0,
     }
-    const connection: Connection = { socket, exchanges: [], ...state }
+    const connection: Connection = { socket, slices: new Slices(socket), exchanges: [], ...state }
     this.#open.set(socket, connection)
     this.#strangers.add(connection)
     socket.once('close', () => this.#forget(connection))
@@ -110,6 +112,7 @@ export class Connections {
   /** A valid token has come on it. */
   trust(connection: Connection): void {
     connection.isKnown = true
+    connection.slices.passWhole()
     this.#strangers.delete(connection)
   }
 
@@ -117,6 +120,7 @@ export class Connections {
     const { socket } = connection
     if (connection.isHeld || socket.destroyed) return
     socket.pause()
+    connection.slices.stop()
     // Node reads on when it has ended an answer
     socket.on('resume', () => socket.pause())
     connection.isHeld = true

@@ -28,7 +28,10 @@ export function headProblem({
   return method === 'POST' && headers['content-length'] === undefined ? noLength : undefined
 }
 
-const tooManyLines = problem('header-too-large', `Send at most ${mostHeaderLines} header lines.`)
+export const tooManyLines: Problem = problem(
+  'header-too-large',
+  `Send at most ${mostHeaderLines} header lines.`,
+)
 const twoHosts = problem('bad-request', 'Send one Host header, not several.')
 const noHost = problem('bad-request', 'Send a Host header: HTTP/1.1 asks for one.')
 const noLength = problem(

@@ -2,7 +2,7 @@
  * The rim between Node's HTTP server and the fetch handler: limits, `100 Continue`, answers to what is not HTTP, draining.
  *
  * Limits, on purpose: a head within 9.5 s, 16 KiB and 100 lines; a whole request within 15 s (the app refuses a slow body after
- * 8 s); `mostConnections`, 2,048 where files are not scarce; keep-alive of 75 s, longer than the 60 s after which proxies let go of an idle connection, so that
+ * 8 s); `mostConnections`, 3,072 where files are not scarce; keep-alive of 75 s, longer than the 60 s after which proxies let go of an idle connection, so that
  * it is not this side that closes while a request is on its way. Connections on which no valid token has come have less
  * (`connections.ts`).
  */
@@ -15,7 +15,7 @@ import { messageOf, type Problem, problem, problemHeaders, problemText, statusOf
 import type { Tell } from '../http/tell.ts'
 import { type Visit, visitOf } from '../http/visit.ts'
 import { type Connection, Connections, type Exchange, isBusy, strangerMs } from './connections.ts'
-import { headProblem, isLocal, mostHeaderLines, otherCoding } from './head-rules.ts'
+import { headProblem, isLocal, mostHeaderLines, otherCoding, tooManyLines } from './head-rules.ts'
 
 const limits = {
   headersTimeout: 8_500,
@@ -40,7 +40,7 @@ export type HttpServer = {
   drain(onLingered: () => void): Promise<void>
 }
 
-export function createHttpServer(app: App, tell: Tell, mostConnections = 2_048): HttpServer {
+export function createHttpServer(app: App, tell: Tell, mostConnections = 3_072): HttpServer {
   return new Rim(app, tell, mostConnections)
 }
 
@@ -130,6 +130,8 @@ class Rim implements HttpServer {
     const refusal = headProblem(incoming) ?? unmet
     if (refusal) {
       this.#refuse(exchange, refusal)
+      // the dearest head there is, and many more may have been sent behind it
+      if (refusal === tooManyLines && !connection.isKnown) this.#connections.hold(connection)
       return
     }
     this.#entering = exchange
@@ -148,7 +150,8 @@ class Rim implements HttpServer {
     if (!connection.isKnown) outgoing.setHeader('keep-alive', `timeout=${strangerMs / 1000}`)
     // before Node takes the rest of a body off the wire without counting it
     outgoing.once('prefinish', () => {
-      if (!incoming.complete) this.#readRest(connection, incoming)
+      if (incoming.complete) this.#holdMore(connection)
+      else this.#readRest(connection, incoming)
     })
     return exchange
   }
@@ -172,7 +175,16 @@ class Rim implements HttpServer {
       clearTimeout(timer)
       incoming.off('data', count)
     }
-    incoming.on('data', count).once('end', end).once('close', end)
+    const ended = (): void => {
+      end()
+      this.#holdMore(connection)
+    }
+    incoming.on('data', count).once('end', ended).once('close', end)
+  }
+
+  /** A stranger that has sent more than the request that was answered. */
+  #holdMore(connection: Connection): void {
+    if (!connection.isKnown && connection.slices.hasRest) this.#connections.hold(connection)
   }
 
   /** Answers in place of the app. */

@@ -13,7 +13,7 @@ export type OpenFiles = {
 }
 
 /** What there is where files are not scarce. */
-const most: OpenFiles = { connections: 2_048, inFlight: 256, associations: 1_000 }
+const most: OpenFiles = { connections: 3_072, inFlight: 256, associations: 1_000 }
 /** Of Node, of the log, of what looks around in the data directory. */
 const others = 40
 /** A replaced file, its directory and the one above; and of an association the records and the head. */

@@ -1,0 +1,97 @@
+/** src/server/slices.ts, through a real server. The numbers are those of its header. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { after, before, test } from 'node:test'
+import { Hono } from 'hono'
+import type { Platform } from '../src/http/app.ts'
+import { createHttpServer } from '../src/server/http-server.ts'
+import { type Receiver, scn01, startReceiver, token, vs01 } from './receiver.ts'
+import { chunk, chunked, head, request, wire } from './wire.ts'
+
+let receiver: Receiver
+before(async () => {
+  receiver = await startReceiver()
+})
+after(() => receiver.stop())
+
+test('slices (1): a head and a body of any size arrive as they were sent, in pieces of any size', async () => {
+  const narrative = 'The roof, ä, 😀.\r\n\r\nPOST / HTTP/1.1\r\n\r\n'.repeat(20_000)
+  const body = JSON.stringify(scn01({ narrative }))
+  // the token last, behind more than one slice of other lines
+  const length = { 'x-node-token': null, 'content-length': Buffer.byteLength(body) }
+  const sent = Buffer.from(
+    head({ a: 'x'.repeat(6_000), b: 'y'.repeat(6_000), ...length, 'X-Node-Token': token }) + body,
+  )
+  for (const [size, status] of [
+    [sent.length, 201],
+    [4_096, 200],
+    [1_021, 200],
+  ] as const) {
+    const line = await wire(receiver.url)
+    for (let at = 0; at < sent.length; at += size) line.send(sent.subarray(at, at + size))
+    assert.equal((await line.answer()).status, status, `pieces of ${size}`)
+    line.socket.destroy()
+  }
+})
+
+test('slices (1): a chunked body right behind its head is read whole', async () => {
+  const body = JSON.stringify(vs01({ fields: { long: 'z'.repeat(50_000) } }))
+  const parts = body.match(/.{1,5000}/g) as string[]
+  const line = await wire(receiver.url)
+  line.send([head(chunked), ...parts.map((part) => chunk(part)), '0\r\n\r\n'].join(''))
+  assert.equal((await line.answer()).status, 201)
+  // and what follows is a request like any other
+  line.send(request(vs01({ fields: { long: 'z'.repeat(50_000) } })))
+  assert.equal((await line.answer()).status, 200)
+  line.socket.destroy()
+})
+
+async function requestsMadeOf(sent: string): Promise<number> {
+  const app = new Hono<{ Bindings: Platform }>().get('/', (c) => c.text('here'))
+  const { server } = createHttpServer(app, () => {})
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  let made = 0
+  server.prependListener('request', () => made++)
+  const [accepted, socket] = await Promise.all([
+    once(server, 'connection').then(([each]) => each as Socket),
+    Promise.resolve(connect((server.address() as AddressInfo).port, '127.0.0.1')),
+  ])
+  socket.on('error', () => {}).resume()
+  socket.write(sent)
+  await once(accepted, 'close')
+  socket.destroy()
+  server.close()
+  return made
+}
+
+test('slices (2) (3): of a thousand requests in one write of a stranger, one is made', async () => {
+  const get = 'GET / HTTP/1.1\r\n'
+  const made = await Promise.all([
+    requestsMadeOf(`${get}Host: localhost\r\n\r\n`.repeat(1_000)),
+    // refused in the place of the app
+    requestsMadeOf(`${get}\r\n`.repeat(1_000)),
+    requestsMadeOf(`${get}Host: localhost\r\n${'a: b\r\n'.repeat(1_500)}\r\n`.repeat(7)),
+  ])
+  assert.deepEqual(made, [1, 1, 1])
+})
+
+test('slices (4): from a valid token on, the connection is as Node made it', async () => {
+  const app = new Hono<{ Bindings: Platform }>().get('/', (c) => {
+    if (c.env.visit) c.env.visit.isKnown = true
+    return c.text('here')
+  })
+  const { server } = createHttpServer(app, () => {})
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const accepted = once(server, 'connection').then(([each]) => each as Socket)
+  const line = await wire(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const socket = await accepted
+  assert.ok(Object.hasOwn(socket, 'push') && Object.hasOwn(socket, '_read'))
+  line.send('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3))
+  for (let n = 0; n < 3; n++) assert.equal((await line.answer()).status, 200)
+  assert.ok(!Object.hasOwn(socket, 'push') && !Object.hasOwn(socket, '_read'))
+  line.socket.destroy()
+  server.close()
+})

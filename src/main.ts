@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { contracts } from '../contracts/index.ts'
 import { createApp } from './http/app.ts'
+import { reasonsOf } from './http/ready.ts'
 import type { Closed } from './http/receive.ts'
 import { teller } from './http/tell.ts'
 import { type Config, ConfigError, dataDirIn, readConfig, readTokens } from './server/config.ts'
@@ -15,6 +16,7 @@ import { createLog } from './server/log.ts'
 import type { createMetrics } from './server/metrics.ts'
 import { isScarce, openFilesLimit, openFilesShared } from './server/open-files.ts'
 import { pauseCheck } from './server/pause.ts'
+import { SenderClock } from './server/sender-clock.ts'
 import { tokenCheck } from './server/tokens.ts'
 import { holdsRecords, makeDataDirectory, markDirectory, readMark } from './storage/files/mark.ts'
 import { developmentTokenFile, pausedFile, timelineFile } from './storage/files/paths.ts'
@@ -59,7 +61,9 @@ async function run(): Promise<void> {
   const tokens = tokenCheck(config.tokens ?? { current: token?.token as string })
   process.on('SIGHUP', () => reloadTokens(tokens))
   // prom-client takes 2 MB and is off as a rule
-  const metrics = config.metrics ? (await import('./server/metrics.ts')).createMetrics() : undefined
+  const metrics = config.metrics
+    ? (await import('./server/metrics.ts')).createMetrics(contracts.keys())
+    : undefined
   await start(config, tokens, metrics, token, await openStore(config, metrics?.storage))
 }
 
@@ -89,12 +93,7 @@ async function start(
   token: DevelopmentToken | undefined,
   store: Store,
 ): Promise<void> {
-  const { dataDir, minFreeBytes, maxBodyBytes } = config
-  metrics?.watch({
-    dataDir,
-    minFreeBytes,
-    readiness: store.readiness,
-  })
+  const { dataDir, minFreeBytes, maxBodyBytes, backupStatus } = config
   const pauseReason = pauseCheck(pausedFile(dataDir))
   let isDraining = false
   const closed = (): Closed | undefined => {
@@ -102,6 +101,18 @@ async function start(
     if (reason !== undefined) return { kind: 'paused', reason }
     return isDraining ? { kind: 'draining' } : undefined
   }
+  const clock = new SenderClock()
+  metrics?.watch({
+    dataDir,
+    minFreeBytes,
+    backupStatus,
+    clock,
+    log: log.state,
+    async readiness() {
+      const ofStore = await store.readiness()
+      return { ...ofStore, reasons: reasonsOf(closed(), ofStore.reasons) }
+    },
+  })
   const tell = teller(log, metrics?.http)
   const app = createApp({
     contracts,
@@ -110,6 +121,7 @@ async function start(
     closed,
     readiness: store.readiness,
     metrics: metrics?.http,
+    accepted: (agoMs) => clock.came(agoMs),
     log,
     tell,
     maxBodyBytes,

@@ -32,11 +32,44 @@ test('writes one line per request, with the id of the answer and what it was abo
   assert.equal(third!.outcome, 'wrong-token')
 })
 
+test('of a refused envelope the log names the addon and members that its contract has, and nothing that was made up', async () => {
+  const app = appWith()
+  const madeUp = 'zz-made-up'
+  const lineOf = async (body: unknown) => {
+    await send(app, { body })
+    const { outcome, addon, pointers } = app.lines.at(-1) as Record<string, unknown>
+    return { outcome, addon, pointers }
+  }
+  const refused = { outcome: 'bad-envelope' }
+  assert.deepEqual(await lineOf(vs01({ standing: madeUp, fields: {}, [madeUp]: 1 })), {
+    ...refused,
+    addon: 'vs01',
+    pointers: ['/standing', '/fields'],
+  })
+  assert.deepEqual(await lineOf(vs01({ addon: madeUp, standing: madeUp })), {
+    ...refused,
+    addon: undefined,
+    pointers: ['/addon'],
+  })
+  const text = JSON.stringify(vs01())
+  const [number, inside, twice] = [
+    text.replace('{', `{"${madeUp}":1e999,`),
+    text.replace('"fields":{', `"fields":{"${madeUp}":1e999,`),
+    text.replace('{', `{"${madeUp}":1,"${madeUp}":2,"standing":"participant",`),
+  ]
+  assert.deepEqual(await lineOf(number), { ...refused, addon: 'vs01', pointers: [] })
+  assert.deepEqual(await lineOf(inside), { ...refused, addon: 'vs01', pointers: ['/fields'] })
+  assert.deepEqual(await lineOf(twice), { outcome: 'bad-json', addon: 'vs01', pointers: ['/standing'] })
+  assert.deepEqual(await lineOf('{'), { outcome: 'bad-json', addon: undefined, pointers: [] })
+  assert.ok(!JSON.stringify(app.lines).includes(madeUp))
+})
+
 test('answers what storage could not do with a status, and when to try again', async () => {
   for (const [fault, status, name, seconds] of [
     ['full', 507, 'disk-full', '60'],
     ['busy', 503, 'storage-busy', '2'],
     ['io', 503, 'storage-failure', '10'],
+    ['files', 503, 'too-many-open-files', '10'],
     ['damaged', 503, 'records-refused', '300'],
   ] as const) {
     const response = await send(appWith({ store: faulty(fault) }), { body: vs01() })
@@ -139,10 +172,12 @@ test('reports all violations at once, each with its place, and repeats no value 
   ])
 })
 
+const noRoom = { kind: 'disk-full', text: 'no room' }
+
 test('is healthy whenever it answers, and ready when it can store', async () => {
   const closed = appWith({
     closed: () => ({ kind: 'paused', reason: 'x' }),
-    readiness: async () => ({ reasons: ['no room'], refused: [] }),
+    readiness: async () => ({ reasons: [noRoom], refused: [] }),
   })
   assert.deepEqual(await (await send(closed, { path: '/health', method: 'GET' })).json(), { status: 'ok' })
 
@@ -164,7 +199,7 @@ test('tells reasons, names and metrics to who has the token and to this machine,
   const ready = { reasons: [], refused: ['scn01/elm-court'] }
   const [open, shut] = [
     appWith({ metrics, readiness: async () => ready }),
-    appWith({ metrics, readiness: async () => ({ ...ready, reasons: ['no room'] }) }),
+    appWith({ metrics, readiness: async () => ({ ...ready, reasons: [noRoom] }) }),
   ]
   const ask = (app: App, path: string, headers: Record<string, string> = {}, platform: Platform = {}) =>
     app.request(path, { headers }, platform)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -43,6 +43,7 @@ describe('the environment', () => {
       databaseUrl: undefined,
       requireStandby: false,
       metrics: false,
+      backupStatus: undefined,
       isProduction: false,
     })
   })
@@ -61,6 +62,7 @@ describe('the environment', () => {
       DATABASE_URL: 'postgres://a@localhost/b',
       REQUIRE_STANDBY: '1',
       METRICS: '1',
+      BACKUP_STATUS: '/status.json',
       NODE_ENV: 'production',
     }
     assert.deepEqual(readConfig(env), {
@@ -74,6 +76,7 @@ describe('the environment', () => {
       databaseUrl: 'postgres://a@localhost/b',
       requireStandby: true,
       metrics: true,
+      backupStatus: '/status.json',
       isProduction: true,
     })
   })
@@ -433,6 +436,11 @@ describe('a receiver', { concurrency: 3 }, () => {
     writeFileSync(current, 'short')
     await hup(/the new tokens are refused; the old ones stay/)
     assert.deepEqual(await statuses(), [true, true, false])
+    rmSync(current)
+    execFileSync('mkfifo', [current])
+    await hup(/the new tokens are refused; the old ones stay/)
+    assert.deepEqual(await statuses(), [true, true, false])
+    rmSync(current)
     writeFileSync(current, third)
     writeFileSync(previous, token)
     await hup(/tokens were read again/)

@@ -99,7 +99,9 @@ test('the disk is tried at most every 10 s, and nothing is left behind', async (
   for (let asked = 0; asked < 5; asked++) assert.deepEqual(await health.reasons(), [])
   assert.equal(writes.count, 1)
   writes.isBroken = true
-  assert.deepEqual(await new Health(root, 0).reasons(), ['a test write failed (EIO)'])
+  assert.deepEqual(await new Health(root, 0).reasons(), [
+    { kind: 'disk-error', text: 'a test write failed (EIO)' },
+  ])
   assert.deepEqual(readdirSync(root), [])
 })
 
@@ -109,7 +111,9 @@ test('after a write that failed it is not ready until a write to that associatio
   const association = 'scn01/heron-ridge'
   assert.deepEqual(await health.reasons(), [])
   await health.failed(association)
-  assert.deepEqual(await health.reasons(), ['the disk reported an error, and no write has succeeded since'])
+  assert.deepEqual(await health.reasons(), [
+    { kind: 'disk-error', text: 'the disk reported an error, and no write has succeeded since' },
+  ])
   health.stored('scn01/plum-grove')
   assert.equal((await health.reasons()).length, 1)
   health.stored(association)

@@ -106,7 +106,7 @@ test('exactly the least free space is enough, and one byte less is not', needsRo
     assert.equal(new Health(root, bavail * bsize).hasRoom(), true)
     assert.equal(new Health(root, bavail * bsize + 1).hasRoom(), false)
     assert.deepEqual(await new Health(root, bavail * bsize + 1).reasons(), [
-      'the disk is full, or has less free space than MIN_FREE_BYTES',
+      { kind: 'disk-full', text: 'the disk is full, or has less free space than MIN_FREE_BYTES' },
     ])
   }),
 )

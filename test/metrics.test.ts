@@ -1,9 +1,12 @@
 /** GET /metrics: what Prometheus is told, that it names nobody, and that every alert asks for something that is told. */
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { type Receiver, scn01, startReceiver, vs01 } from './receiver.ts'
+import { runBackup } from '../src/backup/cli.ts'
+import { markDirectory } from '../src/storage/files/mark.ts'
+import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
+import { said } from './said.ts'
 
 type Series = Map<string, number>
 
@@ -50,12 +53,18 @@ describe('metrics', () => {
       'civic_sync_seconds_count{rule="overwrite"}': 2,
       civic_refused_associations: 0,
       civic_locked_associations: 0,
+      civic_reading_associations: 0,
+      'civic_ready{reason="none"}': 1,
+      'civic_requests_total{addon="vs01",status="507",outcome="disk-full"}': 0,
+      civic_log_lost_lines_total: 0,
       civic_min_free_bytes: 0,
     }
     for (const [name, value] of Object.entries(expected)) assert.equal(series.get(name), value, name)
     assert.ok((series.get('civic_sync_seconds_count{rule="append"}') ?? 0) >= 1)
     assert.ok((series.get('civic_lock_wait_seconds_count') ?? 0) >= 1)
     assert.ok((series.get('civic_free_bytes') ?? 0) > 0)
+    assert.ok((series.get('civic_free_inodes') ?? 1) > 0)
+    assert.equal(series.has('civic_backup_last_exit_status'), false, 'nobody says where it is noted')
     assert.ok((series.get('civic_body_bytes_total') ?? 0) > 1_000)
     await receiver.stop()
   })
@@ -82,6 +91,68 @@ describe('metrics', () => {
     const { series } = await metricsOf(receiver)
     assert.equal(series.get('civic_refused_associations'), 1)
     assert.equal(series.get('civic_requests_total{addon="scn01",status="503",outcome="records-refused"}'), 1)
+    await receiver.stop()
+  })
+
+  test('have no value for what is not there', async () => {
+    const root = join(scratchDir(), 'data')
+    await markDirectory(root)
+    const receiver = await startReceiver({ METRICS: '1', DATA_DIR: root })
+    renameSync(root, `${root}-elsewhere`)
+    for (const isEmptyMountpoint of [false, true]) {
+      if (isEmptyMountpoint) mkdirSync(root)
+      const { series } = await metricsOf(receiver)
+      assert.equal(series.get('civic_ready{reason="data-directory"}'), 0)
+      assert.equal(series.has('civic_ready{reason="none"}'), false)
+      for (const name of ['civic_free_bytes', 'civic_free_inodes', 'civic_sender_clock_seconds'])
+        assert.equal(series.has(name), false, name)
+    }
+    await receiver.stop()
+  })
+
+  test('tell how the last backup ended, and when one was made', async () => {
+    const [status, backups] = [join(scratchDir(), 'status.json'), join(scratchDir(), 'backups')]
+    const receiver = await startReceiver({ METRICS: '1', BACKUP_STATUS: status })
+    const told = async (): Promise<(number | undefined)[]> => {
+      const { series } = await metricsOf(receiver)
+      const names = ['exit_status', 'end_timestamp_seconds', 'made_timestamp_seconds']
+      return names.map((name) => series.get(`civic_backup_last_${name}`))
+    }
+    const run = (...more: string[]) =>
+      said(runBackup, backups, '--unsigned', '--data', receiver.dataDir, '--status', status, ...more)
+    assert.deepEqual(await told(), [undefined, undefined, 0])
+    await receiver.post(scn01())
+    const began = Date.now() / 1000
+    assert.equal((await run()).exit, 0)
+    const [exit, end, made] = await told()
+    assert.equal(exit, 0)
+    assert.ok(end === made && Number(end) >= began && Number(end) <= Date.now() / 1000, `${end}`)
+    assert.equal(statSync(status).mode & 0o777, 0o644)
+    // not made
+    assert.equal(
+      (await said(runBackup, backups, '--unsigned', '--data', '/nowhere', '--status', status)).exit,
+      2,
+    )
+    const [failed, later, stays] = await told()
+    assert.deepEqual([failed, stays], [2, made])
+    assert.ok(Number(later) >= Number(end))
+    await receiver.stop()
+  })
+
+  test('tell how far the clock is from the senders that are nearest to it', async () => {
+    const receiver = await startReceiver({ METRICS: '1' })
+    const submitted = (agoSeconds: number) =>
+      receiver.post(vs01({ submitted_at: new Date(Date.now() - agoSeconds * 1000).toISOString() }))
+    const clock = async () =>
+      (await metricsOf(receiver)).series.get('civic_sender_clock_seconds') ?? Number.NaN
+    // out of a spool, and of two senders one is an hour ahead
+    for (const ago of [90_000, 7_200, -3_600]) await submitted(ago)
+    assert.equal(Math.round((await clock()) / 60), -60)
+    await submitted(-1_200)
+    assert.equal(Math.round((await clock()) / 60), -20)
+    // of the last twenty
+    for (let n = 0; n < 20; n++) await submitted(7_200)
+    assert.equal(Math.round((await clock()) / 60), 120)
     await receiver.stop()
   })
 

@@ -10,10 +10,12 @@ import { BackupRefused } from './read-back.ts'
 import { backupJson, backupText, restoreJson, restoreText } from './report.ts'
 import { restore } from './restore.ts'
 import { CannotCheck } from './signature.ts'
+import { noteStatus } from './status.ts'
 
 const hostKey = '/etc/civic-orchestrator/backup_key'
 
-const backupHelp = `backup DIR [--data DIR] [--key FILE | --unsigned] [--full] [--forget-missing] [--stamps DIR] [--json] [--help]
+const backupHelp = `backup DIR [--data DIR] [--key FILE | --unsigned] [--full] [--forget-missing] [--stamps DIR] [--status FILE]
+           [--json] [--help]
 
 Copies the records to a directory on another disk or machine, while the receiver runs. Run again on the same directory, it
 adds what is new: append-only records are written once, of files that are replaced only the last state is kept. Everything
@@ -28,6 +30,7 @@ hashes are right: a backup of which they are not is left alone, and a whole new 
   --full            read every copy again and compare it (default: what was touched, and a slice of all others)
   --forget-missing  remove from the backup what is no longer in the data directory (default: kept, and named)
   --stamps DIR      copy the time stamps that deploy/witness keeps there, too, to stamps/ beside the backups
+  --status FILE     note there when and how this ended, for the receiver's metrics (BACKUP_STATUS)
   --json            one JSON object, with the paths of the files that are named
   --help            this text
 
@@ -56,8 +59,10 @@ Exit: 0 done, 1 refused: the backup is damaged or foreign, 2 could not run or co
 
 type CommandRun = (args: readonly string[], io: Io) => Promise<Exit>
 
-export const runBackup: CommandRun = (args, io) =>
-  guarded('backup', backupHelp, args, io, async () => {
+export const runBackup: CommandRun = async (args, io) => {
+  let status: string | undefined
+  let isMade = false
+  const exit = await guarded('backup', backupHelp, args, io, async () => {
     const options = parse(
       args,
       {
@@ -65,9 +70,11 @@ export const runBackup: CommandRun = (args, io) =>
         full: { type: 'boolean' },
         'forget-missing': { type: 'boolean' },
         stamps: { type: 'string' },
+        status: { type: 'string' },
       },
       1,
     )
+    status = options.text('status')
     const [directory] = options.positionals
     if (directory === undefined) throw new CannotRun('name the directory of the backup')
     const progress = progressOn(io)
@@ -81,12 +88,22 @@ export const runBackup: CommandRun = (args, io) =>
       full: options.flag('full'),
       onProgress: progress.show,
     }).finally(progress.clear)
+    isMade = true
     await io.out(options.json ? backupJson(done) : backupText(done, performance.now() - began))
     // paths name participants, so they are shown only to a person at a terminal and never in the log of the timer
     for (const finding of done.findings) io.err(`backup: ${plain(sentence(finding, io.watched))}\n`)
     for (const name of done.others) io.err(`backup: beside it lies ${name}, which was not looked at\n`)
     return done.findings.length > 0 ? 1 : 0
   })
+  if (status === undefined) return exit
+  try {
+    await noteStatus(status, { exit, isMade }, new Date())
+    return exit
+  } catch (error) {
+    io.err(`backup: the note of how it ended could not be written: ${plain((error as Error).message)}\n`)
+    return 2
+  }
+}
 
 export const runRestore: CommandRun = (args, io) =>
   guarded('restore', restoreHelp, args, io, async () => {

@@ -22,7 +22,13 @@ export type AcceptContext = {
 }
 
 export type Acceptance =
-  | { readonly ok: true; readonly record: AcceptedRecord; readonly warnings: readonly FieldError[] }
+  | {
+      readonly ok: true
+      readonly record: AcceptedRecord
+      readonly warnings: readonly FieldError[]
+      /** How long ago it was submitted, by its `submitted_at`; negative when that is still to come. */
+      readonly agoMs: number
+    }
   | { readonly ok: false; readonly errors: readonly FieldError[] }
 
 const dayInMs = 24 * 60 * 60 * 1000
@@ -41,6 +47,7 @@ export function accept(
   if (!contract || own.length > 0 || found.length > 0) {
     return { ok: false, errors: bounded([...own, ...found]) }
   }
+  const agoMs = context.now.getTime() - instant(String(sent.submitted_at))
   const normalised = contract.normalise?.(sent) ?? { members: {}, warnings: [] }
   const unnamed = Object.keys(sent).filter((name) => !Object.hasOwn(contract.envelope.entries, name))
   return {
@@ -56,11 +63,8 @@ export function accept(
       ],
       unhashed: unhashedNames(contract).map((name): Member => [name, context.tokenSha256]),
     },
-    warnings: bounded([
-      ...normalised.warnings,
-      ...clockWarning(sent, context.now),
-      ...unnamed.map(unnamedWarning),
-    ]),
+    warnings: bounded([...normalised.warnings, ...clockWarning(agoMs), ...unnamed.map(unnamedWarning)]),
+    agoMs,
   }
 }
 
@@ -124,9 +128,8 @@ function named(contract: Contract, sent: JsonObject, normalised: Readonly<Record
   return members
 }
 
-function clockWarning(sent: JsonObject, now: Date): FieldError[] {
-  const away = Math.abs(now.getTime() - instant(String(sent.submitted_at)))
-  if (away <= dayInMs) return []
+function clockWarning(agoMs: number): FieldError[] {
+  if (Math.abs(agoMs) <= dayInMs) return []
   return [
     {
       pointer: '/submitted_at',

@@ -10,7 +10,13 @@ import { bounded } from './violations.ts'
 
 export type Intake =
   | { readonly ok: true; readonly value: JsonObject; readonly found: readonly FieldError[] }
-  | { readonly ok: false; readonly detail: string; readonly errors?: readonly FieldError[] }
+  | {
+      readonly ok: false
+      readonly detail: string
+      readonly errors?: readonly FieldError[]
+      /** What JSON.parse makes of it, if that is an object. */
+      readonly read?: JsonObject
+    }
 
 /**
  * `found` lists numbers that would change and keys `__proto__`. They are reported together with the violations of the contract
@@ -40,6 +46,7 @@ export function intake(bytes: Uint8Array, isStored = false): Intake {
     ok: false,
     detail: 'The JSON could be read in more than one way: each key once per object, whole characters.',
     errors: bounded(malformed),
+    read: value as JsonObject,
   }
 }
 

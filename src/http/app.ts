@@ -2,6 +2,7 @@
 import { type Context, Hono } from 'hono'
 import type { Log } from '../log.ts'
 import { type Problem, problem, problemResponse, retryAfter } from './problem.ts'
+import { type Reason, reasonsOf } from './ready.ts'
 import { type ReceiveDeps, type Received, receiver, type StoredEnvelope } from './receive.ts'
 import type { Metrics, Tell } from './tell.ts'
 import { presentedToken } from './token.ts'
@@ -17,7 +18,7 @@ export type AppDeps = ReceiveDeps & {
    * whose lock cannot be acquired, `reading` the associations whose records are still being read.
    */
   readonly readiness: () => Promise<{
-    readonly reasons: readonly string[]
+    readonly reasons: readonly Reason[]
     readonly refused: readonly string[]
     readonly notes?: readonly string[]
     readonly locked?: readonly string[]
@@ -116,10 +117,9 @@ async function readyNow({
   readiness,
 }: AppDeps): Promise<{ readonly reasons: readonly string[]; readonly body: object }> {
   const shut = closed()
-  const { reasons, refused, locked = [], reading = [], notes } = await readiness()
-  const why = shut && (shut.kind === 'paused' ? `paused: ${shut.reason}` : 'draining')
+  const { reasons: ofStore, refused, locked = [], reading = [], notes } = await readiness()
   return {
-    reasons: why === undefined ? reasons : [why, ...reasons],
+    reasons: reasonsOf(shut, ofStore).map(({ text }) => text),
     body: {
       status: 'ready',
       refused_associations: refused,

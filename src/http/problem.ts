@@ -31,6 +31,7 @@ const kinds = {
 } as const satisfies Record<string, readonly [status: number, title: string]>
 
 export type ProblemName = keyof typeof kinds
+export const problemNames = Object.keys(kinds) as readonly ProblemName[]
 
 export type Problem = {
   readonly name: ProblemName

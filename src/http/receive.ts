@@ -3,8 +3,9 @@ import type { Contracts, FieldError } from '../../contracts/contract.ts'
 import type { AcceptedRecord, Fault, Outcome, Receipt, RecordStore } from '../../contracts/record.ts'
 import { accept } from '../envelope/accept.ts'
 import { intake } from '../envelope/intake.ts'
+import { ownNames } from '../envelope/own-names.ts'
 import { headRefusal, readBody, tooMany } from './body.ts'
-import { type Problem, problem, retryAfter } from './problem.ts'
+import { type Problem, type ProblemName, problem, retryAfter } from './problem.ts'
 import { presentedToken, type TokenCheck, wrongToken } from './token.ts'
 import type { Visit } from './visit.ts'
 import { Scale, smallBody, Turns } from './weight.ts'
@@ -27,6 +28,8 @@ export type ReceiveDeps = {
   /** Called for each request; undefined when the receiver is open. */
   readonly closed: () => Closed | undefined
   readonly maxBodyBytes: number
+  /** Told of each accepted envelope how long ago it was submitted, by its own `submitted_at`. */
+  readonly accepted?: (agoMs: number) => void
   /** How many requests may be between the check of their token and their answer at one time. */
   readonly maxInFlight: number
 }
@@ -109,15 +112,20 @@ function work(
 ): Promise<Received> | Received {
   if (performance.now() > visit.arrived + parseMs) return { refusal: tooMany }
   const taken = intake(bytes)
-  if (!taken.ok) return { refusal: problem('bad-json', taken.detail, taken) }
+  if (!taken.ok) {
+    Object.assign(visit, ownNames(taken.read, taken.errors ?? [], deps.contracts))
+    return { refusal: problem('bad-json', taken.detail, taken) }
+  }
   const accepted = accept(taken.value, taken.found, { tokenSha256, now: new Date() }, deps.contracts)
   if (!accepted.ok) {
     visit.violations = accepted.errors.length
+    Object.assign(visit, ownNames(taken.value, accepted.errors, deps.contracts))
     return {
       refusal: problem('bad-envelope', 'Change what `errors` names and post the envelope again.', accepted),
     }
   }
   visit.addon = accepted.record.addon
+  deps.accepted?.(accepted.agoMs)
   visit.association = accepted.record.association_slug
   return store(deps, visit, accepted)
 }
@@ -185,3 +193,10 @@ const faults: Readonly<Record<Fault, Problem>> = {
     retryAfter(300),
   ),
 }
+
+/** Refusals of an envelope, for which the addon is known. */
+export const refusalsOfEnvelopes: readonly ProblemName[] = [
+  'bad-json',
+  'bad-envelope',
+  ...Object.values(faults).map(({ name }) => name),
+]

@@ -12,6 +12,8 @@ export type Visit = {
   association?: string
   /** How many violations a refused envelope has. */
   violations?: number
+  /** Members of the contract in which, or below which, they are. */
+  pointers?: readonly string[]
 }
 
 const fit = /^[A-Za-z0-9._-]{1,64}$/

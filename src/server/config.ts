@@ -26,6 +26,8 @@ export type Config = {
   readonly requireStandby: boolean
   /** Whether there is a `GET /metrics`. */
   readonly metrics: boolean
+  /** Where the backup notes how it ended, for the metrics. */
+  readonly backupStatus: string | undefined
   /** NODE_ENV=production: tokens are configured, and the data directory bears its mark. */
   readonly isProduction: boolean
 }
@@ -62,6 +64,7 @@ export function readConfig(env: Environment): Config {
     databaseUrl: text(env, 'DATABASE_URL'),
     requireStandby: number(env, 'REQUIRE_STANDBY', 0, [0, 1], mistakes) === 1,
     metrics: number(env, 'METRICS', 0, [0, 1], mistakes) === 1,
+    backupStatus: text(env, 'BACKUP_STATUS'),
     isProduction: isProduction(env),
   }
   if (config.requireStandby && config.databaseUrl === undefined)

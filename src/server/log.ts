@@ -6,27 +6,43 @@ import { StandardOutput } from './standard-output.ts'
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
+export type ProcessLog = Log & {
+  /** For the end of the process. */
+  flush(): void
+  /** For the metrics. */
+  readonly state: { readonly lostLines: number; readonly waitingBytes: number }
+}
+
 /**
  * Logging never waits for who reads the log. `flush` is for the end of the process; what a kill finds gathered is lost, and so is
  * what a reader that stands still leaves no room for.
  */
-export function createLog(level: LogLevel): Log & { flush(): void } {
+export function createLog(level: LogLevel): ProcessLog {
   const output = new StandardOutput()
-  let lost = 0
+  let refused = 0
+  let told = 0
+  const lost = (): number => refused + output.droppedLines
   const write = (line: string): void => {
     if (!output.hasRoom) {
-      lost++
+      refused++
       return
     }
-    if (lost > 0) {
-      const lines = lost
-      lost = 0
-      logger.warn({ lines }, 'lines of this log are lost: nobody read it')
-    }
+    const lines = lost() - told
+    told += lines
+    if (lines > 0) logger.warn({ lines }, 'lines of this log are lost: standard output did not take them')
     output.write(line)
   }
   const logger = pino({ level, base: { pid: process.pid }, timestamp: isoTime }, { write })
-  return Object.assign(logger, { flush: () => output.end() }) as unknown as Log & { flush(): void }
+  const flush = (): void => output.end()
+  const state = {
+    get lostLines() {
+      return lost()
+    },
+    get waitingBytes() {
+      return output.waitingBytes
+    },
+  }
+  return Object.assign(logger, { flush, state }) as unknown as ProcessLog
 }
 
 let lastMs = 0

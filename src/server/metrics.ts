@@ -1,39 +1,42 @@
 /**
  * What `GET /metrics` tells Prometheus, and the only file that knows prom-client. Off unless METRICS=1.
  *
- * No label names an association or a person: addons, statuses and kinds of refusal are all there is, a few dozen series.
+ * No label names an association or a person: addons, statuses and kinds of refusal are all there is, some two hundred series.
  */
-import { statfs } from 'node:fs/promises'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { type ProblemName, problemNames, statusOf } from '../http/problem.ts'
+import { refusalsOfEnvelopes } from '../http/receive.ts'
 import type { Metrics } from '../http/tell.ts'
 import type { StorageObserver } from '../storage/observer.ts'
+import { gaugesOf, type Sources } from './gauges.ts'
 
 const prefix = 'civic_'
 /** Seconds. From a duplicate that is answered from memory to the limit of 10 s. */
 const durations = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const batches = [1, 2, 4, 8, 16, 32, 64]
 
-export type Sources = {
-  readonly dataDir: string
-  readonly minFreeBytes: number
-  /** What the store says of itself, looked up when Prometheus asks. */
-  readonly readiness: () => Promise<{
-    readonly refused: readonly string[]
-    readonly locked?: readonly string[]
-  }>
-}
-
-export function createMetrics(): { http: Metrics; storage: StorageObserver; watch(sources: Sources): void } {
+/** `addons`: those of the registry. */
+export function createMetrics(addons: Iterable<string>): {
+  http: Metrics
+  storage: StorageObserver
+  watch(sources: Sources): void
+} {
   const registry = new Registry()
   const registers = [registry]
+  let look = async (): Promise<void> => {}
   collectDefaultMetrics({ register: registry })
 
   const requests = new Counter({
     name: `${prefix}requests_total`,
-    help: 'Answers by addon (none when the envelope was not accepted), status and outcome: stored, duplicate, or the kind of refusal',
+    help: 'Answers by addon (none when it is not known), status and outcome: stored, duplicate, or the kind of refusal',
     labelNames: ['addon', 'status', 'outcome'],
     registers,
   })
+  // Prometheus sees no increase in a series that begins with its first count
+  const begin = (addon: string, outcome: ProblemName): void =>
+    requests.inc({ addon, status: statusOf(outcome), outcome }, 0)
+  for (const outcome of problemNames) begin('none', outcome)
+  for (const addon of addons) for (const outcome of refusalsOfEnvelopes) begin(addon, outcome)
   const seconds = new Histogram({
     name: `${prefix}request_seconds`,
     help: 'From the request head to the answer',
@@ -68,7 +71,10 @@ export function createMetrics(): { http: Metrics; storage: StorageObserver; watc
 
   const http: Metrics = {
     contentType: registry.contentType,
-    text: () => registry.metrics(),
+    async text() {
+      await look()
+      return registry.metrics()
+    },
     answered({ addon = 'none', status, outcome, bytes: read = 0, ms }) {
       requests.inc({ addon, status, outcome })
       seconds.observe({ addon }, ms / 1000)
@@ -80,42 +86,8 @@ export function createMetrics(): { http: Metrics; storage: StorageObserver; watc
     batch: (records) => batch.observe(records),
     lockWait: (ms) => locks.observe(ms / 1000),
   }
-  const watch = (sources: Sources): void => watchSources(sources, registers)
+  const watch = (sources: Sources): void => {
+    look = gaugesOf(sources, registry)
+  }
   return { http, storage, watch }
-}
-
-/** Looked up when Prometheus asks. */
-function watchSources({ dataDir, minFreeBytes, readiness }: Sources, registers: Registry[]): void {
-  new Gauge({
-    name: `${prefix}free_bytes`,
-    help: 'Free space where the records are',
-    registers,
-    async collect() {
-      // without a value the alert for a missing one tells
-      const found = await statfs(dataDir).catch(() => undefined)
-      if (found) this.set(found.bavail * found.bsize)
-      else this.reset()
-    },
-  })
-  new Gauge({
-    name: `${prefix}min_free_bytes`,
-    help: 'Below this much free space nothing is stored',
-    registers,
-  }).set(minFreeBytes)
-  new Gauge({
-    name: `${prefix}refused_associations`,
-    help: 'Associations that are refused because their records file is damaged',
-    registers,
-    async collect() {
-      this.set((await readiness()).refused.length)
-    },
-  })
-  new Gauge({
-    name: `${prefix}locked_associations`,
-    help: 'Associations that store nothing because their lock has not been had for 30 s',
-    registers,
-    async collect() {
-      this.set((await readiness()).locked?.length ?? 0)
-    },
-  })
 }

@@ -28,10 +28,20 @@ export class StandardOutput {
   #waitingBytes = 0
   #timer: NodeJS.Timeout | undefined
   #isWriting = false
+  #droppedLines = 0
 
   /** False while so much waits that further text would only take memory. */
   get hasRoom(): boolean {
     return this.#waitingBytes < mostWaiting
+  }
+
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
+  /** Lines that could not be written at all. */
+  get droppedLines(): number {
+    return this.#droppedLines
   }
 
   write(text: string): void {
@@ -77,7 +87,7 @@ export class StandardOutput {
         this.#written(writeSync(this.#fd, first))
       } catch (error) {
         if (hasCode(error, 'EAGAIN')) return
-        this.#written(first.length)
+        this.#drop()
       }
     }
   }
@@ -87,12 +97,19 @@ export class StandardOutput {
     this.#isWriting = first !== undefined
     if (!first) return
     write(this.#fd, first, (error, bytes) => {
-      this.#written(error ? first.length : bytes)
+      if (error) this.#drop()
+      else this.#written(bytes)
       this.#writeFile()
     })
   }
 
-  /** So many bytes of what has waited longest are written, or dropped. */
+  #drop(): void {
+    const first = this.#waiting[0] as Buffer
+    for (let at = first.indexOf('\n'); at >= 0; at = first.indexOf('\n', at + 1)) this.#droppedLines++
+    this.#written(first.length)
+  }
+
+  /** So many bytes of what has waited longest need not wait any more. */
   #written(bytes: number): void {
     const first = this.#waiting[0] as Buffer
     this.#waitingBytes -= bytes

@@ -7,9 +7,15 @@
  */
 import type { RecordStore } from '../../contracts/record.ts'
 
+/** Why nothing can be stored: one of a few kinds, for a metric, and a sentence for an operator. */
+export type Reason = {
+  readonly kind: 'data-directory' | 'disk-full' | 'disk-error' | 'rights' | 'open-files' | 'database'
+  readonly text: string
+}
+
 export type Readiness = {
-  /** Why nothing can be stored now, in words for an operator; empty when records can be stored. */
-  readonly reasons: readonly string[]
+  /** Empty when records can be stored. */
+  readonly reasons: readonly Reason[]
   /** Associations (`<addon>/<slug>`) whose records are refused as damaged. */
   readonly refused: readonly string[]
   /** Other things that an operator should know, such as how many copies of the data there are. */

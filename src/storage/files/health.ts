@@ -13,6 +13,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode } from '../../error-code.ts'
 import { headName, ownerOnly, recordsName } from '../../records/layout.ts'
+import type { Reason } from '../store.ts'
 import { openFile, removeIfThere, syncFile, writeAllSync } from './durable-file.ts'
 import { codeOf, ifThere, isFull, isOutOfFiles } from './fault.ts'
 import { temporaryIn } from './paths.ts'
@@ -25,8 +26,14 @@ const probeLongestMs = 5_000
 /** At most so many unusable paths are remembered and looked at again, because one is enough for an operator. */
 const mostUnusable = 16
 
-const full = 'the disk is full, or has less free space than MIN_FREE_BYTES'
-const outOfFiles = 'this process may open no further file; see LimitNOFILE in its unit, or ulimit -n'
+const full: Reason = {
+  kind: 'disk-full',
+  text: 'the disk is full, or has less free space than MIN_FREE_BYTES',
+}
+const outOfFiles: Reason = {
+  kind: 'open-files',
+  text: 'this process may open no further file; see LimitNOFILE in its unit, or ulimit -n',
+}
 
 export class Health {
   readonly #root: string
@@ -37,7 +44,7 @@ export class Health {
   /** Addons and associations of which this process may not use everything. */
   readonly #unusable = new Set<string>()
   #hasProbeFailed = false
-  #probe: { readonly at: number; readonly result: Promise<string | undefined> } | undefined
+  #probe: { readonly at: number; readonly result: Promise<Reason | undefined> } | undefined
 
   constructor(root: string, minFreeBytes: number) {
     this.#root = root
@@ -72,17 +79,17 @@ export class Health {
   }
 
   /** Why nothing can be stored, or why some things cannot; empty when everything can. */
-  async reasons(): Promise<string[]> {
+  async reasons(): Promise<Reason[]> {
     try {
       await access(this.#root, constants.R_OK | constants.W_OK | constants.X_OK)
       if (!this.#isRoomLeft()) return [full]
     } catch {
-      return ['the data directory cannot be read and written']
+      return [{ kind: 'data-directory', text: 'the data directory cannot be read and written' }]
     }
     const refused = await this.#refusedProbe()
     const found = [refused, await this.#unusableReason()].filter((reason) => reason !== undefined)
     if (found.length > 0 || this.#failed.size === 0) return found
-    return ['the disk reported an error, and no write has succeeded since']
+    return [diskError('the disk reported an error, and no write has succeeded since')]
   }
 
   #isRoomLeft(): boolean {
@@ -90,28 +97,32 @@ export class Health {
     return bavail * bsize >= this.#minFreeBytes && (files === 0 || ffree > 0)
   }
 
-  async #unusableReason(): Promise<string | undefined> {
+  async #unusableReason(): Promise<Reason | undefined> {
     for (const name of [...this.#unusable]) {
       const part = await unusablePart(this.#root, name)
       if (part === undefined) {
         this.#unusable.delete(name)
         continue
       }
-      return `${part} (${name}) belongs to another user, or may not be used. Mend it with: chown -R ${userName()} ${resolve(this.#root)}`
+      const mend = `Mend it with: chown -R ${userName()} ${resolve(this.#root)}`
+      const text = `${part} (${name}) belongs to another user, or may not be used. ${mend}`
+      return { kind: 'rights', text }
     }
     return undefined
   }
 
   /** The reason that the last probe found; a new probe when it is old. */
-  async #refusedProbe(): Promise<string | undefined> {
+  async #refusedProbe(): Promise<Reason | undefined> {
     const now = performance.now()
     if (!this.#probe || now - this.#probe.at > probeMs) this.#probe = { at: now, result: this.#tryWrites() }
-    const late = sleep(probeLongestMs, 'a test write has not ended: the disk does not answer', { ref: false })
+    const late = sleep(probeLongestMs, diskError('a test write has not ended: the disk does not answer'), {
+      ref: false,
+    })
     return Promise.race([this.#probe.result, late])
   }
 
   /** Tries to write where writes have failed, and in the data directory. */
-  async #tryWrites(): Promise<string | undefined> {
+  async #tryWrites(): Promise<Reason | undefined> {
     try {
       await tryWrite(this.#root)
       for (const name of this.#failed) {
@@ -122,9 +133,13 @@ export class Health {
     } catch (error) {
       this.#hasProbeFailed = true
       if (isOutOfFiles(error)) return outOfFiles
-      return isFull(error) ? full : `a test write failed (${codeOf(error)})`
+      return isFull(error) ? full : diskError(`a test write failed (${codeOf(error)})`)
     }
   }
+}
+
+function diskError(text: string): Reason {
+  return { kind: 'disk-error', text }
 }
 
 async function tryWrite(directory: string): Promise<void> {

@@ -26,8 +26,10 @@ export type FileStoreOptions = {
   readonly observer?: StorageObserver | undefined
 }
 
-const anotherDirectory =
-  'the data directory does not bear the mark that it had at the start: its file system is gone, or another is in its place'
+const anotherDirectory = {
+  kind: 'data-directory',
+  text: 'the data directory does not bear the mark that it had at the start: its file system is gone, or another is in its place',
+} as const
 const tidyMs = 1_000
 /** By then the temporaries of a receiver that was killed right before this start are old enough to be removed. */
 const secondSurveyMs = 30_000
@@ -128,7 +130,7 @@ class FileStore {
   /** Checked before anything is written: records written below an empty mountpoint are hidden when the disk is mounted again. */
   #isInPlace(): boolean {
     const isNow = this.#isMarked()
-    if (!isNow && this.#wasMarked) this.#log.fatal({}, `${anotherDirectory}; nothing is stored`)
+    if (!isNow && this.#wasMarked) this.#log.fatal({}, `${anotherDirectory.text}; nothing is stored`)
     if (isNow && !this.#wasMarked) this.#log.info({}, 'the data directory bears its mark again')
     this.#wasMarked = isNow
     return isNow

@@ -84,7 +84,8 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
     async readiness() {
       const { trouble } = connections
       const found = trouble === undefined ? await state(shared) : { reasons: [trouble], notes: [] }
-      return { ...found, refused: [...refused].sort() }
+      const reasons = found.reasons.map((text) => ({ kind: 'database' as const, text }))
+      return { reasons, notes: found.notes, refused: [...refused].sort() }
     },
 
     async start() {

@@ -1,0 +1,16 @@
+/** Why nothing can be stored at the moment: what `GET /ready` answers, and what the metrics count by kind. */
+import type { Closed } from './receive.ts'
+
+export type Reason = {
+  /** One of a few words, for a metric. */
+  readonly kind: string
+  /** A sentence for the operator. */
+  readonly text: string
+}
+
+/** The receiver's own reason before those of the store. */
+export function reasonsOf(closed: Closed | undefined, ofStore: readonly Reason[]): readonly Reason[] {
+  if (closed === undefined) return ofStore
+  const { kind } = closed
+  return [{ kind, text: kind === 'paused' ? `paused: ${closed.reason}` : kind }, ...ofStore]
+}

@@ -1,0 +1,121 @@
+/** What is looked up when Prometheus asks: whether records can be stored, and what soon could keep them from being stored. */
+import { statfs } from 'node:fs/promises'
+import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Reason } from '../http/ready.ts'
+import { readBackupStatus } from './backup-status.ts'
+import type { SenderClock } from './sender-clock.ts'
+
+export type Sources = {
+  readonly dataDir: string
+  readonly minFreeBytes: number
+  /** Where the backup notes how it ended; undefined when nobody says where. */
+  readonly backupStatus: string | undefined
+  readonly clock: SenderClock
+  readonly log: { readonly lostLines: number; readonly waitingBytes: number }
+  /** What `GET /ready` tells. */
+  readonly readiness: () => Promise<{
+    readonly reasons: readonly Reason[]
+    readonly refused: readonly string[]
+    readonly locked?: readonly string[]
+    readonly reading?: readonly string[]
+  }>
+}
+
+/** Gives what looks everything up. What is not known has no value: 0 would be a figure. */
+export function gaugesOf(sources: Sources, registry: Registry): () => Promise<void> {
+  const gauge = gaugesIn(registry)
+  gauge('min_free_bytes', 'Below this much free space nothing is stored')(sources.minFreeBytes)
+  const looks = [
+    lookAtStore(sources, registry),
+    lookAtBackup(sources, registry),
+    lookAtLog(sources, registry),
+  ]
+  const clock = gauge(
+    'sender_clock_seconds',
+    'How far the clock of this machine is ahead of submitted_at, in that one of the last posts in which it is least',
+  )
+  return async () => {
+    clock(sources.clock.seconds)
+    await Promise.all(looks.map((look) => look()))
+  }
+}
+
+/** Sets a value, or takes it away. */
+type Set = (value: number | undefined) => void
+
+function gaugesIn(registry: Registry): (name: string, help: string) => Set {
+  return (name, help) => {
+    const gauge = new Gauge({ name: `civic_${name}`, help, registers: [registry] })
+    // prom-client begins a gauge without labels with 0
+    gauge.remove()
+    return (value) => (value === undefined ? gauge.remove() : gauge.set(value))
+  }
+}
+
+function lookAtStore({ dataDir, readiness }: Sources, registry: Registry): () => Promise<void> {
+  const gauge = gaugesIn(registry)
+  const ready = new Gauge({
+    name: 'civic_ready',
+    help: '1 when records can be stored, with the reason none; else 0, for each reason that /ready gives',
+    labelNames: ['reason'],
+    registers: [registry],
+  })
+  const freeBytes = gauge('free_bytes', 'Free space where the records are')
+  const freeInodes = gauge('free_inodes', 'How many files can still be made where the records are')
+  const refused = gauge(
+    'refused_associations',
+    'Associations that are refused because their records file is damaged',
+  )
+  const locked = gauge('locked_associations', 'Associations that store nothing because the lock is not had')
+  const reading = gauge('reading_associations', 'Associations whose records are being read after a start')
+  return async () => {
+    const now = await readiness()
+    ready.reset()
+    for (const { kind } of now.reasons) ready.set({ reason: kind }, 0)
+    if (now.reasons.length === 0) ready.set({ reason: 'none' }, 1)
+    refused(now.refused.length)
+    locked(now.locked?.length)
+    reading(now.reading?.length)
+    // another file system in its place has free space of its own
+    const isThere = now.reasons.every(({ kind }) => kind !== 'data-directory')
+    const found = isThere ? await statfs(dataDir).catch(() => undefined) : undefined
+    freeBytes(found && found.bavail * found.bsize)
+    // a file system that counts no inodes says 0 of 0
+    freeInodes(found && found.files > 0 ? found.ffree : undefined)
+  }
+}
+
+function lookAtBackup({ backupStatus }: Sources, registry: Registry): () => Promise<void> {
+  if (backupStatus === undefined) return async () => {}
+  const gauge = gaugesIn(registry)
+  const exit = gauge(
+    'backup_last_exit_status',
+    'Of the last backup: 0 all of it, 1 made but it names something, 2 not made',
+  )
+  const ended = gauge('backup_last_end_timestamp_seconds', 'When the last backup ended, however it ended')
+  const made = gauge(
+    'backup_last_made_timestamp_seconds',
+    'When a backup was made last; 0 when none is known',
+  )
+  return async () => {
+    const found = readBackupStatus(backupStatus)
+    exit(found?.exit)
+    ended(found?.endedAt)
+    made(found?.madeAt ?? 0)
+  }
+}
+
+function lookAtLog({ log }: Sources, registry: Registry): () => Promise<void> {
+  const lost = new Counter({
+    name: 'civic_log_lost_lines_total',
+    help: 'Lines of the log that standard output did not take',
+    registers: [registry],
+  })
+  const waiting = gaugesIn(registry)('log_waiting_bytes', 'What standard output has not taken yet')
+  let seen = 0
+  return async () => {
+    lost.inc(log.lostLines - seen)
+    seen = log.lostLines
+    waiting(log.waitingBytes)
+  }
+}

@@ -1,4 +1,4 @@
-/** What an auditor's command has to know about addons. Every answer comes from the contracts; nothing here runs in Node only. */
+/** Answers questions about addons from the contracts, for the commands of the auditor. Runs in a browser, too. */
 import { type Contract, type StorageRule, unhashedNames } from '../../contracts/contract.ts'
 import { contracts } from '../../contracts/index.ts'
 
@@ -9,7 +9,10 @@ export function placeName({ addon, slug }: Place): string {
   return `${addon}/${slug}`
 }
 
-/** Addons by how their records are kept, in the order of the registry. A later version never changes the rule of an addon. */
+/**
+ * The addons whose records are kept by this rule, in the order of the registry. A later version never changes the rule of an
+ * addon.
+ */
 export function addonsWith(rule: StorageRule): readonly string[] {
   return [...contracts].filter(([, versions]) => versions[0]?.storage === rule).map(([addon]) => addon)
 }
@@ -18,7 +21,7 @@ export function ruleOf(addon: string): StorageRule | undefined {
   return contracts.get(addon)?.[0]?.storage
 }
 
-/** The members that the contracts of an addon name, in the order in which they are stored; all its versions together. */
+/** The members that the contracts of an addon name, of all its versions together, in the order in which they are stored. */
 export function namedMembers(addon: string): readonly string[] {
   const versions = contracts.get(addon) ?? []
   return [...new Set(versions.flatMap(({ envelope }) => Object.keys(envelope.entries)))]
@@ -32,7 +35,10 @@ export function addonsWithPayment(): readonly string[] {
   return addonsWith('append-only').filter((addon) => namedMembers(addon).includes(paymentMember))
 }
 
-/** What the receiver adds to a record of this contract, besides `receipt`; undefined stands for a contract not known here. */
+/**
+ * The members that the receiver adds to a record of this contract, besides `receipt`. Undefined: the contract is not known
+ * here.
+ */
 export function addedNames(contract: Contract | undefined): readonly string[] {
   return contract ? unhashedNames(contract) : []
 }

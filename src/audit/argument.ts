@@ -1,4 +1,4 @@
-/** How an association is named on the command line: `SLUG`, or `ADDON/SLUG` where one slug has records of several addons. */
+/** Reads the name of an association on the command line: `SLUG`, or `ADDON/SLUG` for one addon only. */
 import { isSlug } from '../../contracts/envelope.ts'
 import { CannotRun } from '../cli/io.ts'
 import { ruleOf } from './addons.ts'

@@ -39,13 +39,13 @@ export const changes: Command = {
 
 const day = 86_400_000
 
-/** In milliseconds; a day stands for its beginning, or with `added` for its end. */
+/** A date in milliseconds since 1970. A day without a time stands for its beginning, plus `added` milliseconds. */
 function dateOf(options: Parsed, name: string, added: number): number {
   const text = options.text(name) ?? ''
   const isDay = /^\d{4}-\d\d-\d\d$/.test(text)
   const isInstant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z$/.test(text)
   const ms = Date.parse(text)
-  // Date.parse takes the 31st of February for the 3rd of March
+  // Date.parse reads the 31st of February as the 3rd of March
   const isReal = !Number.isNaN(ms) && new Date(ms).toISOString().slice(0, 10) === text.slice(0, 10)
   if (!(isDay || isInstant) || !isReal)
     throw new CannotRun(`--${name} takes a day as 2026-07-02, or a time as 2026-07-02T06:30:00Z`)
@@ -101,7 +101,7 @@ async function changesOf(
   return trouble.end(io)
 }
 
-/** Undefined when the text is no time; then nobody knows on which side of the dates the record belongs. */
+/** Whether a record lies before, between or after the dates; undefined when its `received_at` is no time. */
 function side(
   received_at: string | undefined,
   { from, until }: TimeSpan,

@@ -1,4 +1,4 @@
-/** The auditor's tool: one command, its options, an exit status. Read-only, takes no lock. */
+/** Runs one command of the auditor's tool. All commands only read and take no lock. */
 
 import { CannotRun, type Command, type Exit, type Io } from '../cli/io.ts'
 import { plain } from '../cli/plain.ts'

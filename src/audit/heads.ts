@@ -1,4 +1,7 @@
-/** `heads`: prints one line for each association, to be published or printed. With a kept line, a later rewriting can be proven. */
+/**
+ * `heads` prints one line for each association, to be published or printed. Such a line, kept elsewhere, proves a later
+ * rewriting.
+ */
 import type { Command, Exit, Io } from '../cli/io.ts'
 import { type Parsed, parse } from '../cli/options.ts'
 import { plain } from '../cli/plain.ts'
@@ -74,7 +77,7 @@ async function printHeads(root: string, options: Parsed, io: Io): Promise<Exit> 
   return ended(lines.length, unsound, inTheWay, io)
 }
 
-/** Links, removed records files, what stands in the place of one and the like have no line either, and are said. */
+/** The exit status. Links, removed records files and other things in the place of one get no line, and each is named. */
 function ended(lines: number, unsound: number, inTheWay: readonly Finding[], io: Io): Exit {
   const inPlace = (path: string): boolean => path.endsWith(`/${recordsName}`)
   const serious = inTheWay.filter(

@@ -74,7 +74,7 @@ async function listAssociations(root: string, json: boolean, io: Io): Promise<Ex
 
 type LastRecord = { readonly count: number; readonly received_at?: string }
 
-/** From the receipt of the last record; the file is not read through. */
+/** Reads the receipt of the last record only, and not the whole file. */
 async function lastOf(root: string, place: Place, trouble: Trouble): Promise<LastRecord> {
   let last: LastRecord = { count: 0 }
   await withRecords(root, place, trouble, async (snapshot) => {
@@ -120,7 +120,7 @@ export function facts({ place, number, receipt, value, sha256 }: ReadRecord): ob
   }
 }
 
-/** What must not be cut off comes first: the number, the time, the payment. */
+/** One line for a record. The number, the time and the payment come first, because the end of a line may be cut off. */
 export function glance({ number, receipt, value }: ReadRecord, columns: number): string {
   const name = receipt ? String(receipt.sequence) : `line ${number + 1}`
   if (!value || !receipt) return `${name.padStart(6)}  cannot be read as a record`

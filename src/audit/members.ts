@@ -1,4 +1,4 @@
-/** Members of a record, asked for by name: never one that JavaScript gives every object. Nothing here runs in Node only. */
+/** Gets members of a record by name, and never those that every object of JavaScript has. Runs in a browser, too. */
 import type { Json, JsonObject } from '../../contracts/contract.ts'
 import { isObject } from '../../contracts/envelope.ts'
 import { utf8 } from '../records/bytes.ts'
@@ -18,12 +18,12 @@ export function textMember(record: JsonObject | undefined, name: string): string
   return typeof value === 'string' ? value : undefined
 }
 
-/** A member of any kind, or undefined; never one that JavaScript gives every object. */
+/** A member of any kind, or undefined. */
 export function member(record: JsonObject | undefined, name: string): Json | undefined {
   return record && Object.hasOwn(record, name) ? record[name] : undefined
 }
 
-/** When a file without history was received, as its receipt says. */
+/** When a record without history was received, as its receipt says. */
 export function receivedAt({ receipt }: JsonObject): string | undefined {
   return isObject(receipt) ? textMember(receipt, 'received_at') : undefined
 }

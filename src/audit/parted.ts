@@ -1,10 +1,13 @@
-/** The members of a record by who wrote them, so that nothing that was sent can look like something that was not. */
+/** Separates the members that the sender wrote from those of the receiver, so that the two cannot be confused. */
 import type { JsonObject } from '../../contracts/contract.ts'
 import { namedMembers } from './addons.ts'
 
 type Parted = { readonly sent: JsonObject; readonly unnamed: JsonObject; readonly written: JsonObject }
 
-/** `receipt`, `node_token_hash` and `g1_tx_hash_raw` are the receiver's; the contracts name them, so they never are the sender's. */
+/**
+ * `receipt`, `node_token_hash` and `g1_tx_hash_raw` are the receiver's. The contracts reserve them, so no sender can have
+ * written them.
+ */
 export function parted(record: JsonObject, addon: string): Parted {
   const named = new Set(namedMembers(addon))
   const written = new Set(['receipt', 'node_token_hash', 'g1_tx_hash_raw'].filter((name) => named.has(name)))

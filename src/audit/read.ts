@@ -1,4 +1,4 @@
-/** Records for the commands that show them. What cannot be read is counted and told (`trouble.ts`); judging is `verify`. */
+/** Reads records for the commands that show them. Unreadable paths and lines are reported (`trouble.ts`). Only `verify` judges. */
 
 import { type Dirent, lstatSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -25,7 +25,7 @@ import { longestHead } from './verify/head-file.ts'
 
 export type ReadRecord = {
   readonly place: Place
-  /** Its line among the records of the file, 1 for the first; equal to the sequence in an unaltered file. */
+  /** The place of the record in the file, 1 for the first. In an unaltered file it equals the sequence. */
   readonly number: number
   /** Undefined when the line does not end in a receipt. */
   readonly receipt: LineReceipt | undefined
@@ -35,13 +35,13 @@ export type ReadRecord = {
   readonly sha256: () => string
 }
 
-/** What a record is called: by the sequence in its receipt, never by counting lines. */
+/** Names a record by the sequence in its receipt; a line without a receipt by its number in the file. */
 export function nameOf({ place, receipt, number }: ReadRecord): string {
   const name = receipt ? `record ${receipt.sequence}` : `line ${number + 1}, which has no receipt`
   return `${placeName(place)}, ${name}`
 }
 
-/** Where records are: a directory that bears the mark of a receiver, or holds a directory of one of the addons. */
+/** Checks that records are in this directory: it has the mark of a receiver, or a directory of one of the addons. */
 export function dataRoot(path: string): string {
   const root = dataDirectory(path)
   const names = new Set(readdirSync(root))
@@ -55,7 +55,7 @@ export function recordsPath(root: string, { addon, slug }: Place): string {
   return join(associationDirectories(root, { addon, association_slug: slug })[1], recordsName)
 }
 
-/** The associations that have a directory below one of the addons: all of them, or those that the argument names. */
+/** The associations that have a directory below an addon: all of them, or only the named ones. */
 export function placesIn(
   root: string,
   addons: readonly string[],
@@ -68,7 +68,7 @@ export function placesIn(
     .filter(({ slug }) => named === undefined || named.slug === slug)
 }
 
-/** As `placesIn`; an association that was named and is not there is an error. */
+/** The append-only associations. A named association that does not exist is an error. */
 export function appendOnlyPlaces(root: string, named: Named | undefined, trouble: Trouble): Place[] {
   const places = placesIn(root, addonsWith('append-only'), named, trouble)
   if (named && places.length === 0 && !trouble.any)
@@ -76,7 +76,7 @@ export function appendOnlyPlaces(root: string, named: Named | undefined, trouble
   return places
 }
 
-/** Slugs that have a directory below an addon, in order. Symbolic links are told, never followed. */
+/** The slugs that have a directory below an addon, in order. Symbolic links are reported, never followed. */
 export function slugsOf(root: string, addon: string, trouble: Trouble): string[] {
   const found: string[] = []
   for (const entry of entriesOf(root, addon, trouble)) {
@@ -119,7 +119,7 @@ function entriesOf(root: string, path: string, trouble: Trouble): Dirent[] {
   }
 }
 
-/** The record of an address under an addon that keeps the latest one; undefined when there is none. */
+/** The record of an address under an addon that keeps only the latest one; undefined when there is none. */
 export function placekeyRecord(
   root: string,
   { addon, slug }: Place,
@@ -139,8 +139,8 @@ export function placekeyRecord(
 }
 
 /**
- * Hands each record of an association to `see`, in the order of the file. Records whose receipt
- * `wanted` refuses are passed over without being parsed.
+ * Calls `see` with each record of an association, in the order of the file. A record whose receipt `wanted` refuses is left out
+ * without being parsed.
  */
 export async function eachRecord(
   root: string,
@@ -171,7 +171,7 @@ export async function eachRecord(
   })
 }
 
-/** What is not a regular file, or may not be opened, is told; an association without a records file has no records. */
+/** Opens a records file. A file that is not regular or may not be opened is reported; a missing file counts as no records. */
 export async function withRecords(
   root: string,
   place: Place,
@@ -187,7 +187,7 @@ export async function withRecords(
   }
 }
 
-/** A head file that speaks of records, and no file of them: they were removed. */
+/** Reports a head file that counts records without a records file, because the records were removed. */
 function headAlone(root: string, place: Place, trouble: Trouble): void {
   try {
     const path = join(recordsPath(root, place), '..', headName)

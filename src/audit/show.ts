@@ -1,4 +1,4 @@
-/** `show`: records to be read by a person, as they were sent. */
+/** `show` prints records for a person to read, as they were sent. */
 import type { JsonObject } from '../../contracts/contract.ts'
 import { CannotRun, type Command, type Exit, type Io } from '../cli/io.ts'
 import { type Parsed, parse } from '../cli/options.ts'
@@ -91,7 +91,7 @@ async function showRecord(stored: ReadRecord, print: Printer, io: Io): Promise<v
   await sayRecord(nameOf(stored), says, value, place.addon, io)
 }
 
-/** What addons that keep only the latest state have about an address. */
+/** Shows the records of an address under the addons that keep only the latest state. */
 async function showLatest(
   root: string,
   named: Named,

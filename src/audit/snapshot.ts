@@ -1,4 +1,4 @@
-/** `snapshot`: a records file as one valid JSON array, while a receiver may be appending to it. */
+/** `snapshot` prints a records file as one valid JSON array, also while a receiver is appending to the file. */
 
 import { CannotRun, type Command, type Io } from '../cli/io.ts'
 import { parse } from '../cli/options.ts'

@@ -1,4 +1,4 @@
-/** Records as the rows of a table for a spreadsheet: the same columns in `export` and in the page. */
+/** Turns records into rows of a table for a spreadsheet, with the same columns in `export` and in the page. */
 import type { Json, JsonObject } from '../../contracts/contract.ts'
 import { namedMembers, type Place, ruleOf } from './addons.ts'
 import { spread } from './csv.ts'
@@ -6,7 +6,7 @@ import { member, receivedAt } from './members.ts'
 
 /** Members that may be longer than one cell of a spreadsheet. */
 const longTexts = new Set(['narrative'])
-/** In every row anyway, or of no use in one. */
+/** Members without a column: they are in every row in another form, or are of no use in a table. */
 const elsewhere = new Set(['addon', 'association_slug', 'receipt', 'node_token_hash'])
 
 const columnsOf = (addon: string): string[] => namedMembers(addon).filter((name) => !elsewhere.has(name))
@@ -55,7 +55,7 @@ function textOf(value: Json | undefined): string {
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
-/** Members without a column of their own, as JSON; nothing that was sent is left out in silence. */
+/** All members without a column of their own, as JSON, so that no sent member is missing from the row. */
 function others(value: JsonObject, columns: readonly string[]): string {
   const known = new Set([...columns, ...elsewhere])
   const rest = Object.entries(value).filter(([name]) => !known.has(name))

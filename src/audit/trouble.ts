@@ -10,13 +10,13 @@ export class Trouble {
   #more = 0
   readonly #lines = new Map<string, number>()
 
-  /** A path below the data directory, and why nothing is said about it. */
+  /** Reports a path below the data directory that could not be read, and why. */
   path(path: string, why: string): void {
     if (this.#paths.length < mostNamed) this.#paths.push(`${path} ${why}`)
     else this.#more++
   }
 
-  /** A line of a records file that is no record. */
+  /** Counts a line of a records file that is no record. */
   line(place: string): void {
     this.#lines.set(place, (this.#lines.get(place) ?? 0) + 1)
   }

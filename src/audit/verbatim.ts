@@ -1,7 +1,7 @@
 /**
- * What was sent, printed as it was sent. Every line of it stands behind a bar at the left margin, so that no record can print
- * a line that looks like one of the tool's own: `│` begins a line of the record, `┆` goes on where the screen was too narrow.
- * Blanks and tabs stay as they are; control characters are shown as `\u{…}`.
+ * Prints members of a record as they were sent. Every line has a bar at the left margin, so that no record can print a line
+ * that looks like one of the tool's own. `│` begins a line of the record; `┆` continues a line that was too long for the
+ * screen. Blanks and tabs stay as they are; control characters are shown as `\u{…}`.
  */
 import type { Json, JsonObject } from '../../contracts/contract.ts'
 import { plain } from '../cli/plain.ts'
@@ -9,7 +9,7 @@ import { plain } from '../cli/plain.ts'
 const deepest = 64
 const tabWidth = 8
 
-/** Names and values, one below the other, member by member. */
+/** The lines for an object: the name of each member, and below it the value. */
 export function* verbatimLines(object: JsonObject, columns: number): Generator<string> {
   yield* members(object, 0, columns)
 }
@@ -45,7 +45,7 @@ function jsonText(value: Json): string {
   }
 }
 
-/** One line of the record, over as many lines of the screen as it takes. */
+/** One line of the record, broken into as many lines of the screen as needed. */
 function* barred(text: string, indent: number, columns: number): Generator<string> {
   const margin = ' '.repeat(Math.min(indent, Math.floor(columns / 2)))
   const room = Math.max(20, columns - 2 - margin.length)

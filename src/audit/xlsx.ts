@@ -1,11 +1,11 @@
 /**
- * A workbook in which every cell is a text (ECMA-376, inline strings in the number format "@"): nothing is taken for a number, a
- * date or a formula, whatever it holds. What is written is a zip of six small texts and one text for each sheet.
+ * Writes a workbook in which every cell is a text (ECMA-376, inline strings in the number format "@"), so that a spreadsheet
+ * takes no cell for a number, a date or a formula. The file is a zip of six small texts and one text for each sheet.
  */
 import { shownInCell } from './csv.ts'
 import { ZipWriter } from './zip-writer.ts'
 
-/** A sheet has 1,048,576 rows; what is more goes on in another sheet, below the same heading. */
+/** A sheet has at most 1,048,576 rows. The records that do not fit go into another sheet, below the same heading. */
 const mostRows = 1_000_000
 const piece = 256 * 1024
 const xml = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -61,12 +61,12 @@ export class Workbook {
   }
 }
 
-/** A cell names its place: some spreadsheets read none that does not. */
+/** One row. Each cell names its place, because some spreadsheets skip cells that do not. */
 function row(texts: readonly string[], number: number): string {
   return `<row r="${number}">${texts.map((text, at) => cell(text, `${letters(at)}${number}`)).join('')}</row>`
 }
 
-/** A to Z, AA and so on. */
+/** The name of a column: A to Z, AA and so on. */
 function letters(column: number): string {
   const last = String.fromCharCode(65 + (column % 26))
   return column < 26 ? last : letters(Math.floor(column / 26) - 1) + last
@@ -81,11 +81,11 @@ const entities: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',
   '>': '&gt;',
-  // a line end that is not escaped becomes a line feed when it is read
+  // an XML reader turns a carriage return that is not escaped into a line feed
   '\r': '&#13;',
 }
 
-/** Spreadsheets take `_x0041_` for an A, so an underscore before such a code is written as one of these codes. */
+/** Spreadsheets read `_x0041_` as an A. So an underscore that begins such a code is written as a code itself. */
 function escaped(text: string): string {
   return shownInCell(text)
     .replace(/_(?=x[0-9A-Fa-f]{4}_)/g, '_x005F_')

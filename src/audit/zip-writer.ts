@@ -1,17 +1,17 @@
 /**
- * A zip archive that is written as it comes, so that memory does not grow with it. Each entry is deflated in pieces that end on
- * a byte, and its length and CRC-32 follow it; readers take them from the directory at the end.
+ * Writes a zip archive piece by piece, so that memory does not grow with the archive. Each entry is deflated in pieces that end
+ * on a byte. The length and the CRC-32 follow the data; readers take them from the directory at the end of the archive.
  */
 import { constants, crc32, deflateRawSync } from 'node:zlib'
 import { CannotRun } from '../cli/io.ts'
 
 type ZipEntry = { readonly name: Buffer; readonly at: number; crc: number; packed: number; size: number }
 
-/** Lengths follow the data (bit 3), names are UTF-8 (bit 11). */
+/** Bit 3: lengths follow the data. Bit 11: names are UTF-8. */
 const flags = 0x0808
 const version = 20
 const deflated = 8
-/** 1 January 1980: the date of an archive must not tell two runs apart. */
+/** 1 January 1980, always the same, so that two runs write the same bytes. */
 const date = 0x21
 const largest = 0xffff_ffff
 
@@ -25,7 +25,7 @@ export class ZipWriter {
     this.#write = write
   }
 
-  /** Begins an entry, and ends the one before. */
+  /** Begins an entry and ends the one before. */
   async begin(name: string): Promise<void> {
     await this.#finish()
     const entry = { name: Buffer.from(name), at: this.#at, crc: 0, packed: 0, size: 0 }

@@ -1,7 +1,7 @@
 /**
- * Heads anchored on the Ğ1 chain: the comment of a transfer, `heads:<64 hex>`, names a list of heads by its digest (SPEC 8). Where a
- * finalized block holds that transfer, exactly these heads existed at the time of the block, and with them every record up
- * to them. One coin anchors all associations. No acceptance of a record ever depends on it.
+ * Checks heads that were anchored on the Ğ1 chain. The comment of a transfer, `heads:<64 hex>`, holds the digest of a list of
+ * heads (SPEC 8). If a finalized block holds the transfer, exactly these heads, and every record up to them, existed at the
+ * time of the block. One coin anchors all associations. The receiver never uses anchors.
  */
 import { CannotRun, type Exit, type Io } from '../../cli/io.ts'
 import type { Parsed } from '../../cli/options.ts'
@@ -19,10 +19,10 @@ import { bytesFromHex } from './hex.ts'
 import { connect, defaultLimits, EndpointError, endpointUrl } from './rpc.ts'
 import { findWhere } from './search.ts'
 
-/** How far the block may be from the time that the auditor was told: a transfer that waits, and clocks that differ. */
+/** How far the block may be from the given time, because a transfer may wait and clocks differ. */
 const windowMs = 60 * 60_000
 
-/** The comment that names these lines, in whatever order they are given. */
+/** The comment for these lines, which does not depend on their order. */
 export function headsComment(lines: readonly string[]): string {
   return `heads:${blake2b256(canonicalBytes([...lines].sort())).slice(2)}`
 }
@@ -30,7 +30,7 @@ export function headsComment(lines: readonly string[]): string {
 const lineOf = ({ place, sequence, sha256 }: Expectation): string =>
   `${placeName(place)}:${sequence}:${sha256}`
 
-/** Whoever signed an extrinsic with such a comment; undefined when it has another one, or none. */
+/** The signer of an extrinsic with this comment; undefined when the comment is another one, or missing. */
 function signerOf(bytes: Uint8Array, comment: string): string | undefined {
   const extrinsic = decodeExtrinsic(bytes)
   if (extrinsic.kind !== 'signed') return undefined
@@ -46,7 +46,7 @@ type Anchor = {
   readonly block?: object
 }
 
-/** Undefined when nothing about an anchor was asked. `heads` are those of the one file that --heads names. */
+/** Undefined when no option asks about an anchor. `heads` are the heads of the one file that --heads names. */
 export async function checkAnchor(
   options: Parsed,
   heads: readonly Expectation[],

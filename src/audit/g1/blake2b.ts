@@ -1,11 +1,11 @@
 /**
- * blake2b-256 in plain JavaScript, from the library that @polkadot/util-crypto itself is built on: so the page in a browser
- * has it without that package's WebAssembly, and a content digest is the same wherever it is made.
+ * blake2b-256 in plain JavaScript, from the library on which @polkadot/util-crypto is built. So the page in a browser needs no
+ * WebAssembly, and the tool and the page compute the same digests.
  */
 import { blake2b } from '@noble/hashes/blake2'
 import { hexFromBytes } from './hex.ts'
 
-/** Of bytes only: given a text, the library would hash the text. */
+/** The hash of bytes, with `0x` before it. Given a text, the library would hash the characters of the text. */
 export function blake2b256(bytes: Uint8Array): string {
   return hexFromBytes(blake2b256Bytes(bytes))
 }

@@ -1,7 +1,7 @@
 /**
- * The calls of the Ğ1 runtime that move money or carry a comment, by pallet and call number. The numbers are those of
- * duniter-v2s (g1, spec versions 1000 and 1100, with which Ğ1 began): a chain may renumber them in an upgrade, and a call
- * that is not in this table, or does not end where it should, is "not recognised".
+ * Decodes the calls of the Ğ1 runtime that move money or carry a comment, by pallet and call number. The numbers are from
+ * duniter-v2s (g1, spec versions 1000 and 1100, with which Ğ1 began). A later upgrade may change them. A call that is not in
+ * this table, or whose bytes do not end where they should, is "not recognised".
  */
 import { accountId } from './extrinsic.ts'
 import { attempt, Malformed, type Reader, reader } from './scale.ts'
@@ -11,7 +11,7 @@ export const knownSpecVersions: readonly number[] = [1000, 1100]
 export type Transfer = {
   readonly call: string
   readonly payee: Uint8Array
-  /** Undefined for "everything that is there". */
+  /** Undefined for a transfer of the whole balance. */
   readonly amount: bigint | undefined
   readonly unit: 'centime' | 'milliUD'
 }
@@ -66,7 +66,7 @@ function decodeCall(from: Reader, depth: number): Effects {
   return decoder(from, depth)
 }
 
-/** Undefined when the bytes are no known call, or do not end where it ends. */
+/** Undefined when the bytes are no known call, or when bytes follow the call. */
 export function effectsOf(call: Uint8Array): Effects | undefined {
   return attempt(() => {
     const from = reader(call)
@@ -76,7 +76,7 @@ export function effectsOf(call: Uint8Array): Effects | undefined {
   })
 }
 
-/** `1.00 Ğ1`; the unit of account on the chain is the centime. */
+/** Such as `1.00 Ğ1`. The chain counts in hundredths. */
 export function amountText(transfer: Transfer): string {
   if (transfer.amount === undefined) return 'everything in the account'
   const whole = transfer.unit === 'centime' ? 100n : 1000n

@@ -1,4 +1,4 @@
-/** Finalized blocks of a Substrate chain, as an endpoint tells them: time and extrinsics by number. */
+/** Reads finalized blocks of a Substrate chain from an endpoint: the time and the extrinsics of each. */
 
 import { decodeExtrinsic } from './extrinsic.ts'
 import { bytesFromHex } from './hex.ts'
@@ -8,7 +8,7 @@ import { attempt, reader } from './scale.ts'
 export type Block = {
   readonly number: number
   readonly hash: string
-  /** Milliseconds since 1970, from the timestamp inherent. */
+  /** Milliseconds since 1970, from the extrinsic that sets the time. */
   readonly time: number
   readonly extrinsics: readonly Uint8Array[]
 }
@@ -18,9 +18,9 @@ export type Chain = {
   readonly genesis: string
   /** The number of the last finalized block when the tool asked. */
   readonly head: number
-  /** Undefined where the endpoint no longer has, or never had, the block. */
+  /** A block is undefined when the endpoint does not have it, or not any more. */
   blocks(numbers: readonly number[]): Promise<(Block | undefined)[]>
-  /** What else the endpoint tells; undefined where it tells nothing, or nothing of use. */
+  /** Any other answer of the endpoint; undefined when it gives none. */
   told(method: string, ...params: readonly unknown[]): Promise<unknown>
 }
 

@@ -1,4 +1,4 @@
-/** `g1`: what a record says about its payment, and what the payment says about the record. */
+/** The command `g1`: compares the payment that a record names with the record. */
 import { CannotRun, type Command, type Exit, type Io } from '../../cli/io.ts'
 import { type Parsed, parse } from '../../cli/options.ts'
 import { aligned, counted, type Printer, printer } from '../../cli/print.ts'
@@ -99,7 +99,7 @@ async function checkExtrinsic(hex: string, options: Parsed, io: Io): Promise<Exi
   const print = printer(io, options.json)
   const asking = await openEndpoint(options, print)
   const offline = proveExtrinsic(bytes, subject.record, facts)
-  // the chain is asked for the hash that the record names, so its answer is about these bytes only where they are those
+  // the chain is searched for the hash that the record names, so its answer is about the given extrinsic only if that has the hash
   const online = asking && offline.hash_matches ? await ask(asking, subject, progressOn(io)) : undefined
   const proof = online?.proof ?? offline
   const onChain = online
@@ -113,7 +113,7 @@ async function checkExtrinsic(hex: string, options: Parsed, io: Io): Promise<Exi
   return unanswered(online) ? 2 : looksWrong(online, asking) ? 1 : 0
 }
 
-/** What a signature is over, beside the bytes. */
+/** The facts of the chain that a signature covers besides the bytes, as the options give them. */
 function factsIn(options: Parsed): ChainFacts {
   const hash = (name: string): Uint8Array | undefined => {
     const text = options.text(name)
@@ -241,7 +241,7 @@ function problemsOf({ place, record }: Subject, hash: string | undefined, seen: 
 const unanswered = ({ verdict }: Online): boolean =>
   verdict === 'endpoint error' || verdict === 'endpoint lacks the blocks'
 
-/** Only a bound record, whose extrinsic moves money, on a chain that is not known to be another, is beyond question. */
+/** False only for a bound record whose extrinsic moves money, on a chain that is not known to be another than Ğ1. */
 function looksWrong(online: Online, asking: Asking | undefined): boolean {
   if (unanswered(online)) return false
   const { verdict, proof } = online

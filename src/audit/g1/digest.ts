@@ -1,7 +1,7 @@
 /**
- * The content digest that a wallet may put into the comment of the transfer, as `scn01:<64 hex>`: blake2b-256 over the
- * RFC 8785 form of what was said. Left out is what exists only after the payment (`g1_tx_hash`, `submitted_at`) and what
- * the receiver adds, so that a wallet can compute it before it pays.
+ * The content digest of a record, which a wallet may put into the comment of the transfer as `scn01:<64 hex>`: blake2b-256 over
+ * the RFC 8785 form of the record. Members that exist only after the payment (`g1_tx_hash`, `submitted_at`) and members that
+ * the receiver adds are left out, so that a wallet can compute the digest before it pays.
  */
 import type { JsonObject } from '../../../contracts/contract.ts'
 import { canonicalBytes } from '../../records/canonical.ts'

@@ -1,13 +1,13 @@
 /**
- * The envelope of a Substrate extrinsic: length, version, signer, signature, the extensions that Ğ1 signs with, call.
+ * Decodes the envelope of a Substrate extrinsic: length, version, signer, signature, the extensions that Ğ1 signs with, call.
  *
  *   signed, version 4   0x84 · MultiAddress · MultiSignature · era · nonce · tip · (metadata hash mode) · call
  *   bare, 4 and 5       0x04 or 0x05 · call                               (inherents, such as the time of a block)
  *   general, version 5  0x45 · extensions that only the chain's metadata explains · call
  *
- * The bytes do not say which extensions a chain has, so a signed one yields a candidate for each of the two forms that Ğ1
- * has had; a call is believed only when it ends exactly where the extrinsic ends. What the signature is over, beside the call,
- * is kept for `signature.ts`.
+ * The bytes do not say which extensions a chain has. So a signed extrinsic gives a candidate for each of the two forms that Ğ1
+ * has had, and a call counts only when it ends exactly where the extrinsic ends. The other bytes that the signature covers are
+ * kept for `signature.ts`.
  */
 import { Malformed, type Reader, reader } from './scale.ts'
 
@@ -20,11 +20,14 @@ export type Signed = {
   readonly era: Era | undefined
   /** Era, nonce and tip as they stand in the extrinsic; the mode of the metadata hash follows where the form has one. */
   readonly extensions: Uint8Array
-  /** One for each form that Ğ1 has had: with and without the mode of the metadata hash. */
+  /** One candidate for each form that Ğ1 has had: with and without the mode of the metadata hash. */
   readonly forms: readonly { readonly mode: number | undefined; readonly call: Uint8Array }[]
 }
 
-/** The extrinsic is valid for `period` blocks, from a block that `phase` and the block it stands in tell. */
+/**
+ * The extrinsic is valid for `period` blocks. Its first valid block follows from `phase` and the block that holds it
+ * (`birthOf`).
+ */
 export type Era = { readonly period: number; readonly phase: number }
 
 export type Extrinsic =
@@ -78,7 +81,7 @@ function signed(from: Reader): Extrinsic {
   return { kind: 'signed', signer, scheme: form.scheme, signature, era, extensions, forms }
 }
 
-/** A MultiAddress that holds a public key; the other forms name an account by an index that only the chain knows. */
+/** Reads a MultiAddress that holds a public key. The other forms name an account by an index that only the chain can resolve. */
 export function accountId(from: Reader): Uint8Array {
   const form = from.byte()
   if (form !== 0 && form !== 3) throw new Malformed('an address that is not a public key')

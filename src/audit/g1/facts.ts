@@ -1,6 +1,6 @@
 /**
- * What the endpoint tells about its chain beside blocks: whether it is Ğ1 at all, and the facts that the signature of an
- * extrinsic is over, as they were in the block that holds it. All of it is believed, as everything an endpoint says.
+ * Asks the endpoint about its chain: whether it is Ğ1, and the facts that the signature of an extrinsic covers, as they were in
+ * the block that holds the extrinsic. All answers are trusted, as everything that an endpoint says.
  */
 import type { Chain } from './chain.ts'
 import { decodeExtrinsic, type Era } from './extrinsic.ts'
@@ -8,8 +8,8 @@ import { bytesFromHex } from './hex.ts'
 import { type ChainFacts, noFacts } from './signature.ts'
 
 /**
- * A block of Ğ1 that the makers of duniter-v2s publish (node/specs/g1-checkpoint.json, 15 March 2026); the hash is blake2b-256
- * of that header. It stands on the genesis block, so a chain that has it has Ğ1's genesis, and no other chain has it.
+ * A block of Ğ1 that the makers of duniter-v2s publish (node/specs/g1-checkpoint.json, 15 March 2026). The hash is blake2b-256
+ * of its header. A chain that has this block descends from the genesis block of Ğ1, and no other chain has it.
  */
 export const checkpoint = {
   number: 84_128,
@@ -25,7 +25,7 @@ export async function identityOf(chain: Chain): Promise<Identity> {
   return hash.toLowerCase() === checkpoint.hash ? 'Ğ1' : 'another chain'
 }
 
-/** What is unknown stays undefined; then the signature is said not to be checked. */
+/** A fact that cannot be found out is undefined; then the signature is reported as not checked. */
 export async function factsAt(chain: Chain, number: number, extrinsic: Uint8Array): Promise<ChainFacts> {
   const decoded = decodeExtrinsic(extrinsic)
   if (decoded.kind !== 'signed') return noFacts
@@ -34,7 +34,7 @@ export async function factsAt(chain: Chain, number: number, extrinsic: Uint8Arra
   return { genesis: hashBytes(chain.genesis), eraBlock: hashBytes(birth), ...runtime }
 }
 
-/** A block is executed by the runtime that the state of the block before it holds. */
+/** The runtime that executed a block, which is the one in the state of the block before. */
 async function runtimeOf(
   chain: Chain,
   before: number,
@@ -53,7 +53,7 @@ function hashBytes(value: unknown): Uint8Array | undefined {
   return bytes?.length === 32 ? bytes : undefined
 }
 
-/** The block in which an era began that block `number` is in. */
+/** The first block of the era that contains block `number`. */
 export function birthOf({ period, phase }: Era, number: number): number {
   return Math.floor((Math.max(number, phase) - phase) / period) * period + phase
 }

@@ -1,9 +1,9 @@
-/** What needs @polkadot/util-crypto: signatures, and Ğ1 addresses. */
+/** The functions that need @polkadot/util-crypto: signatures, and Ğ1 addresses. */
 import { ed25519Verify, encodeAddress, secp256k1Verify, sr25519Verify } from '@polkadot/util-crypto'
 
 const g1Prefix = 4450
 
-/** False, too, when the signature or the key is none at all. */
+/** Also false when the signature or the key is malformed. */
 export function isSignedBy(
   scheme: 'ed25519' | 'sr25519' | 'ecdsa',
   message: Uint8Array,

@@ -1,4 +1,4 @@
-/** Hexadecimal text to bytes and back. Hashes are taken over bytes: `0xdead` is two of them, not six characters. Runs in a browser, too. */
+/** Converts hexadecimal text to bytes and back, because hashes are over bytes: `0xdead` is two bytes. Runs in a browser, too. */
 
 /** Undefined when the text is not an even number of hexadecimal digits, with or without `0x`. */
 export function bytesFromHex(text: string): Uint8Array | undefined {

@@ -1,4 +1,4 @@
-/** Whether an extrinsic is the one that a record names, and whether it names that record. Offline; needs only the bytes. */
+/** Checks whether an extrinsic is the one that a record names, and whether it names that record. Needs only the bytes. */
 import type { JsonObject } from '../../../contracts/contract.ts'
 import { blake2b256 } from './blake2b.ts'
 import { amountText, effectsOf, knownSpecVersions } from './call.ts'
@@ -14,15 +14,15 @@ export type Proof = {
   /** blake2b-256 of the extrinsic is the record's `g1_tx_hash`. */
   readonly hash_matches: boolean
   readonly digest: string
-  /** What must be known before a call is read as a transfer; null when nothing must. */
+  /** A reason to doubt the reading of the call; null when there is none. */
   readonly warning: string | null
-  /** The comment names this record's digest, another one, or there is no `scn01:` comment (or it could not be read). */
+  /** Whether the comment holds the digest of this record, another digest, or none; or the call could not be read. */
   readonly comment: 'this record' | 'another record' | 'none' | 'call not recognised'
-  /** The account that the extrinsic names as the one that signed it; whether it did is `signature`. */
+  /** The account that the extrinsic names as its signer. `signature` says whether that account signed it. */
   readonly payer: string | null
   readonly signature: SignatureVerdict
   readonly payments: readonly Payment[]
-  /** Why nothing is said about the call, when nothing is. */
+  /** Why the call could not be read; null when it was read. */
   readonly unread: string | null
 }
 
@@ -76,7 +76,7 @@ function reading(bytes: Uint8Array, digest: string, chain: ChainFacts): CallRead
   }
 }
 
-/** The digest is compared as a number: a wallet may write its digits in capitals. */
+/** Compares the digest in a comment without regard to case, because a wallet may write its digits in capitals. */
 function commentIn(remarks: readonly Uint8Array[], digest: string): Proof['comment'] {
   const named = remarks
     .map((remark) => comment.exec(Buffer.from(remark).toString('latin1'))?.[1]?.toLowerCase())

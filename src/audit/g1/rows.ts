@@ -1,4 +1,4 @@
-/** What `g1` prints: one record, one proof, one endpoint, as rows for a reader. */
+/** The rows that `g1` prints about a record, a proof and an endpoint. */
 import type { Json } from '../../../contracts/contract.ts'
 import type { Io } from '../../cli/io.ts'
 import { aligned, type Printer } from '../../cli/print.ts'
@@ -11,7 +11,7 @@ export type RecordReport = {
   readonly participant_id: string | undefined
   readonly submitted_at: string | undefined
   readonly g1_tx_hash: string | undefined
-  /** What was sent instead of a hash. */
+  /** The value that was sent instead of a hash. */
   readonly g1_tx_hash_raw: Json | undefined
   readonly digest: string | undefined
   readonly problems: readonly string[]

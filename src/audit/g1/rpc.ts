@@ -1,12 +1,12 @@
 /**
- * A JSON-RPC endpoint over HTTP POST: one request at a time, each with a time limit and a size limit, no redirects.
+ * A JSON-RPC endpoint over HTTP POST: one request at a time, each with a time limit and a size limit, and without redirects.
  *
- * Trusted: the endpoint. What it says about blocks is taken as it is; only the hashes of extrinsics are computed here. Ask
- * a node of your own, or several that do not know each other.
+ * Trusted: the endpoint. Its answers about blocks are not checked; only the hashes of extrinsics are computed here. Ask a node
+ * of your own, or several nodes of different owners.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** The endpoint did not do what it should; the message says what, in plain words. */
+/** The endpoint failed. The message says how, in plain words. */
 export class EndpointError extends Error {
   override readonly name = 'EndpointError'
 }
@@ -15,21 +15,21 @@ type Call = readonly [method: string, ...params: unknown[]]
 
 export type Endpoint = {
   call(method: string, ...params: unknown[]): Promise<unknown>
-  /** Several calls, answered in their order; sent as one batch unless the endpoint refuses batches. */
+  /** Makes several calls and gives the answers in the same order. The calls are one batch unless the endpoint refuses batches. */
   all(calls: readonly Call[]): Promise<unknown[]>
 }
 
 export type Limits = {
-  /** For a request, its answer, and reading the answer as JSON. */
+  /** The time limit for a request, its answer, and the reading of the answer. */
   readonly timeoutMs: number
   readonly maxBytes: number
-  /** Between two requests, so that a public node is not flooded. */
+  /** The pause between two requests, so that a public node is not flooded. */
   readonly pauseMs: number
 }
 
 export const defaultLimits: Limits = { timeoutMs: 10_000, maxBytes: 32 * 1024 * 1024, pauseMs: 25 }
 
-/** Undefined when the text is not an http(s) address without a password in it. */
+/** Undefined when the text is no http(s) address, or has a password in it. */
 export function endpointUrl(text: string): URL | undefined {
   if (!URL.canParse(text)) return undefined
   const url = new URL(text)
@@ -63,7 +63,7 @@ export function connect(url: URL, limits: Limits = defaultLimits): Endpoint {
 
 const request = (id: number, [method, ...params]: Call): unknown => ({ jsonrpc: '2.0', id, method, params })
 
-/** The order of answers in a batch is free. */
+/** Finds an answer by its id, because an endpoint may answer a batch in any order. */
 function byId(answers: readonly unknown[], id: number): unknown {
   return answers.find((answer) => (answer as { id?: unknown } | null)?.id === id)
 }
@@ -113,10 +113,13 @@ async function limited(response: Response, maxBytes: number): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** A block is a list of texts. What has more values than this would hold the thread for seconds, whatever the time limit. */
+/** An answer with more values is refused. A block has few, and parsing very many would hold the thread beyond the time limit. */
 const mostValues = 100_000
 
-/** JSON.parse cannot be stopped, so the values are counted before: each but the first stands behind one of `,`, `[` and `:`. */
+/**
+ * Counts the values before parsing, because JSON.parse cannot be stopped. Each value but the first follows one of `,`, `[` and
+ * `:`.
+ */
 function parsed(bytes: Uint8Array): unknown {
   let values = 0
   for (const byte of bytes) if (byte === 0x2c || byte === 0x5b || byte === 0x3a) values++

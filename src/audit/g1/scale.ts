@@ -1,6 +1,6 @@
-/** SCALE, as far as extrinsics need it: fixed bytes, compact integers, byte strings. */
+/** Reads SCALE, the encoding of Substrate, as far as extrinsics need it: fixed bytes, compact integers, byte strings. */
 
-/** The bytes ended, or went on, where the format says otherwise. Caught where a decoding starts. */
+/** The bytes do not follow the format. `attempt` catches this. */
 export class Malformed extends Error {
   override readonly name = 'Malformed'
 }
@@ -9,7 +9,7 @@ export type Reader = {
   take(count: number): Uint8Array
   byte(): number
   compact(): bigint
-  /** A byte string: its length as a compact integer, then its bytes. */
+  /** Reads a byte string: its length as a compact integer, then its bytes. */
   bytes(): Uint8Array
   rest(): Uint8Array
   at(): number
@@ -51,7 +51,7 @@ function littleEndian(bytes: Iterable<number>): bigint {
   return [...bytes].reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n)
 }
 
-/** The result of a decoding, or undefined when the bytes are not of that form. */
+/** The result of a decoding; undefined when the bytes do not have that form. */
 export function attempt<T>(decode: () => T): T | undefined {
   try {
     return decode()

@@ -1,6 +1,6 @@
 /**
- * Looks for an extrinsic by its hash in the finalized blocks of a stretch of time: a binary search for the first block of
- * the stretch, then block after block. "Not found" says something about that stretch and that endpoint, never about forgery.
+ * Searches the finalized blocks of a span of time for an extrinsic: a binary search for the first block, then block after
+ * block. "Not found" is a statement about this span and this endpoint, and is no evidence of forgery.
  */
 
 import { blake2b256 } from './blake2b.ts'
@@ -26,7 +26,7 @@ export function findExtrinsic(
   return findWhere(chain, (bytes) => blake2b256(bytes) === hash, stretch, progress)
 }
 
-/** The first extrinsic of which `isIt` says so. */
+/** The first extrinsic for which `isIt` is true. */
 export async function findWhere(
   chain: Chain,
   isIt: (extrinsic: Uint8Array) => boolean,
@@ -63,7 +63,7 @@ function inBlock(block: Block, isIt: (extrinsic: Uint8Array) => boolean): FoundE
   return index === -1 ? undefined : { block, index, extrinsic: block.extrinsics[index] as Uint8Array }
 }
 
-/** The first block at or after a time. Nodes drop old blocks, so a missing one counts as older than all that are there. */
+/** The first block at or after a time. Nodes drop old blocks, so a missing block counts as older than all that the node has. */
 async function firstBlock(chain: Chain, time: number): Promise<{ first: number; startsLate: boolean }> {
   let low = 1 // the genesis block has no time
   let high = chain.head + 1

@@ -1,7 +1,8 @@
 /**
- * Whether the payer signed an extrinsic. A signature is over the call, its extensions, and four facts that are not in the bytes:
- * the runtime's spec and transaction version, the hash of the chain's genesis block, and the hash of the block in which its
- * era began (the genesis block for an extrinsic that is valid for ever). Without all four, nothing is said.
+ * Checks whether the payer signed an extrinsic. A signature covers the call, its extensions, and four facts that are not in the
+ * bytes: the spec version and the transaction version of the runtime, the hash of the genesis block, and the hash of the block
+ * in which the era of the extrinsic began (the genesis block for an extrinsic that is valid for ever). Without all four facts
+ * there is no verdict.
  */
 import { joined } from '../../records/bytes.ts'
 import { blake2b256Bytes } from './blake2b.ts'
@@ -27,10 +28,10 @@ export type SignatureVerdict =
   | { readonly verdict: 'valid' | 'not valid' }
   | { readonly verdict: 'not checked'; readonly why: string }
 
-/** A longer payload is signed by its hash. */
+/** Of a longer payload the hash is signed. */
 const longestPayload = 256
 
-/** `form`: the form of the extrinsic in which the call was read. */
+/** `form` is the candidate of the extrinsic in which the call could be read. */
 export function checkSignature(
   { signer, scheme, signature, era, extensions }: Signed,
   form: Signed['forms'][number],

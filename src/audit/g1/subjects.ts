@@ -1,4 +1,4 @@
-/** The records that `g1` is about: those of associations, of one address, one by its number, or one from a file. */
+/** Selects the records for `g1`: all of an association, those of one address, one by its number, or one from a file. */
 import { readFileSync } from 'node:fs'
 import type { JsonObject } from '../../../contracts/contract.ts'
 import { CannotRun } from '../../cli/io.ts'

@@ -1,4 +1,4 @@
-/** The verdict about one record, in the words of the command and with what each of them means. */
+/** The verdicts of `g1` about one record, and the meaning of each. */
 import type { JsonObject } from '../../../contracts/contract.ts'
 import { instant } from '../../../contracts/envelope.ts'
 import { textMember } from '../members.ts'
@@ -38,7 +38,7 @@ const meanings: Readonly<Record<PaymentVerdict, string>> = {
   'endpoint error': 'The endpoint did not answer as it should, so nothing is known.',
 }
 
-/** `before` and `after` are milliseconds around `submitted_at`. */
+/** The span of time in which to search: `before` and `after` are milliseconds around `submitted_at`. */
 export function windowAround(record: JsonObject, before: number, after: number): BlockStretch | undefined {
   const submitted = instant(textMember(record, 'submitted_at') ?? '')
   return Number.isNaN(submitted) ? undefined : { from: submitted - before, until: submitted + after }

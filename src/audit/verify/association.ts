@@ -1,6 +1,6 @@
 /**
- * One `records.json`: chain, contents, times, head file, and what others kept about it. Bytes in, findings out; where the
- * bytes come from, and what judges their contents, is the caller's.
+ * Verifies one `records.json`: chain, contents, times, head file, and the receipts and heads that others kept. The caller
+ * provides the bytes and the function that judges contents, and gets findings.
  */
 import { type Place, placeName } from '../addons.ts'
 import { type Bytes, type ChainReport, type Link, readChain } from './chain.ts'
@@ -20,12 +20,12 @@ export type Association = {
 }
 
 export type AssociationRun = {
-  /** Undefined: only the chain, and the contents of records that it makes suspicious. */
+  /** Judges contents. Undefined: only the chain is verified, and the contents of records beside a fault in it. */
   readonly judge: ((range: Range) => Promise<RangeJudgement>) | undefined
   readonly payments: Payments
-  /** Told of bytes as they are read, for the progress line. */
+  /** Called with the number of bytes that were read, for the progress line. */
   readonly progress: (bytes: number) => void
-  /** Told of each record that has its place in the chain. */
+  /** Called with each record that has its place in the chain. */
   readonly record?: (link: Link) => void
 }
 
@@ -74,13 +74,13 @@ export async function verifyRecords(
   return { found, records: chain.lines, last: chain.last }
 }
 
-/** A rejection is looked at when the chain has been read; until then it must not count as unhandled. */
+/** Keeps Node from ending the process over a rejection, which is handled only after the whole chain was read. */
 function noticed<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise
 }
 
-/** A file without a byte: it may never have held a record, or somebody emptied it. */
+/** The finding about a file without a byte, which may never have held a record or was emptied by somebody. */
 export function emptyFile(head: HeadFile, expected: readonly Expectation[]): FileFinding {
   const headSpeaks = head.state === 'read' && head.head.count > 0
   const lost = headSpeaks || expected.some(({ sequence }) => sequence > 0)
@@ -94,7 +94,7 @@ export function emptyFile(head: HeadFile, expected: readonly Expectation[]): Fil
   }
 }
 
-/** Cuts what has been read into stretches of whole lines. */
+/** Divides the bytes that were read into stretches of whole lines. */
 function stretches(bytes: Bytes, cut: (range: Range) => void) {
   let from = 0
   let firstLine = 1
@@ -119,7 +119,7 @@ function samePayments(judged: readonly RangeJudgement[], place: Place, payments:
   return found
 }
 
-/** Without judges: the content of records beside a fault, and of the last one, for which no later record vouches. */
+/** Without `judge`: judges the records beside a fault, and the last record, which no later record confirms. */
 async function judgeSuspects(
   { source }: Bytes,
   { faults, last }: ChainReport,

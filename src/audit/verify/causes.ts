@@ -1,7 +1,6 @@
 /**
- * What other programs do to a whole records file on its way: an editor, a mail gateway, a tool that prints JSON anew. The
- * cause is named, and where it can be undone it is undone in memory, so that the records behind it can be checked as they
- * were acknowledged.
+ * Recognises what other programs do to a whole records file: an editor, a mail gateway, a tool that prints JSON anew. The cause is
+ * named. Where the change can be undone, it is undone in memory, so that the records can be checked as they were acknowledged.
  */
 import { utf8 } from '../../records/bytes.ts'
 import { closing } from '../../records/position.ts'
@@ -9,16 +8,19 @@ import type { Bytes } from './chain.ts'
 
 export type Cause = {
   readonly what: string
-  /** Gives the bytes as the receiver wrote them; throws when the file is not what it seemed. Undefined: it cannot be undone. */
+  /** Gives the bytes as the receiver wrote them; throws when the cause was another one. Undefined: the change cannot be undone. */
   readonly undo: ((bytes: Uint8Array) => Uint8Array) | undefined
 }
 
-/** How much of the beginning and of the end of a file is looked at. */
+/** How many bytes of the beginning and of the end of a file are examined. */
 export const lookedAt = 8 * 1024
-/** What is undone is held in memory. */
+/** A change in a longer file is not undone, because the whole file has to be held in memory. */
 export const largestUndone = 256 * 1024 * 1024
 
-/** Undefined for a file that begins and ends as the receiver leaves it, or in a way that no known cause explains. */
+/**
+ * The cause of a change; undefined when beginning and end are as the receiver leaves them, or when no known cause explains
+ * them.
+ */
 export function causeOf(start: Uint8Array, end: Uint8Array): Cause | undefined {
   const wide = utf16(start)
   if (wide) return wide
@@ -124,7 +126,7 @@ function linesAnew(bytes: Uint8Array): Uint8Array {
   return new TextEncoder().encode(`[\n${lines}${closing}`)
 }
 
-/** Bytes in memory as the chain is read from. */
+/** Bytes in memory, in the form from which the chain is read. */
 export function bytesInMemory(whole: Uint8Array): Bytes {
   const closed = latin(whole.subarray(-closing.length)) === closing && whole.length > closing.length
   return {
@@ -135,7 +137,7 @@ export function bytesInMemory(whole: Uint8Array): Bytes {
   }
 }
 
-/** One character a byte, for the ASCII that is looked for; other bytes count, their value does not. */
+/** One character for each byte. Only ASCII is searched for, so the values of other bytes do not matter. */
 function latin(bytes: Uint8Array): string {
   let text = ''
   for (const byte of bytes) text += String.fromCharCode(byte)

@@ -1,9 +1,9 @@
 /**
- * Reads the chain of a records file to its end, whatever was done to it, and tells what is wrong where. Unlike the
- * receiver, which stops at the first record that does not follow, this one looks one record ahead to tell an inserted
- * line from a removed one, and goes on.
+ * Reads the chain of a records file to its end, whatever was done to the file, and reports each fault with its line. The
+ * receiver stops at the first record that does not follow; this reader looks one record ahead, to tell an inserted line from a
+ * removed one, and goes on.
  *
- * A line is named by its number in the file (`sed -n 813p`), the line of `[` being 1; a record by its sequence.
+ * A line has its number in the file (`sed -n 813p`), where the line of `[` is line 1. A record is named by its sequence.
  */
 
 import { joined } from '../../records/bytes.ts'
@@ -13,11 +13,11 @@ import { noHash } from '../../records/position.ts'
 import { sha256All } from '../../records/sha256.ts'
 import { type NumberRange, Ranges } from './ranges.ts'
 
-/** A records file as it was when somebody began to look: its bytes, and where its last record ends. */
+/** The bytes of a records file at one moment, and where its last record ends. */
 export type Bytes = {
   readonly source: ByteSource
   readonly size: number
-  /** The offset after the last record, or the size when the file does not show its closing. */
+  /** The offset behind the last record, or the size when the file does not end in its closing. */
   readonly end: number
   readonly closed: boolean
 }
@@ -34,40 +34,40 @@ export type Link = {
 }
 
 export type ChainFault =
-  /** The record that follows vouches for other bytes than are there. */
+  /** The next record has the hash of other bytes. */
   | { readonly kind: 'broken link'; readonly at: Link; readonly next: Link }
-  /** The sequence jumps; `rejoined`: the chain nevertheless holds over the gap. */
+  /** The sequence jumps. `rejoined`: the chain holds over the gap all the same. */
   | { readonly kind: 'jump'; readonly at: Link; readonly next: Link; readonly rejoined: boolean }
-  /** Follows nothing, and what comes after does not follow it. */
+  /** A record that does not follow the one before, and that the next one does not follow. */
   | { readonly kind: 'stray'; readonly at: Link }
   | { readonly kind: 'renumbered'; readonly at: Link; readonly expected: number }
   | { readonly kind: 'no receipt'; readonly line: number }
   | { readonly kind: 'separator'; readonly line: number }
   | { readonly kind: 'opening' }
-  /** Something stands between the closing of the array and the end of the file. */
+  /** There are bytes between the closing of the array and the end of the file. */
   | { readonly kind: 'after the end'; readonly line: number }
-  /** A line longer than any record; what is behind it was not read. */
+  /** A line is longer than any record; the bytes behind it were not read. */
   | { readonly kind: 'too long'; readonly line: number; readonly bytes: number }
-  /** `bytes` of an unfinished record; 0 when only the closing is missing. */
+  /** The file ends in `bytes` bytes of an unfinished record; 0 when only the closing is missing. */
   | { readonly kind: 'open end'; readonly line: number; readonly bytes: number }
   /** The closing of an earlier state stands where a record begins: copied while the receiver was writing. */
   | { readonly kind: 'seam'; readonly line: number }
 
 export type ChainReport = {
   readonly faults: readonly ChainFault[]
-  /** Faults beyond those that are listed. */
+  /** How many more faults there are than are listed. */
   readonly more: number
   readonly last: Link
-  /** Lines that hold something, `[` and the closing not counted. */
+  /** How many lines are not empty, without `[` and the closing. */
   readonly lines: number
   readonly missing: readonly NumberRange[]
   readonly bytes: number
 }
 
 export type ChainWatch = {
-  /** Each record that has its place in the chain, in that order. */
+  /** Called with each record that has its place in the chain, in the order of the chain. */
   record?(link: Link): void
-  /** After each line: where the next one begins. */
+  /** Called after each line, with the offset and the number of the next line. */
   line?(nextOffset: number, nextLine: number): void
 }
 
@@ -90,7 +90,7 @@ export async function readChain(snapshot: Bytes, watch: ChainWatch = {}): Promis
   const lines = new Lines(snapshot)
   for await (const batch of lineBatches(snapshot.source, 0, snapshot.end)) {
     const steps = batch.map((line) => lines.see(line))
-    // all at once: in a browser, hashes that are waited for one by one are slow
+    // all hashes at once, because in a browser waiting for each hash is slow
     const hashes = await sha256All(steps.flatMap(({ record }) => (record ? [record.bytes] : [])))
     let at = 0
     for (const { faults, record, unreadable, next, line } of steps) {
@@ -107,7 +107,7 @@ export async function readChain(snapshot: Bytes, watch: ChainWatch = {}): Promis
   return { ...order.report(), lines: lines.records, bytes: snapshot.end }
 }
 
-/** What a line is, as far as it can be told before its hash is known. */
+/** What is known about a line before its hash is computed. */
 type Step = {
   readonly line: number
   /** The offset of the next line. */
@@ -117,11 +117,11 @@ type Step = {
   readonly unreadable?: true
 }
 
-/** Tells records from brackets, and sees the commas between them. */
+/** Separates records from brackets, and checks the commas between the records. */
 class Lines {
   readonly #snapshot: Bytes
   count = 0
-  /** Lines that hold something, `[` and the closing not counted. */
+  /** How many lines are not empty, without `[` and the closing. */
   records = 0
   #afterComma = true
   #seam = false
@@ -155,7 +155,7 @@ class Lines {
     return step
   }
 
-  /** The bytes of a record without its comma, and what is wrong between it and the one before. */
+  /** The bytes of a record without its comma. Adds to `faults` when the comma before the record is wrong. */
   #record(text: Uint8Array, line: number, faults: ChainFault[]): Uint8Array {
     this.records++
     const continued = text[text.length - 1] === comma
@@ -179,13 +179,13 @@ class Lines {
   }
 }
 
-/** The three bytes of an append that go over the old closing: `,\n{` where the copy still has some of `\n]\n`. */
+/** Restores the first byte of a record in a copy that still has a part of the old closing `\n]\n` in place of `,\n{`. */
 function acrossSeam(record: Uint8Array): Uint8Array {
   if (record[0] === closeBracket) return record.subarray(1)
   return record[0] === quote ? joined([openBraceBytes, record]) : record
 }
 
-/** Puts records in their order. `#held` is one that does not follow; what comes next tells what it is. */
+/** Puts records into their order. `#held` is a record that does not follow; the next record decides what it is. */
 class Order {
   readonly #watch: ChainWatch
   readonly #faults: ChainFault[] = []
@@ -241,13 +241,13 @@ class Order {
     this.#watch.record?.(link)
   }
 
-  /** Lines that could not be read stand for the records between; nothing vouches for the next one's predecessor then. */
+  /** Whether unreadable lines account for the sequences that are missing before this record. */
   #fillsUnreadable(link: Link): boolean {
     const skipped = link.sequence - this.#at.sequence - 1
     return skipped >= 1 && skipped <= this.#unreadable
   }
 
-  /** True when the held record is set aside, because the one after it gives it no place. */
+  /** True when the held record is reported as a fault, because the next record leaves no place for it. */
   #discard(held: Link, next: Link): boolean {
     const expected = this.#at.sequence + 1
     if (held.sequence === expected || next.sequence === held.sequence + 1) return false
@@ -259,7 +259,7 @@ class Order {
     return true
   }
 
-  /** Gives the held record its place, and says what is wrong with that. */
+  /** Gives the held record its place, and reports the fault at that place. */
   #settle(): void {
     const held = this.#held
     if (!held) return
@@ -273,7 +273,7 @@ class Order {
   }
 }
 
-/** Two records for one place: the one that others follow is told later, so the first of them is the stranger. */
+/** Two records claim one place. The first of them is reported, because the others follow the second one. */
 function isRival(link: Link, at: Link): boolean {
   return link.sequence === at.sequence && link.previous_sha256 === at.previous_sha256
 }

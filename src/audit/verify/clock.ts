@@ -1,8 +1,8 @@
-/** Whether the times of receipt are times, and follow each other: the receiver writes them in order, from one clock. */
+/** Checks that every `received_at` is a time, and that the times follow each other, because the receiver writes them in order. */
 import type { Link } from './chain.ts'
 import type { FileFinding } from './finding.ts'
 
-/** Clocks are slewed by less; a step of this size was made by somebody. */
+/** A correction of the clock by a time server is smaller; a larger step was made by somebody. */
 const toleratedMs = 1_000
 const mostTold = 20
 

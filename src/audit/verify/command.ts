@@ -1,4 +1,4 @@
-/** `verify`: is everything here whole, is anything altered? */
+/** The command `verify`: checks whether every file is whole, and whether anything was altered. */
 import { CannotRun, type Command, type Exit, type Io } from '../../cli/io.ts'
 import { dataDirectory, type Parsed, parse } from '../../cli/options.ts'
 import { printer } from '../../cli/print.ts'

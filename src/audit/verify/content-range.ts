@@ -1,9 +1,9 @@
-/** Judges the records in a stretch of a records file; the unit of work for one process or worker. */
+/** Judges the records in a range of a records file, which is the unit of work for one process or worker. */
 import { type ByteSource, lineBatches, withoutComma } from '../../records/lines.ts'
 import type { Place } from '../addons.ts'
 import { judgeLines } from './content.ts'
 
-/** Offsets of the first byte of line `firstLine`, and of the first byte after the last line. */
+/** From the first byte of line `firstLine` up to, but not including, the first byte behind the last line. */
 export type Range = { readonly from: number; readonly until: number; readonly firstLine: number }
 
 export type LineComplaints = readonly (readonly [line: number, details: readonly string[]])[]
@@ -22,7 +22,7 @@ export async function judgeRange(source: ByteSource, place: Place, range: Range)
   for await (const batch of lineBatches(source, range.from, range.until)) {
     const first = line
     line += batch.length
-    // a bracket alone is the array's, or a matter for the chain
+    // a line of one byte is a bracket of the array, or a fault that the chain reports
     const wanted = batch.flatMap(({ text }, index) => (text.length >= 2 ? [index] : []))
     const judged = await judgeLines(
       wanted.map((index) => withoutComma(batch[index]!.text)),

@@ -1,6 +1,6 @@
 /**
- * Whether a stored record is one that the receiver could have written: strict JSON, the contract, the normal form, the
- * place it is in, and for Scenarios the id that its content gives. Each complaint is a sentence without stored values.
+ * Judges whether the receiver could have written a stored record: strict JSON, the contract, the normal form, the place of the
+ * record, and for append-only records the id. Each complaint is a sentence that repeats no stored value.
  */
 
 import { contractNamed, type FieldError, type JsonObject } from '../../../contracts/contract.ts'
@@ -18,12 +18,12 @@ import { addedNames, type Place, paymentMember } from '../addons.ts'
 const rawMember = 'g1_tx_hash_raw'
 const mostTold = 5
 
-/** What a line of a records file says, and what is wrong with it. */
+/** The result for one line of a records file. */
 export type Judgement = {
   readonly complaints: string[]
   /** The payment that the record names, with the record's sequence. */
   readonly payment?: { readonly hash: string; readonly sequence: number }
-  /** The id in the receipt, and the forms of the content of which one must have it for its SHA-256. */
+  /** The id in the receipt, and the forms of the content; one of the forms must have the id as its SHA-256. */
   readonly id?: { readonly claimed: string; readonly forms: readonly Uint8Array[] }
 }
 
@@ -70,7 +70,7 @@ function judgeRecord(stored: JsonObject, found: readonly FieldError[], place: Pl
   return complaints
 }
 
-/** What is stored is what would be stored if it were sent again, in that order; below the top level the order is free. */
+/** Compares a record with what would be stored if it were sent again, in the same order. Below the top level any order is right. */
 function normalForm(members: readonly Member[], added: readonly string[], stored: JsonObject): string[] {
   const changed = members.filter(
     ([name, value]) =>
@@ -89,14 +89,17 @@ function normalForm(members: readonly Member[], added: readonly string[], stored
   ]
 }
 
-/** Names that are integers come first in every object of JavaScript, so the expected ones go through one, too. */
+/**
+ * Compares the order of names. An object of JavaScript puts integer names first, so the expected names go through an object,
+ * too.
+ */
 function sameOrder(names: readonly string[], stored: JsonObject): boolean {
   const expected = Object.keys(Object.fromEntries(names.map((name) => [name, true])))
   const found = Object.keys(stored)
   return expected.length === found.length && expected.every((name, index) => name === found[index])
 }
 
-/** A file of vs01 or dsc01. */
+/** Judges the file of one record, under an addon that keeps only the latest. */
 export function judgeFile(bytes: Uint8Array, place: Place, participant: string): string[] {
   const layout = layoutOf(bytes)
   const read = intake(bytes, true)
@@ -115,13 +118,13 @@ export function judgeFile(bytes: Uint8Array, place: Place, participant: string):
   return complaints
 }
 
-/** What a program on the way did to the text of a file; undefined for none that is known. */
+/** A change that another program made to the text of a file; undefined when no known change is found. */
 function layoutOf(bytes: Uint8Array): string | undefined {
   if (hasByteOrderMark(bytes))
     return 'begins with a byte order mark (BOM), which an editor puts before a text'
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff))
     return 'is in UTF-16: an editor saved it as "Unicode"'
-  // a text in JSON has no carriage return of its own
+  // JSON writes a carriage return in a text as `\r`, so the byte 13 is none of the record's
   if (bytes.includes(13)) return 'has the line ends of Windows (CRLF): an editor or a transfer changed them'
   return bytes.length > 0 && bytes.at(-1) !== 10
     ? 'does not end in a line feed: it was cut, or an editor took it away'
@@ -143,7 +146,7 @@ function judgeEnvelope(sent: JsonObject, found: readonly FieldError[], place: Pl
   return { record, complaints }
 }
 
-/** Pointers name members, and members may have been sent by anybody: `plain` is applied where they are printed. */
+/** Complaints with their pointers. A pointer holds names that anybody may have sent; `plain` is applied when it is printed. */
 function told(errors: readonly FieldError[]): string[] {
   const shown = errors.slice(0, mostTold).map(({ pointer, detail }) => `${pointer || 'it'} ${detail}`)
   return errors.length > mostTold ? [...shown, `and ${errors.length - mostTold} more`] : shown

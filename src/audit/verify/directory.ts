@@ -1,12 +1,12 @@
 /**
- * The data directory that `verify` reads, wherever it is: on a disk under Node (`disk-directory.ts`), or the files that
- * somebody opened in a browser (`page/opened-directory.ts`). Everything that judges knows this port alone, so the tool and
- * the page give the same findings because they run the same code.
+ * The port through which `verify` reads a data directory: on a disk under Node (`disk-directory.ts`), or the files that
+ * somebody opened in a browser (`page/opened-directory.ts`). The code that judges uses this port only, so the tool and the page
+ * run the same code and give the same findings.
  *
- * Paths are below the data directory, with `/` between their parts; '' is the data directory itself. Errors carry the
- * `code` that a file system gives: ENOENT the file went away, EACCES this user may not open it, ENOTREGULAR it is no
- * regular file (then `kind` says in words what it is), EFBIG it is longer than its reader takes, ECHANGED it was changed
- * while it was read.
+ * Paths are below the data directory, with `/` between their parts; '' is the data directory itself. Errors carry the `code`
+ * that a file system gives. ENOENT: the file went away. EACCES: this user may not open the file. ENOTREGULAR: it is no regular
+ * file, and `kind` says in words what it is. EFBIG: it is longer than its reader accepts. ECHANGED: it was changed while it was
+ * read.
  */
 import { hasCode } from '../../error-code.ts'
 import type { Bytes } from './chain.ts'
@@ -18,9 +18,9 @@ export type Entry = { readonly name: string; readonly kind: Kind }
 export type FileState = {
   readonly kind: Kind
   readonly size: number
-  /** When it was last changed, in milliseconds since 1970. */
+  /** When the file was last changed, in milliseconds since 1970. */
   readonly changedMs: number
-  /** Permission bits; undefined where they cannot be seen, and then nothing is said about them. */
+  /** Permission bits; undefined in a browser, which does not show them. Then modes are not checked. */
   readonly mode: number | undefined
   /** How many names the file has. */
   readonly links: number
@@ -29,11 +29,11 @@ export type FileState = {
 export type Directory = {
   /** The names in a directory, in order. */
   entries(path: string): Promise<readonly Entry[]>
-  /** Undefined when nothing of this name is there. */
+  /** Undefined when there is no file of this name. */
   state(path: string): Promise<FileState | undefined>
   /** The whole content of a regular file of at most `most` bytes. */
   read(path: string, most: number): Promise<Uint8Array>
-  /** Opens a records file as it is now, and closes it when `use` is done. */
+  /** Opens a records file as it is now, and closes it when `use` has ended. */
   withRecords<T>(path: string, use: (records: Bytes) => Promise<T>): Promise<T>
 }
 

@@ -1,6 +1,7 @@
 /**
- * What others kept: receipts that an addon was answered with, heads that were published. Each says that record SEQUENCE
- * of an association has that SHA-256, for ever. They are the only thing an operator cannot rewrite.
+ * Reads what others kept: receipts with which addons were answered, and heads that were published. Each says that record
+ * SEQUENCE of an association has a certain SHA-256, for ever. Receipts and heads are the only things that an operator cannot
+ * rewrite.
  */
 
 import { isSlug } from '../../../contracts/envelope.ts'
@@ -12,22 +13,22 @@ export type Expectation = {
   readonly place: Place
   readonly sequence: number
   readonly sha256: string
-  /** Where it was written down, for the finding. */
+  /** The file or the option from which the receipt or head comes, for the finding. */
   readonly source: string
-  /** The time stamp that covers it, for a head that was stamped. */
+  /** The time stamp that covers the head, if it was stamped. */
   readonly stamp?: TimeStamp
 }
 
 /** By `<addon>/<slug>`. */
 export type Expectations = ReadonlyMap<string, readonly Expectation[]>
 
-/** A line that is no receipt and no head; the message says what belongs there. */
+/** A line is neither a receipt nor a head. The message says what belongs there. */
 export class NotKept extends Error {
   override readonly name = 'NotKept'
 }
 
 const none64 = '0'.repeat(64)
-/** Version 1.0 wrote heads without the addon, when there was one that keeps every record (SPEC 8). */
+/** Version 1.0 wrote heads without the addon, because only one addon kept every record (SPEC 8). */
 const addonOfShortLines = 'scn01'
 
 export function byPlace(expected: readonly Expectation[]): Expectations {
@@ -71,13 +72,13 @@ function checked(place: Place, sequence: unknown, sha256: unknown, source: strin
 
 export type KeptReceipts = {
   readonly expected: readonly Expectation[]
-  /** Answers of addons that keep only the latest state: nothing can be compared with them. */
+  /** How many answers are of addons that keep only the latest state. No record can be compared with them. */
   readonly withoutHistory: number
 }
 
 /**
- * A text of them, one a line, as `heads` prints them or as the receiver answers. Empty lines and lines that begin with `#` are
- * passed over. Throws `NotKept` where nothing is left to compare with.
+ * Reads a text of receipts or heads, one on each line, as `heads` prints them or as the receiver answers. Empty lines and lines
+ * that begin with `#` are skipped. Throws `NotKept` when the text holds nothing to compare with.
  */
 export function keptIn(text: string, name: string): KeptReceipts {
   const expected: Expectation[] = []
@@ -93,15 +94,15 @@ export function keptIn(text: string, name: string): KeptReceipts {
   return atLeastOne(expected, withoutHistory, name)
 }
 
-/** One head, with whatever stands around it on the line, but not within a longer word. */
+/** Finds a head anywhere on a line, but not inside a longer word. */
 const headInText =
   /(?<![\w/:.-])(?:[a-z0-9_-]+\/)?[a-z0-9](?:[a-z0-9_-]{0,126}[a-z0-9])?:\d{1,15}:[0-9A-Fa-f]{64}(?![\w:])/g
-/** What could have been a head before it was cut or mistyped: to pass over it would be to compare less than was meant. */
+/** Finds text that may be a cut or mistyped head. Skipping it would compare less than the auditor meant to compare. */
 const likeAHead = /:\d+:[0-9A-Fa-f]{16,}/
 
 /**
- * Heads as they were published: what `heads` prints, or the text of a post, a mail or a page, as it is copied, with other
- * words before, behind and between. Throws `NotKept` where nothing is left to compare with.
+ * Reads heads as they were published: what `heads` prints, or the copied text of a post, a mail or a page, with other words before,
+ * behind and between the heads. Throws `NotKept` when the text holds nothing to compare with.
  */
 export function headsIn(text: string, name: string): KeptReceipts {
   const expected: Expectation[] = []
@@ -119,7 +120,7 @@ export function headsIn(text: string, name: string): KeptReceipts {
   return atLeastOne(expected, 0, name)
 }
 
-/** A comparison with nothing would look like a comparison that found nothing. */
+/** Refuses a text without receipts and heads, because comparing with nothing would look like comparing without a finding. */
 function atLeastOne(expected: readonly Expectation[], withoutHistory: number, name: string): KeptReceipts {
   if (expected.length === 0)
     throw new NotKept(

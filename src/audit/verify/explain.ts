@@ -1,6 +1,6 @@
 /**
- * From faults in the chain and complaints about contents to findings: one for each cause. An altered record shows twice,
- * in its own content and in the hash that the next record holds, and is told once.
+ * Turns faults in the chain and complaints about contents into findings, one for each cause. An altered record shows in its own
+ * content and in the hash that the next record holds; it is reported once.
  */
 import type { ChainFault, ChainReport, Link } from './chain.ts'
 import type { FileFinding } from './finding.ts'
@@ -29,7 +29,7 @@ export function explain(chain: ChainReport, complaints: Complaints): FileFinding
   return found.sort((a, b) => (a.line ?? Number.POSITIVE_INFINITY) - (b.line ?? Number.POSITIVE_INFINITY))
 }
 
-/** Lines that are no JSON for a reason that is told anyway. */
+/** Faults that already explain why a line is no JSON. */
 function isUnfinished(fault: ChainFault): fault is Extract<ChainFault, { kind: 'seam' | 'open end' }> {
   return fault.kind === 'seam' || fault.kind === 'open end'
 }
@@ -48,7 +48,7 @@ function brokenLink(
   }
   const nextIsAltered = at.sequence === 0 || (brokenAt.has(next.line) && !complaints.has(next.line))
   if (nextIsAltered) {
-    // the link of the altered record to its successor is broken by the same change
+    // the same change has broken the link to the next record, so that link is not reported again
     told.add(next.line)
     return altered(next, 'its receipt does not hold the hash of the record before it')
   }
@@ -70,7 +70,7 @@ function altered({ sequence, line }: Link, what: string): FileFinding {
   }
 }
 
-/** Before line `untouched` each record stands on the line after its sequence. */
+/** `untouched`: in lines before this one, record n stands on line n + 1. */
 function content(line: number, details: readonly string[], untouched: number): FileFinding {
   const isAltered = details.some((detail) => wrongId.test(detail))
   return {
@@ -156,7 +156,7 @@ function firstFault({ faults }: ChainReport): number {
   return lines.reduce((first, line) => Math.min(first, line), Number.POSITIVE_INFINITY)
 }
 
-/** What is missing in one place and stands in another is told once, as moved. */
+/** The missing sequences, without records that stand in another place, which are reported as moved. */
 function withoutMoved({ missing, faults }: ChainReport): [number, number][] {
   const strays = new Set(faults.flatMap((fault) => (fault.kind === 'stray' ? [fault.at.sequence] : [])))
   return missing.flatMap(([from, to]) => {
@@ -169,7 +169,7 @@ function withoutMoved({ missing, faults }: ChainReport): [number, number][] {
   })
 }
 
-/** A line without a place: its sequence is taken (inserted), or is missing elsewhere (moved). */
+/** A record without a place. It was inserted if its sequence is taken, and moved if its sequence is missing elsewhere. */
 function stray(at: Link, chain: ChainReport, told: Set<number>): FileFinding {
   const isMissing = chain.missing.some(([from, to]) => at.sequence >= from && at.sequence <= to)
   if (isMissing || at.sequence === chain.last.sequence + 1) return moved(at)

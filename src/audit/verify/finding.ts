@@ -1,19 +1,19 @@
-/** What `verify` says: a finding is something that should not be; a note is something worth knowing that may be. */
+/** The results of `verify`. A finding is something that should not be; a note is worth knowing and may be right. */
 export type Finding = {
   readonly level: 'finding' | 'note'
-  /** A stable word for programs. */
+  /** A word for programs, which does not change. */
   readonly kind: string
-  /** Below the data directory; of a stamp, below the directory of stamps. */
+  /** A path below the data directory; for a stamp, below the directory of stamps. */
   readonly path: string
-  /** The record's sequence, where one is meant. */
+  /** The sequence of the record, for a finding about one record. */
   readonly record?: number
-  /** Its line in the file, for `sed -n`. */
+  /** The line in the file, for `sed -n`. */
   readonly line?: number
   readonly what: string
   readonly meaning: string
 }
 
-/** A finding about the file at hand. */
+/** A finding about one file, whose path the caller knows. */
 export type FileFinding = Omit<Finding, 'path'>
 
 export type OnFinding = (finding: Finding) => void

@@ -1,4 +1,4 @@
-/** Prints findings as they come; of the same kind of thing about paths, the first few. */
+/** Prints findings as they come. Of findings of one kind about paths, only the first few are printed. */
 import type { Io } from '../../cli/io.ts'
 import { plain } from '../../cli/plain.ts'
 import { type Printer, wrapped } from '../../cli/print.ts'

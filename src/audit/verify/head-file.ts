@@ -7,10 +7,10 @@ import { type Place, placeName } from '../addons.ts'
 import type { Directory } from './directory.ts'
 import type { HeadFile } from './witnesses.ts'
 
-/** More than a head file of any version is long. */
+/** Longer than a head file of any version. */
 export const longestHead = 64 * 1024
 
-/** What cannot be read counts as garbage, and the walk over the names tells why. */
+/** A head file that cannot be read counts as garbage; `tree.ts` reports why. */
 export async function headFile(directory: Directory, place: Place): Promise<HeadFile> {
   try {
     const text = latin1(await directory.read(`${placeName(place)}/${headName}`, longestHead))

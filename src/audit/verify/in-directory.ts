@@ -1,4 +1,7 @@
-/** One association in a data directory: its records file, the head file beside it, and what a recovery kept. */
+/**
+ * Verifies one association in a data directory: its records file, the head file beside it, and the torn ends that recoveries
+ * kept.
+ */
 import { hasCode } from '../../error-code.ts'
 import { isWhole } from '../../records/id.ts'
 import { recordsName } from '../../records/layout.ts'
@@ -19,22 +22,22 @@ import type { HeadFile } from './witnesses.ts'
 export type InDirectory = {
   readonly directory: Directory
   readonly place: Place
-  /** The names of files in which recoveries kept what they cut off. */
+  /** The names of the files in which recoveries kept torn ends. */
   readonly torn: readonly string[]
   readonly expected: readonly Expectation[]
 }
 
-/** A stretch of a records file. Where it is judged (in this process, in another, in a worker) is the caller's. */
+/** A range of a records file with its path. The caller decides where it is judged: in this process, another one, or a worker. */
 export type Stretch = Range & { readonly path: string; readonly place: Place }
 export type Judge = (stretch: Stretch) => Promise<RangeJudgement>
 
 export type DirectoryRun = {
-  /** Undefined: only chains (`--chain`). */
+  /** Undefined: only chains are followed (`--chain`). */
   readonly judge: Judge | undefined
   readonly payments: Payments
   readonly report: OnFinding
   readonly progress: (bytes: number) => void
-  /** Told of each record that has its place in the chain. */
+  /** Called with each record that has its place in the chain. */
   readonly record?: (link: Link) => void
 }
 
@@ -42,14 +45,14 @@ export type Tally = {
   readonly records: number
   readonly bytes: number
   readonly last: Link | undefined
-  /** What offsets of records count in: the file, or in memory what it was before another program rewrote it. */
+  /** The bytes that offsets of records refer to: the file, or its restored form in memory when another program rewrote it. */
   readonly source?: ByteSource
 }
 
 export async function verifyAssociation(of: InDirectory, how: DirectoryRun): Promise<Tally> {
   const path = `${placeName(of.place)}/${recordsName}`
   const report = (told: FileFinding): void => how.report({ ...told, path })
-  // before the records: a head that was read first never leads them
+  // the head is read before the records, because a head that is read later may name later records
   const early = await headFile(of.directory, of.place)
   return of.directory.withRecords(path, async (snapshot): Promise<Tally> => {
     const head = early.state === 'read' ? early : await laterHead(of, early)
@@ -93,8 +96,8 @@ function verifyBytes(
 }
 
 /**
- * A receiver that is at work writes the head file of a new association after its records. A head that is there by now may
- * speak of later records than were seen, so nothing is compared with it.
+ * Looks again for a head file that was missing, because a running receiver writes the head of a new association after its
+ * records. Such a head may name later records than were read, so nothing is compared with it.
  */
 async function laterHead({ directory, place }: InDirectory, early: HeadFile): Promise<HeadFile> {
   const later = await headFile(directory, place)
@@ -125,7 +128,10 @@ function explained({ what }: Cause, isUndone: boolean, { found, records }: Verif
   }
 }
 
-/** Whole records in files that recoveries kept: a recovery cuts off what was not acknowledged, so they deserve a look. */
+/**
+ * Finds whole records in the torn ends that recoveries kept. A recovery cuts off only unacknowledged bytes, so these need a
+ * look.
+ */
 class TornRecords {
   readonly #files = new Map<string, Map<string, number>>()
   readonly #tooLong: string[] = []
@@ -157,13 +163,13 @@ class TornRecords {
   }
 }
 
-/** The sequences of whole records, by their ids. */
+/** The sequences of the whole records, by id. */
 function wholeRecordsIn(bytes: Uint8Array): Map<string, number> {
   const ids = new Map<string, number>()
   for (let start = 0; start < bytes.length; ) {
     const feed = bytes.indexOf(lineFeed, start)
     const end = feed === -1 ? bytes.length : feed
-    // a batch that was torn begins with the comma behind the record before it
+    // a torn batch begins with the comma behind the record before
     const line = withoutComma(bytes.subarray(start, end))
     const receipt = parseReceipt(line)
     if (receipt && isWhole(line, receipt)) ids.set(receipt.id, receipt.sequence)

@@ -1,7 +1,7 @@
 /**
- * Processes that judge contents while this one follows the chain. Each runs the program's own file again, which is
- * scripts/audit.ts in a checkout and one bundled file in a release, so no second file has to be found. (Threads would
- * not do: tsx does not reach into them on Node 20.)
+ * Starts processes that judge contents while this process follows the chain. Each of them runs the file of this program again:
+ * that is scripts/audit.ts in a checkout and the one bundled file in a release. (Threads cannot be used, because on Node 20 tsx
+ * does not work in threads.)
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -10,10 +10,10 @@ import type { RangeJudgement } from './content-range.ts'
 import type { Judge, Stretch } from './in-directory.ts'
 import { judgeStretch } from './stretch.ts'
 
-/** `judge` takes stretches whose `path` is below the data directory that the judges were started for. */
+/** `judge` expects paths below the data directory for which the judges were started. */
 export type Judges = AsyncDisposable & { readonly judge: Judge }
 
-/** The first argument of a program that is to answer stretches. */
+/** The first argument of a process that is to judge stretches. */
 export const judgeArgument = '--judge-stretches'
 
 type AskedStretch = {
@@ -23,10 +23,10 @@ type AskedStretch = {
 }
 type JudgeAnswer = { readonly found: RangeJudgement } | { readonly error: string }
 
-/** Less than this is judged before another process has started. */
+/** Fewer bytes than this are judged before another process could have started. */
 const worthwhileBytes = 48 * 1024 * 1024
 
-/** `program`: the file to run; undefined keeps everything in this process. */
+/** `program` is the file to run; undefined: everything is judged in this process. */
 export function startJudges(root: string, program: string | undefined, bytes: number): Judges {
   const processes = availableParallelism()
   const onDisk = (stretch: Stretch): Stretch => ({ ...stretch, path: join(root, stretch.path) })
@@ -99,7 +99,7 @@ class JudgePool {
   }
 }
 
-/** In such a process: answers stretches until the one that started it is gone. */
+/** Runs in such a process: judges stretches until the parent process has ended. */
 export function serveJudges(): void {
   process.on('disconnect', () => process.exit(0))
   process.on('message', (stretch: Stretch) => {

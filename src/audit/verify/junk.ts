@@ -1,4 +1,4 @@
-/** What file managers, sticks and editors leave in a directory. */
+/** The names of files that file managers, memory sticks and editors leave in a directory. */
 import type { Entry } from './directory.ts'
 
 const junkFiles =

@@ -1,4 +1,4 @@
-/** Receipts and heads from the command line and from files. */
+/** Collects receipts and heads from the command line and from files. */
 import { readFileSync } from 'node:fs'
 import { CannotRun } from '../../cli/io.ts'
 import type { Parsed } from '../../cli/options.ts'
@@ -8,7 +8,7 @@ import type { Stamps } from './stamps.ts'
 
 export type KeptFiles = {
   readonly expected: readonly Expectation[]
-  /** Those of them that came from --heads. */
+  /** The heads among them that came from --heads. */
   readonly heads: readonly Expectation[]
   /** Where they came from, for the report. */
   readonly sources: readonly {
@@ -37,7 +37,7 @@ export function keptFrom(options: Parsed): KeptFiles {
   return { expected, heads, sources }
 }
 
-/** The heads that were stamped, beside what was kept otherwise. */
+/** Adds the stamped heads to the receipts and heads that were kept otherwise. */
 export function withStamps({ expected, heads, sources }: KeptFiles, stamps: Stamps, name: string): KeptFiles {
   return {
     expected: [...expected, ...stamps.expected],

@@ -1,6 +1,7 @@
 /**
- * Modes below a data directory. A wider mode on one file is a finding; a directory in which no mode is the receiver's went
- * through a memory stick, an archive or a file manager, and that is one note, not a hundred findings.
+ * Checks modes below a data directory. One file with a wider mode is a finding. If no file has the mode that the receiver
+ * gives, the directory was copied through a memory stick, an archive or a file manager; that is one note and not a hundred
+ * findings.
  */
 import type { FileState } from './directory.ts'
 import type { Finding } from './finding.ts'

@@ -1,10 +1,13 @@
-/** What a run of `verify` did not check, and what nobody can check. Every answer says it, because silence would look like a check. */
+/**
+ * Names what a run of `verify` did not check, and what nobody can check. Every answer says so, because silence would look like
+ * a check.
+ */
 import { counted } from '../../cli/print.ts'
 import { addonsWith } from '../addons.ts'
 import type { Totals } from './whole.ts'
 
 export type ChecksMade = {
-  /** How many receipts and heads from outside there were. */
+  /** How many receipts and heads from outside were given. */
   readonly receipts: number
   readonly chainOnly: boolean
   readonly modesChecked: boolean
@@ -28,7 +31,7 @@ export function omissions({ files, withoutReceipt }: Totals, checked: ChecksMade
   return found
 }
 
-/** True of every run, so it is said in every run. */
+/** Holds for every run, so every answer says it. */
 export const beyond = [
   `${addonsWith('overwrite-by-placekey').join(' and ')} keep the latest state only: a change to one of these files leaves no trace`,
   'what was never stored; who wrote what; whether the clocks were right; whether a payment was made (g1)',

@@ -1,4 +1,4 @@
-/** A set of whole numbers as stretches; cheap while they come nearly in order. */
+/** A set of whole numbers, kept as ranges. It is small as long as the numbers come nearly in order. */
 export type NumberRange = readonly [from: number, to: number]
 
 export class Ranges {
@@ -18,7 +18,7 @@ export class Ranges {
     return this.#stretches.reduce((highest, [, to]) => Math.max(highest, to), 0)
   }
 
-  /** What is missing between 1 and the highest. */
+  /** The numbers that are missing between 1 and the highest. */
   gaps(): NumberRange[] {
     const found: NumberRange[] = []
     let next = 1

@@ -1,4 +1,4 @@
-/** What must be there once: the id of a record, and the payment that a record names. */
+/** Finds ids that more than one record has, and payments that more than one record names. */
 import type { ByteSource } from '../../records/lines.ts'
 import { recordAt } from '../../records/lines.ts'
 import { IdTable } from '../../storage/files/id-table.ts'
@@ -7,7 +7,7 @@ import type { FileFinding } from './finding.ts'
 
 const mostCandidates = 1_000
 
-/** Ids that are there twice: the receiver answers the second sending of an envelope and does not store it. */
+/** Finds records with the same id. The receiver never stores an envelope twice, so another program appended the second record. */
 export class SameIds {
   readonly #table = new IdTable()
   readonly #candidates: { readonly link: Link; readonly offsets: readonly number[] }[] = []
@@ -42,11 +42,11 @@ function sameId({ sequence, line }: Link, first: number): FileFinding {
   }
 }
 
-/** Payments by hash, over all associations. About 150 bytes of memory for each. */
+/** Remembers payments by their hash, over all associations, with about 150 bytes of memory for each. */
 export class Payments {
   readonly #first = new Map<string, string>()
 
-  /** The record that named this payment first; undefined when this one is the first. */
+  /** The record that named this payment first; undefined when `record` is the first. */
   firstUse(hash: string, record: string): string | undefined {
     const first = this.#first.get(hash)
     if (first === undefined) this.#first.set(hash, record)

@@ -1,26 +1,27 @@
 /**
- * What time stamps of heads (RFC 3161) say about the records of one association. A stamp shows that the head, and with it every
- * record up to it, existed at a time; so records that are not what a stamped head stands for were altered.
+ * Judges the records of one association by time stamps of heads (RFC 3161). A stamp shows that the head, and every record up to
+ * it, existed at a certain time. Records that do not match a stamped head were altered after that time.
  *
- * Whoever can write the records can also make an authority of their own. So a stamp *vouches* only under a certificate that the
- * auditor brought; one that was checked with the certificate beside it alone can accuse, and does not vouch.
+ * A person who can write the records can also make an authority of their own. So a stamp *vouches* for records only under a
+ * certificate that the auditor brought. A stamp that was checked only with the certificate beside it can show an alteration,
+ * and vouches for nothing.
  */
 import type { ChainReport, Link } from './chain.ts'
 import type { Expectation } from './expectations.ts'
 import type { FileFinding } from './finding.ts'
 
 export type TimeStamp = {
-  /** The name of the file that holds it. */
+  /** The name of the file that holds the stamp. */
   readonly file: string
-  /** As it is named in that. */
+  /** The name of the authority, as it stands in the name of the file. */
   readonly authority: string
-  /** The time of the authority, in ISO form. */
+  /** The time in the stamp, in ISO form. */
   readonly at: string
-  /** The file of the auditor's own with the certificate under which it is signed; undefined: only the one beside it fits. */
+  /** The auditor's own file with the certificate that fits the stamp; undefined: only the certificate beside the stamp fits. */
   readonly under: string | undefined
 }
 
-/** Whether it may stand for "somebody else kept this". */
+/** Whether a receipt or head vouches for records: a kept one does, a stamped one only under a certificate of the auditor's. */
 export function vouches({ stamp }: Expectation): boolean {
   return stamp === undefined || stamp.under !== undefined
 }
@@ -45,7 +46,7 @@ export function stampedFindings(
   return [...aboutBroken(broken, met, chain), ...aboutAltered(holding, told), ...aboutHolding(holding, chain)]
 }
 
-/** The first of them, which tells the most: what it covers was altered after that time. */
+/** The finding about the earliest stamped head that does not match, which covers the fewest records. */
 function aboutBroken(
   broken: readonly Stamped[],
   met: ReadonlyMap<number, readonly Link[]>,
@@ -83,10 +84,10 @@ function aboutBroken(
   ]
 }
 
-/** Kinds of findings that say that a record is not, or not where, it was. */
+/** Kinds of findings about a record that was altered, removed, moved or inserted. */
 const alterations = new Set(['altered', 'missing', 'moved', 'inserted', 'unreadable'])
 
-/** A record was altered in its place, and the head after it left as it was: the stamped head stands for what was there. */
+/** Findings about records that were altered although the stamped head after them still matches. */
 function aboutAltered(holding: readonly Stamped[], told: readonly FileFinding[]): FileFinding[] {
   const records = told.flatMap(({ level, kind, record }) =>
     level === 'finding' && alterations.has(kind) && record !== undefined ? [record] : [],
@@ -106,7 +107,7 @@ function aboutAltered(holding: readonly Stamped[], told: readonly FileFinding[])
   ]
 }
 
-/** Of each authority the newest that holds: what it covers, and what came after. */
+/** Notes about the newest matching stamp of each authority: which records it covers, and which came after. */
 function aboutHolding(holding: readonly Stamped[], { last }: ChainReport): FileFinding[] {
   const newest = new Map<string, Stamped>()
   for (const each of holding) newest.set(`${each.stamp.authority} ${each.stamp.under}`, each)

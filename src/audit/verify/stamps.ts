@@ -1,10 +1,10 @@
 /**
- * `--stamps DIR`: time stamps (RFC 3161) of heads, checked by `openssl ts -verify` as of the time that they tell, so that one
- * can be checked after its certificate has run out.
+ * `--stamps DIR` checks time stamps of heads (RFC 3161) with `openssl ts -verify`. Each stamp is checked as of its own time, so
+ * that it can be checked after its certificate has run out.
  *
  *   heads-<time>.txt          what `heads` printed
  *   heads-<time>.<name>.tsr   the stamp that an authority made of it
- *   heads-<time>.<name>.pem   its certificates; anybody who can write here could have made them (see `stamped.ts`)
+ *   heads-<time>.<name>.pem   the certificates of the authority; anybody who can write here could have made them (see `stamped.ts`)
  */
 
 import { execFile } from 'node:child_process'
@@ -22,7 +22,7 @@ import type { TimeStamp } from './stamped.ts'
 export type Stamps = {
   readonly expected: readonly Expectation[]
   readonly findings: readonly Finding[]
-  /** How many stamps were looked at. */
+  /** How many stamps were checked. */
   readonly count: number
 }
 
@@ -67,7 +67,7 @@ async function requireOpenssl(): Promise<void> {
     throw new CannotRun('--stamps needs the program openssl, 1.1.1 or later, and it is not here')
 }
 
-/** The heads that a stamp covers, or why it shows nothing. */
+/** The heads that a stamp covers, or why the stamp shows nothing. */
 async function checked(
   directory: string,
   name: string,
@@ -95,7 +95,7 @@ async function checked(
   }
 }
 
-/** The first of the auditor's own certificates that fits; else whether the one beside it does. */
+/** The first of the auditor's own certificates that fits the stamp. If none fits, tries the certificate beside the stamp. */
 async function certificateOf(
   heads: string,
   answer: string,
@@ -116,7 +116,7 @@ async function certificateOf(
   return { why }
 }
 
-/** What openssl said, in words. */
+/** Why openssl refused a stamp, in plain words. */
 function whyNot(said: string): string {
   if (/imprint mismatch/.test(said)) return 'is a stamp of other bytes than the heads file beside it has now'
   if (/certificate has expired|not yet valid/.test(said))
@@ -129,7 +129,7 @@ function whyNot(said: string): string {
 
 const months = 'JanFebMarAprMayJunJulAugSepOctNovDec'
 
-/** `Time stamp: Jun 16 12:00:00.25 2026 GMT` */
+/** Reads a line such as `Time stamp: Jun 16 12:00:00.25 2026 GMT`. */
 function timeOf(text: string): Date | undefined {
   const found = /^Time stamp: ([A-Z][a-z]{2}) +(\d+) (\d\d:\d\d:\d\d)(\.\d{1,3})?\d* (\d{4}) GMT/m.exec(text)
   if (!found) return undefined

@@ -1,4 +1,4 @@
-/** A stretch of a records file on disk, judged in whatever process this is. */
+/** Judges a stretch of a records file on disk, in this process. */
 import { sourceOf } from '../../storage/files/byte-source.ts'
 import { openRegular } from '../../storage/files/regular-file.ts'
 import { judgeRange, type RangeJudgement } from './content-range.ts'

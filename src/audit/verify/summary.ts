@@ -1,4 +1,4 @@
-/** The end of a run of `verify`: what was checked, with what, what was not, and what cannot be. */
+/** The end of a run of `verify`: what was checked and compared, what was not checked, and what cannot be known. */
 import { resolve } from 'node:path'
 import manifest from '../../../package.json' with { type: 'json' }
 import { plain } from '../../cli/plain.ts'

@@ -1,6 +1,6 @@
 /**
- * Every name below the data directory: what has its place there goes to the checks for its kind, everything else is told.
- * Symbolic links are reported, never followed.
+ * Goes through every name below the data directory. Each file of the receiver's is handed to the checks for its kind; every
+ * other name is reported. Symbolic links are reported, never followed.
  */
 
 import { isSlug } from '../../../contracts/envelope.ts'
@@ -32,14 +32,14 @@ import { Modes } from './modes.ts'
 /** An association that has a records file. */
 export type AppendOnly = {
   readonly place: Place
-  /** The names of files in which recoveries kept what they cut off. */
+  /** The names of the files in which recoveries kept torn ends. */
   readonly torn: readonly string[]
 }
 
 export type Tree = {
   readonly associations: readonly AppendOnly[]
   readonly files: readonly OverwriteFile[]
-  /** Bytes of all records files, for the progress line. */
+  /** How many bytes all records files have, for the progress line. */
   readonly bytes: number
 }
 
@@ -143,7 +143,7 @@ class Walk {
     else if (kind !== 'directory' || name !== lockName) await this.#foreign(path, entry)
   }
 
-  /** A first post that was refused leaves a head file that speaks of no record. */
+  /** Judges a head file without a records file. A refused first post leaves a head file that counts no record. */
   async #headAlone(place: Place): Promise<void> {
     const head = await headFile(this.#directory, place)
     const neverHeld = head.state === 'blank' || (head.state === 'read' && head.head.count === 0)
@@ -193,7 +193,7 @@ class Walk {
     }
   }
 
-  /** A write takes milliseconds, and the receiver removes older ones when it starts. */
+  /** Reports a temporary that is older than any write, because the receiver removes old ones when it starts. */
   async #temporary(path: string): Promise<void> {
     const state = await this.#directory.state(path)
     if (!state || state.changedMs > this.#options.now - 20_000) return
@@ -246,7 +246,7 @@ class Walk {
     )
   }
 
-  /** The file's state, or undefined when it went away meanwhile. */
+  /** Notes the mode of a file and gives its state; undefined when the file went away meanwhile. */
   async #mode(path: string, expected: number): Promise<FileState | undefined> {
     const state = await this.#directory.state(path)
     if (!state || !this.#options.checkModes) return state
@@ -263,7 +263,7 @@ class Walk {
     return state
   }
 
-  /** A token that others can read is a finding in any directory; in a copy it does not belong at all. */
+  /** Reports a development token that other users can read. */
   async #token(path: string): Promise<void> {
     const mode = ((await this.#directory.state(path))?.mode ?? 0) & 0o777
     if (!this.#options.checkModes || (mode & 0o077) === 0) return

@@ -1,15 +1,15 @@
-/** What all findings and notes together say: the one answer that a person came for. */
+/** Sums up all findings and notes in one verdict. */
 import type { Finding } from './finding.ts'
 
 export type Verdict = 'whole' | 'altered' | 'cannot be told'
 
-/** Kinds that say "nobody can know from here", where every other finding says that something is not as it was left. */
+/** Kinds of findings that leave the question open. Every other finding says that something is not as it was left. */
 const undecided = new Set(['no head', 'open end', 'unreadable', 'nothing here', 'bad stamp'])
 
-/** Notes that leave open whether everything is as it was left, where nothing else is found. */
+/** Kinds of notes that leave the question open when there is no finding. */
 const leavingOpen = new Set(['no receipt', 'after the receipts', 'seam', 'nothing here'])
 
-/** A path that could not be opened is no damage; a line that could not be read is. */
+/** An unreadable path leaves the question open; an unreadable line is damage. */
 function isUndecided({ kind, line }: Finding): boolean {
   return undecided.has(kind) && (kind === 'open end' || line === undefined)
 }
@@ -28,7 +28,7 @@ export class Counts {
     if (finding.level === 'finding' && !isUndecided(finding)) this.#decided++
   }
 
-  /** `vouchedFor`: each association that has records was compared with something from outside. */
+  /** `vouchedFor`: every association with records was compared with a receipt or a head from outside. */
   verdict(vouchedFor: boolean): Verdict {
     if (this.found === 0) return vouchedFor && this.#open === 0 ? 'whole' : 'cannot be told'
     return this.#decided > 0 ? 'altered' : 'cannot be told'

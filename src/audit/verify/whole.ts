@@ -1,4 +1,4 @@
-/** Everything in a data directory: the one walk that the tool and the page share. Findings out, in the order in which they are met. */
+/** Verifies a whole data directory, for the tool and for the page. Findings are reported in the order in which they are met. */
 import { hasCode } from '../../error-code.ts'
 import { markName, recordsName } from '../../records/layout.ts'
 import { longestLine } from '../../records/lines.ts'
@@ -18,29 +18,29 @@ export type Totals = {
   records: number
   bytes: number
   files: number
-  /** Associations that have records, and of which no receipt and no head was given. */
+  /** How many associations have records, but no receipt or head from outside. */
   withoutReceipt: number
 }
 
 export type Watch = {
   readonly report: OnFinding
-  /** `done` of `total`, bytes or files, at what. */
+  /** `done` of `total` bytes or files; `what` names the work. */
   progress(done: number, total: number, what: string): void
-  /** Told after each association and every few hundred files, and waited for. */
+  /** Called, and waited for, after each association and every few hundred files. */
   pause(): Promise<void>
-  /** Told of each record that has its place in its chain. */
+  /** Called with each record that has its place in its chain. */
   record?(place: Place, link: Link): void
-  /** The association whose records were read, its last record, and what was found about it. */
+  /** Called when the records of an association were read. */
   association?(place: Place, tally: Tally): void
 }
 
 export type Wanted = {
   readonly expected: readonly Expectation[]
-  /** Undefined: only chains. */
+  /** Undefined: only chains are followed. */
   readonly judge: Judge | undefined
 }
 
-/** Files that are read at once, where reading is not waiting for a disk but for a browser. */
+/** So many files are read at once, because in a browser each reading waits for a long time. */
 const filesAtOnce = 32
 
 export async function verifyTree(
@@ -136,7 +136,7 @@ async function verifyFile(directory: Directory, file: OverwriteFile): Promise<Fi
 
 const tooLarge = 'is larger than anything the receiver takes, and was not read'
 
-/** A file that a receiver replaced or removed since its name was read is another's to judge. */
+/** The complaints about one file; none when a receiver removed the file since its name was read. */
 async function complaintsAbout(
   directory: Directory,
   { addon, slug, name, path, size }: OverwriteFile,
@@ -152,7 +152,7 @@ async function complaintsAbout(
   }
 }
 
-/** Associations that others hold receipts of and that are not here at all. */
+/** Reports associations of which receipts were given and that are not in the directory. */
 function absent(known: Expectations, { associations }: Tree, report: OnFinding): void {
   const here = new Set(associations.map(({ place }) => placeName(place)))
   for (const [name, expected] of known) {
@@ -169,7 +169,7 @@ function absent(known: Expectations, { associations }: Tree, report: OnFinding):
   }
 }
 
-/** An answer about nothing must not look clean. */
+/** Reports a directory without a record, because an answer about nothing must not look clean. */
 async function nothing(
   directory: Directory,
   { associations, files }: Tree,

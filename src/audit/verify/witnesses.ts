@@ -1,4 +1,4 @@
-/** Compares the records of a file with what speaks of them: the head file beside it, and what others kept. */
+/** Compares the records of a file with the head file beside it, and with the receipts and heads that others kept. */
 import type { Head } from '../../records/head.ts'
 import { closing } from '../../records/position.ts'
 import type { ChainReport, Link } from './chain.ts'
@@ -6,10 +6,10 @@ import type { Expectation } from './expectations.ts'
 import type { FileFinding } from './finding.ts'
 import { isStamped, stampedFindings, vouches } from './stamped.ts'
 
-/** What `.records.head.json` says: a head, or why it says nothing. */
+/** The head in `.records.head.json`, or why there is none. */
 export type HeadFile =
   | { readonly state: 'read'; readonly head: Head }
-  /** `blank`: empty, or zeros. A power cut leaves that, and so does a first post that was refused. */
+  /** `blank`: empty or all zeros, as a power cut or a refused first post leaves the file. */
   | { readonly state: 'missing' | 'blank' | 'garbage' }
 
 export class Witnesses {
@@ -62,7 +62,7 @@ export class Witnesses {
     return met.some((link) => link.sha256 === sha256) ? [] : [rewritten(sequence, met[0]!.line, source)]
   }
 
-  /** Whether anything tells that the file ends where it should. */
+  /** Findings about the end of the file, when neither the head file nor a receipt confirms it. */
   #aboutEnd({ last }: ChainReport): FileFinding[] {
     const newest = this.#expected
       .filter(vouches)

@@ -2,7 +2,7 @@
  * `npm run test:php`: the tests of the PHP client on the PHP of Debian 13 (8.4), where this machine's is another. debootstrap
  * brings it into a directory that is kept; nothing is installed, and the program runs with the libraries of that directory.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -39,7 +39,14 @@ function run(): number {
     console.error('The PHP of Debian 13 could not be had: it needs root and debootstrap')
     return 2
   }
-  console.log(execFileSync(php, ['--version'], { encoding: 'utf8' }).split('\n')[0])
+  // without curl each test would be skipped, and nothing would fail
+  const script = 'if (!extension_loaded("curl")) exit(1); echo PHP_VERSION;'
+  const tried = spawnSync(php, ['-r', script], { encoding: 'utf8' })
+  if (tried.status !== 0) {
+    console.error(`This PHP does not run, or has no curl: ${php}\n${tried.stdout}${tried.stderr}`)
+    return 2
+  }
+  console.log(`PHP ${tried.stdout}`)
   const all = readdirSync('test').filter((name) => /^hubzilla-.*\.test\.ts$/.test(name))
   const files = values.file ?? all.map((name) => join('test', name))
   const args = ['--import', 'tsx', '--test', '--test-concurrency=2', '--test-timeout=240000', ...files]
@@ -52,14 +59,16 @@ function run(): number {
 /** A program that runs that PHP with its own libraries and the extensions that a Hubzilla has. */
 function phpOfDebian(): string | undefined {
   const tree = join(tmpdir(), 'civic-debian-13-php')
-  if (!existsSync(join(tree, 'usr/bin/php')) && !makeTree(tree)) return undefined
+  if (!existsSync(join(tree, 'usr/bin')) && !makeTree(tree)) return undefined
   const lib = join(tree, 'usr/lib')
   const extensions = one(join(lib, 'php'), /^2\d+$/)
   const libraries = one(lib, /-linux-gnu$/)
   const loader = one(libraries, /^ld-linux.*\.so\.\d$/)
+  // the link php in the same directory leads out of the tree, to the PHP of this machine
+  const binary = one(join(tree, 'usr/bin'), /^php\d/)
   const options = ['curl', 'posix', 'ctype', 'tokenizer'].map((name) => `-d extension=${name}`).join(' ')
   const program = join(mkdtempSync(join(tmpdir(), 'civic-php-')), 'php')
-  const command = `${loader} --library-path ${libraries} ${tree}/usr/bin/php -n -d extension_dir=${extensions} ${options}`
+  const command = `${loader} --library-path ${libraries} ${binary} -n -d extension_dir=${extensions} ${options}`
   writeFileSync(program, `#!/bin/sh\nexec ${command} "$@"\n`)
   // a test runs it as somebody else
   for (const path of [program, join(program, '..')]) chmodSync(path, 0o755)

@@ -303,6 +303,29 @@ test('after two time-outs in a row the web path spools at once, and one process 
   assert.equal((await site.submit(scn('eighth')))[0]?.result, 'stored', 'the breaker is closed')
 })
 
+test('before anybody knows that the receiver hangs, two processes wait for it at most, and the others spool', {
+  skip,
+}, async (t) => {
+  const site = place(t)
+  const silent = await hanging(t)
+  site.at(silent.port)
+  const answers = await Promise.all([1, 2, 3, 4].map((n) => site.submit(scn(String(n)))))
+  assert.equal(silent.connections(), 2)
+  for (const [answer] of answers) {
+    assert.deepEqual([answer?.result, answer?.cause, answer?.kept], ['not_reached', 'not reached', true])
+  }
+  const details = (await site.status()).waits.map(({ detail }) => detail)
+  assert.equal(
+    details.filter((detail) => /wait for its answer already/.test(detail)).length,
+    2,
+    details.join('\n'),
+  )
+  site.port = 0
+  await site.start()
+  assert.equal((await site.cron()).waiting, 0)
+  assert.equal(site.records().length, 4)
+})
+
 test('check posts what can only be refused, and says whether the token is right', { skip }, async (t) => {
   const site = place(t)
   await site.start()

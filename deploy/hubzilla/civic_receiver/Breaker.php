@@ -6,13 +6,18 @@ namespace CivicReceiver\V2;
 
 /**
  * Remembers time-outs across all processes of the web server, so that a receiver that hangs never holds all of them: after
- * two time-outs in a row the web path spools at once for 30 s, then lets one process try. A small file in the spool,
- * changed under a lock. Where it cannot be used nothing is remembered, and every process waits by itself.
+ * two time-outs in a row the web path spools at once for 30 s, then lets one process try. Until these two have timed out, only
+ * two processes wait at once. Small files in the spool, under locks. Where they cannot be used nothing is remembered, and every
+ * process waits by itself.
  */
 final class Breaker
 {
 	private const IN_A_ROW = 2;
 	private const SECONDS = 30;
+	/** As many as it takes to open the breaker. */
+	private const PLACES = ['lock-place-1', 'lock-place-2'];
+	/** A receiver that is well answers many posts in this time. */
+	private const PLACE_WAIT = 1;
 
 	public function __construct(private Files $files)
 	{
@@ -28,6 +33,27 @@ final class Breaker
 			$open = $state['until'] > time() && $state['until'] <= time() + self::SECONDS;
 			return [$open, $open ? null : ['until' => time() + self::SECONDS] + $state];
 		}) ?? false;
+	}
+
+	/**
+	 * A place to wait for the receiver in: held until it is closed. False when all are taken, true when places cannot be had here.
+	 *
+	 * @return resource|bool
+	 */
+	public function place()
+	{
+		$places = array_map($this->files->open(...), self::PLACES);
+		if (in_array(null, $places, true)) {
+			return true;
+		}
+		for ($end = microtime(true) + self::PLACE_WAIT; microtime(true) < $end; usleep(20000)) {
+			foreach ($places as $place) {
+				if ($this->files->acquire($place, 0)) {
+					return $place;
+				}
+			}
+		}
+		return false;
 	}
 
 	public function timedOut(): void

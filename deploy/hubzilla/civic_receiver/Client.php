@@ -102,6 +102,7 @@ final class Client
 			// Stored now, this one would be undone by the older one once the spool can be used again.
 			! $lock && ($older || $this->mayHaveOlder($key)) => Answer::waiting(0, Answer::HELD, 'An older submission of this address waits in a spool that cannot be used.'),
 			$isKept && $this->delivery->breaker->isOpen() => Answer::waiting(0, Answer::SILENT, 'The receiver did not answer in time, twice in a row, so it was not asked again for 30 s.'),
+			$isKept && ! ($place = $this->delivery->breaker->place()) => Answer::waiting(0, Answer::SILENT, 'Two submissions wait for its answer already, so the receiver was not asked.'),
 			$lock && ! $this->files->acquire($lock, self::LOCK_WAIT) => Answer::waiting(0, Answer::HELD, 'An earlier submission of this address is still being posted.'),
 			$isKept && ! $this->spool->has($name) => Answer::waiting(0, Answer::HELD, 'A newer submission of this address has taken its place.'),
 			default => null,

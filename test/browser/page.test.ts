@@ -5,14 +5,13 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { temporaryDirectory } from '../audit-build.ts'
 import { audit } from '../said.ts'
 import { variants, wholeDirectory } from '../variants.ts'
 import { address, slug, writeData } from './data.ts'
-import { accessibilityFaults, go, openFolder, openWhole, PageFile, verdictOn } from './page.ts'
+import { accessibilityFaults, go, listening, openFolder, openWhole, PageFile, verdictOn } from './page.ts'
 
 const scratch = temporaryDirectory()
 const data = join(scratch.path, 'data')
@@ -215,21 +214,6 @@ test('the whole page is walked with the keyboard', async () => {
   assert.equal(await verdictOn(page), 'Cannot be told')
   assert.equal(await focused(), 'Cannot be told', 'the reader begins at the answer')
 })
-
-/** What reaches a listener on this machine: connections, and bytes in them. */
-async function listening() {
-  const reached = { connections: 0, bytes: 0 }
-  const server = createServer((socket) => {
-    reached.connections++
-    socket.on('error', () => {})
-    socket.on('data', (bytes) => {
-      reached.bytes += bytes.length
-    })
-  }).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
-  return { reached, address: `http://127.0.0.1:${port}/`, [Symbol.dispose]: () => void server.close() }
-}
 
 /** Tries to reach an address in ways that load or send; gives what the policy said about each. */
 const attempts = async (address: string): Promise<string[]> => {

@@ -1,5 +1,6 @@
 /** The page in a real Chromium: Debian's package, driven over its own protocol. Nothing is downloaded, and nothing is imitated. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -94,4 +95,19 @@ export async function go(page: Page, route: string): Promise<void> {
   await page.evaluate((hash) => {
     location.hash = hash
   }, route)
+}
+
+/** What reaches a listener on this machine: connections, and bytes in them. */
+export async function listening() {
+  const reached = { connections: 0, bytes: 0 }
+  const server = createServer((socket) => {
+    reached.connections++
+    socket.on('error', () => {})
+    socket.on('data', (bytes) => {
+      reached.bytes += bytes.length
+    })
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as { port: number }
+  return { reached, address: `http://127.0.0.1:${port}/`, [Symbol.dispose]: () => void server.close() }
 }

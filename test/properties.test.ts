@@ -9,7 +9,7 @@ import { contracts } from '../contracts/index.ts'
 import { accept } from '../src/envelope/accept.ts'
 import { intake } from '../src/envelope/intake.ts'
 import { openFileStore } from '../src/storage/files/store.ts'
-import { sha256 } from './disk.ts'
+import { linesOf, sha256 } from './disk.ts'
 import { grammar } from './faults/bodies.ts'
 import { judge } from './faults/oracle.ts'
 import { random } from './faults/random.ts'
@@ -41,9 +41,8 @@ async function storedFrom(text: string): Promise<Record<string, unknown>> {
     assert.deepEqual(receipt, { received_at: outcome.receipt.received_at })
     return record
   }
-  const lines = readFileSync(join(directory, 'records.json'), 'utf8').split('\n')
-  const line = lines[outcome.receipt.sequence as number] as string
-  const { receipt, node_token_hash, ...record } = JSON.parse(line.replace(/,$/, ''))
+  const line = linesOf(join(directory, 'records.json'))[(outcome.receipt.sequence as number) - 1] as string
+  const { receipt, node_token_hash, ...record } = JSON.parse(line)
   assert.deepEqual([receipt.id, node_token_hash], [outcome.receipt.id, tokenSha256])
   return record
 }

@@ -1,7 +1,6 @@
 /** Records for storage tests, and the store that they are put into. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { fileNameOf, type JsonObject } from '../contracts/contract.ts'
+import type { JsonObject } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
 import type { AcceptedRecord, Outcome, Receipt } from '../contracts/record.ts'
 import { accept } from '../src/envelope/accept.ts'
@@ -9,6 +8,7 @@ import { intake } from '../src/envelope/intake.ts'
 import type { Log } from '../src/log.ts'
 import { openFileStore } from '../src/storage/files/store.ts'
 import type { Store } from '../src/storage/store.ts'
+import { allVectors, bodyOf } from './vectors.ts'
 
 export const quiet: Log = { info() {}, warn() {}, error() {}, fatal() {} }
 
@@ -33,18 +33,13 @@ export async function stored(store: Store, envelope: object): Promise<Receipt> {
   return outcome.receipt
 }
 
-type Vector = { readonly envelope?: JsonObject; readonly body?: string; readonly token_sha256?: string }
-
 /** Every vector that is accepted, as the receiver hands it to a store. */
 export function* acceptedVectors(): Generator<AcceptedRecord> {
-  for (const contract of [...contracts.values()].flat()) {
-    const file = new URL(`../contracts/vectors/${fileNameOf(contract)}.json`, import.meta.url)
-    for (const vector of JSON.parse(readFileSync(file, 'utf8')) as readonly Vector[]) {
-      const taken = intake(new TextEncoder().encode(vector.body ?? JSON.stringify(vector.envelope)))
-      if (!taken.ok) continue
-      const context = { tokenSha256: vector.token_sha256 ?? 'ab'.repeat(32), now: new Date() }
-      const result = accept(taken.value, taken.found, context, contracts)
-      if (result.ok) yield result.record
-    }
+  for (const vector of allVectors) {
+    const taken = intake(new TextEncoder().encode(bodyOf(vector)))
+    if (!taken.ok) continue
+    const context = { tokenSha256: vector.token_sha256 ?? 'ab'.repeat(32), now: new Date() }
+    const result = accept(taken.value, taken.found, context, contracts)
+    if (result.ok) yield result.record
   }
 }

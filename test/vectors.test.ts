@@ -2,24 +2,13 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
-import { type FieldError, fileNameOf, type JsonObject } from '../contracts/contract.ts'
+import { type FieldError, fileNameOf } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
 import { type Acceptance, accept } from '../src/envelope/accept.ts'
 import { intake } from '../src/envelope/intake.ts'
-
-type Vector = {
-  readonly name: string
-  readonly envelope?: JsonObject
-  readonly body?: string
-  readonly token_sha256?: string
-  readonly beyond_schema?: true
-} & (
-  | { readonly verdict: 'accepted'; readonly record: JsonObject; readonly warnings: readonly string[] }
-  | { readonly verdict: 'refused'; readonly status: number; readonly pointers: readonly string[] }
-)
+import { bodyOf, type Vector, vectorsOf } from './vectors.ts'
 
 const read = (name: string) => readFileSync(new URL(`../contracts/${name}`, import.meta.url), 'utf8')
-const bodyOf = ({ body, envelope }: Vector) => body ?? JSON.stringify(envelope)
 
 function answer(vector: Vector): Acceptance | { readonly ok: false; readonly unreadable: string } {
   const taken = intake(new TextEncoder().encode(bodyOf(vector)))
@@ -36,7 +25,7 @@ const stored = (value: unknown) => JSON.parse(JSON.stringify(value))
 
 for (const contract of [...contracts.values()].flat()) {
   const name = fileNameOf(contract)
-  const vectors: readonly Vector[] = JSON.parse(read(`vectors/${name}.json`))
+  const vectors = vectorsOf(contract)
 
   for (const vector of vectors) {
     test(`${name} vector: ${vector.name}`, () => {
@@ -52,7 +41,7 @@ for (const contract of [...contracts.values()].flat()) {
         assert.ok('unreadable' in result, JSON.stringify(result))
       } else {
         assert.ok('errors' in result, JSON.stringify(result))
-        assert.deepEqual(places(result.errors), [...vector.pointers].sort())
+        assert.deepEqual(places(result.errors), [...(vector.pointers ?? [])].sort())
         for (const { detail } of result.errors) assert.doesNotMatch(detail, /Invalid|Expected|received/)
       }
     })

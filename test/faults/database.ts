@@ -5,6 +5,7 @@
 import { withoutServer } from '../postgres/cluster.ts'
 import { Tally } from './audit-disk.ts'
 import { endedWaits } from './database/ended-waits.ts'
+import { fullDisks } from './database/full-disks.ts'
 import { hanging } from './database/hanging.ts'
 import { killPrimary } from './database/kill-primary.ts'
 import { oldPrimary } from './database/old-primary.ts'
@@ -17,7 +18,14 @@ import type { Part, Row, Run } from './part.ts'
 import { random } from './random.ts'
 import { missingHere } from './strace.ts'
 
-const scenes: readonly Scene[] = [killPrimary, ...endedWaits, ...oldPrimary, ...receivers, ...hanging]
+const scenes: readonly Scene[] = [
+  killPrimary,
+  ...endedWaits,
+  ...oldPrimary,
+  ...receivers,
+  ...hanging,
+  ...fullDisks,
+]
 
 /** Most of a scene is waiting. */
 const lanes = 4

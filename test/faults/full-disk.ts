@@ -101,7 +101,7 @@ function openOrFull(path: string): number | undefined {
 }
 
 /** Writes until only so much is free, as far as the file system lets itself be filled. */
-function fillTo(path: string, ballast: string, level: number): void {
+export function fillTo(path: string, ballast: string, level: number): void {
   const file = openOrFull(ballast)
   if (file === undefined) return
   try {
@@ -136,7 +136,7 @@ function scarceInodes(path: string): Scarcity {
 }
 
 /** A refusal of a full disk says so as SPEC 6 wants it. */
-function isDiskFull(answer: Answer | undefined): boolean {
+export function isDiskFull(answer: Answer | undefined): boolean {
   const body = answer?.body
   return (
     answer?.status === 507 &&

@@ -146,6 +146,10 @@ export class Server {
     return this.#child?.pid as number
   }
 
+  get isRunning(): boolean {
+    return this.#child?.exitCode === null && this.#child.signalCode === null
+  }
+
   set(lines: string): void {
     appendFileSync(join(this.data, 'postgresql.auto.conf'), `${lines}\n`)
   }
@@ -202,7 +206,7 @@ export class Server {
 
   async #end(how: (pid: number) => void): Promise<void> {
     const child = this.#child
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    if (!child || !this.isRunning) return
     const ended = once(child, 'exit')
     how(child.pid as number)
     await ended

@@ -2,6 +2,9 @@
  * Several receivers on one PostgreSQL with a synchronous standby: what 64 senders were told is there after each fault, once,
  * and the chain is whole. On real clusters that this part makes, with real signals.
  */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import { withoutServer } from '../postgres/cluster.ts'
 import { Tally } from './audit-disk.ts'
 import { endedWaits } from './database/ended-waits.ts'
@@ -10,7 +13,7 @@ import { hanging } from './database/hanging.ts'
 import { killPrimary } from './database/kill-primary.ts'
 import { oldPrimary } from './database/old-primary.ts'
 import { receivers } from './database/receivers.ts'
-import type { Scene } from './database/scene.ts'
+import type { Play, Scene } from './database/scene.ts'
 import { Ended } from './database/site.ts'
 import { Times } from './database/times.ts'
 import { inParallel } from './load.ts'
@@ -28,23 +31,21 @@ const scenes: readonly Scene[] = [
 ]
 
 /** Most of a scene is waiting. */
-const lanes = 4
+const lanes = 6
 
 const timesOf = ({ full }: Scene, { share }: Run): number => Math.max(1, Math.round(full * share))
 
-async function playScene(scene: Scene, run: Run, index: number, onCase: () => void): Promise<Row> {
-  const tally = new Tally(scene.fault, 'both')
+async function playScene(scene: Scene, run: Run, play: Play, onCase: () => void): Promise<Row> {
+  const { tally, times } = play
   const missing = missingHere(scene.needs ?? [])
   if (missing !== undefined) {
     tally.note(`skipped: ${missing}`)
     return tally.row()
   }
-  const dice = random(run.seed * 100 + index)
-  const times = new Times()
   let played = 0
   for (; played < timesOf(scene, run) && performance.now() < run.until; played++) {
     try {
-      await scene.play({ dice, tally, times })
+      await scene.play(play)
     } catch (error) {
       if (!(error instanceof Ended)) throw error
     }
@@ -52,6 +53,22 @@ async function playScene(scene: Scene, run: Run, index: number, onCase: () => vo
   }
   tally.note(played > 0 ? times.text : 'skipped: the time of the run was up')
   return tally.row()
+}
+
+/** As one file a receiver starts in a fraction of the time, and a slice starts dozens. */
+async function bundleReceiver(into: string): Promise<string> {
+  const outfile = join(into, 'server.cjs')
+  await build({
+    entryPoints: [fileURLToPath(new URL('../../src/main.ts', import.meta.url))],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    external: ['pg-native'],
+    logLevel: 'warning',
+  })
+  return outfile
 }
 
 export const part: Part = {
@@ -64,8 +81,15 @@ export const part: Part = {
     let done = 0
     const onCase = (): void => run.progress(++done, total)
     const rows: Row[] = new Array(scenes.length)
+    const program = await bundleReceiver(run.scratch)
     await inParallel(scenes, lanes, async (scene, index) => {
-      rows[index] = await playScene(scene, run, index, onCase)
+      const play = {
+        dice: random(run.seed * 100 + index),
+        tally: new Tally(scene.fault, 'both'),
+        times: new Times(),
+        command: [process.execPath, program],
+      }
+      rows[index] = await playScene(scene, run, play, onCase)
     })
     return rows
   },

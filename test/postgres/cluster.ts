@@ -2,7 +2,7 @@
  * Real PostgreSQL servers for tests: a primary and, when asked for, a synchronous standby, in temporary directories, on
  * loopback ports. The servers refuse to run as root, so they run as the user postgres.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   appendFileSync,
@@ -13,10 +13,12 @@ import {
   readFileSync,
   rmSync,
 } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import pg from 'pg'
 
 const debian = '/usr/lib/postgresql'
@@ -56,12 +58,11 @@ export const withoutServer: string | false =
 
 const root = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8', TZ: 'UTC' }
 
-function run(program: string, args: readonly string[]): void {
-  execFileSync(join(bin as string, program), args, {
+async function run(program: string, args: readonly string[]): Promise<void> {
+  await promisify(execFile)(join(bin as string, program), args, {
     ...(user as Account),
     cwd: '/',
     env: root,
-    stdio: 'pipe',
   })
 }
 
@@ -201,7 +202,7 @@ export class Server {
   /** Kills it and removes all that it has. */
   async discard(): Promise<void> {
     await this.kill()
-    rmSync(this.directory, { recursive: true, force: true })
+    await rm(this.directory, { recursive: true, force: true })
   }
 
   async #end(how: (pid: number) => void): Promise<void> {
@@ -254,7 +255,18 @@ export async function as<T>(
 /** A server with an empty database `civic`, in a directory below that of temporary files or another one. */
 export async function newServer(encoding = 'UTF8', below?: string): Promise<Server> {
   const server = new Server(newDirectory(below), await freePort())
-  run('initdb', ['-D', server.data, '-U', 'postgres', '-A', 'trust', '-E', encoding, '--locale=C', '-N'])
+  await run('initdb', [
+    '-D',
+    server.data,
+    '-U',
+    'postgres',
+    '-A',
+    'trust',
+    '-E',
+    encoding,
+    '--locale=C',
+    '-N',
+  ])
   server.set(settings)
   await server.start()
   await server.sql('CREATE DATABASE civic', [], 'postgres')
@@ -266,7 +278,7 @@ export async function newServer(encoding = 'UTF8', below?: string): Promise<Serv
 export async function attachStandby(primary: Server, port?: number): Promise<Server> {
   const name = 'standby'
   const standby = new Server(newDirectory(), port ?? (await freePort()))
-  run('pg_basebackup', [
+  await run('pg_basebackup', [
     '-h',
     '127.0.0.1',
     '-p',

@@ -136,25 +136,32 @@ export class Connections {
     this.#fill()
   }
 
-  /** The first host of the list that may be written to. */
+  /**
+   * To the host with the highest timeline of those that may be written to, the first of the list among equals. All of them are
+   * asked: an old primary that comes back looks as fit as the one that was promoted in its place.
+   */
   async #connect(): Promise<Connection | undefined> {
-    const reasons: string[] = []
-    for (const [at, host] of this.#target.hosts.entries()) {
-      const found = await this.#tryHost(host)
-      if (typeof found !== 'string') {
-        if (this.#failingSince !== undefined)
-          this.#log.info({ host: at + 1 }, 'the database takes records again')
-        this.#failingSince = undefined
-        this.#dropBelow(found.facts.timeline)
-        return found
-      }
-      reasons.push(`host ${at + 1}: ${found}`)
+    const found = await Promise.all(this.#target.hosts.map((host) => this.#tryHost(host)))
+    const fit = found.filter((one) => typeof one !== 'string')
+    const highest = Math.max(...fit.map(({ facts }) => facts.timeline))
+    const best = fit.find(({ facts }) => facts.timeline === highest)
+    for (const other of fit) if (other !== best) other.destroy()
+    if (!best) {
+      this.#fail(found.map((reason, at) => `host ${at + 1}: ${reason}`))
+      return undefined
     }
+    if (this.#failingSince !== undefined)
+      this.#log.info({ host: found.indexOf(best) + 1 }, 'the database takes records again')
+    this.#failingSince = undefined
+    this.#dropBelow(highest)
+    return best
+  }
+
+  #fail(reasons: readonly string[]): void {
     if (this.#failingSince === undefined)
       this.#log.error({ reasons }, 'no server of the database can be written to')
     this.#failingSince ??= performance.now()
     this.#reasons = reasons
-    return undefined
   }
 
   async #tryHost(host: Host): Promise<Connection | string> {

@@ -6,8 +6,8 @@
 const lookMs = 250
 /** With the time that is given to a request once it is read, this is no longer than its sender waits. */
 const stoppedMs = 2_000
-/** Until everything has been read that had come meanwhile. */
-const afterwardsMs = 1_000
+/** Until everything has been read that had come meanwhile, on a machine that has much to catch up with, too. */
+const afterwardsMs = 5_000
 
 export class Stopped {
   #seen = performance.now()

@@ -44,15 +44,15 @@ async function countWaiting(primary: Server): Promise<number> {
   return Number(row?.count)
 }
 
-async function endWaits(way: Way, { dice, tally, times }: Play): Promise<void> {
-  const site = await Site.open({ dice, tally, times, requireStandby: true })
+async function endWaits(way: Way, play: Play): Promise<void> {
+  const site = await Site.open({ ...play, requireStandby: true })
   try {
     const load = site.load()
     await site.storesAgain(enough, 'before the standby is gone')
     await site.standby.kill()
     const { primary } = site
     await site.eventually('no commit waits for the standby', async () => (await countWaiting(primary)) > 0)
-    await sleep(dice.below(1_000))
+    await sleep(site.dice.below(1_000))
     await way.end(primary)
     await load.stop()
     while ((await countWaiting(primary)) > 0) await way.end(primary)

@@ -24,11 +24,11 @@ function smallDisk(server: Server, bytes: number): Mount {
 
 const ballastOf = ({ path }: Mount): string => join(path, 'ballast')
 
-async function fillTables({ dice, tally, times }: Play): Promise<void> {
+async function fillTables(play: Play): Promise<void> {
   const primary = await preparedServer()
   const disk = smallDisk(primary, 48 * mib)
-  const site = await Site.open({ dice, tally, times, primary, alone: true, permitted: [507] })
-  const { ledger, url } = site
+  const site = await Site.open({ ...play, primary, alone: true, permitted: [507] })
+  const { ledger, url, dice, tally } = site
   // what compresses to nothing would need no room
   const next = (): Sent => {
     const filler = dice.bytes(1_000 + dice.below(2_000)).toString('hex')
@@ -72,7 +72,7 @@ async function moveTables(primary: Server, to: string): Promise<void> {
   }, 'postgres')
 }
 
-async function fillLog({ dice, tally, times }: Play): Promise<void> {
+async function fillLog(play: Play): Promise<void> {
   const primary = await preparedServer()
   const disk = smallDisk(primary, 96 * mib)
   await primary.stop()
@@ -83,7 +83,7 @@ async function fillLog({ dice, tally, times }: Play): Promise<void> {
   symlinkSync(place, log)
   await primary.start()
   // before the engine ends itself, a statement may find no room for its log and be undone: that is a 507
-  const site = await Site.open({ dice, tally, times, primary, alone: true, permitted: [507] })
+  const site = await Site.open({ ...play, primary, alone: true, permitted: [507] })
   try {
     const load = site.load()
     await site.storesAgain(enough, 'before the disk of the log is full')

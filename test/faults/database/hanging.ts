@@ -7,19 +7,19 @@ const enough = 100
 /** Longer than a request may wait. */
 const hangMs = 10_500
 
-async function hang(goesOn: boolean, { dice, tally, times }: Play): Promise<void> {
-  const site = await Site.open({ dice, tally, times })
+async function hang(goesOn: boolean, play: Play): Promise<void> {
+  const site = await Site.open(play)
   const hanging = site.primary
   try {
     const load = site.load()
     await site.storesAgain(enough, 'before the server hangs')
     const from = performance.now()
     hanging.freeze()
-    await sleep(hangMs + dice.below(2_000))
+    await sleep(hangMs + site.dice.below(2_000))
     if (goesOn) hanging.thaw()
     else await site.promote()
     await site.storesAgain(enough, goesOn ? 'when the server goes on' : 'after the promotion')
-    times.silence(site.ledger, from)
+    site.silenceSince(from)
     if (!goesOn) {
       // what it was doing when it stopped goes on now, and must be nobody's
       hanging.thaw()

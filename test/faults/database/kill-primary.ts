@@ -10,19 +10,19 @@ const inARow = 2
 export const killPrimary: Scene = {
   fault: `kill -9 of the primary and promotion, ${inARow} in a row`,
   full: 15,
-  async play({ dice, tally, times }) {
-    const site = await Site.open({ dice, tally, times })
+  async play(play) {
+    const site = await Site.open(play)
     try {
       for (let killed = 0; killed < inARow; killed++) {
         const load = site.load()
         await site.storesAgain(enough, 'before the kill')
-        await sleep(dice.below(700))
+        await sleep(site.dice.below(700))
         const from = performance.now()
         await site.primary.kill()
-        await sleep(dice.below(300))
+        await sleep(site.dice.below(300))
         await site.promote()
         await site.storesAgain(enough, 'after the promotion')
-        times.silence(site.ledger, from)
+        site.silenceSince(from)
         await site.attachNew()
         await site.storesAgain(enough, 'with the new standby')
         await load.stop()

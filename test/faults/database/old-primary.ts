@@ -1,7 +1,7 @@
 /**
  * The primary was lost and its standby promoted; then the old one comes back, first in the list of every receiver. Whoever has
- * stored on the new one refuses the old one by its timeline. A receiver that knows nothing takes it, and is kept from
- * acknowledging by the names that the old one still has, or by REQUIRE_STANDBY.
+ * stored on the new one refuses the old one by its timeline. A receiver that knows nothing and reaches only the old one takes
+ * it, and is kept from acknowledging by the names that the old one still has, or by REQUIRE_STANDBY.
  */
 import { participantOf } from '../load.ts'
 import type { Play, Scene } from './scene.ts'
@@ -38,8 +38,8 @@ const returns: readonly Return[] = [
   },
 ]
 
-async function comeBack({ namesKept, requireStandby, newcomer }: Return, { dice, tally, times }: Play) {
-  const site = await Site.open({ dice, tally, times, requireStandby })
+async function comeBack({ namesKept, requireStandby, newcomer }: Return, play: Play) {
+  const site = await Site.open({ ...play, requireStandby })
   const old = site.primary
   try {
     const load = site.load()
@@ -51,7 +51,7 @@ async function comeBack({ namesKept, requireStandby, newcomer }: Return, { dice,
     if (!namesKept) old.set(`synchronous_standby_names = ''`)
     await old.start()
     // the timeline that it has stored on stands in its data directory
-    const restarted = dice.of(site.receivers)
+    const restarted = site.dice.of(site.receivers)
     await site.killReceiver(restarted)
     await site.startReceiver(restarted.dataDir)
     // and the others must connect anew, too
@@ -68,8 +68,9 @@ async function comeBack({ namesKept, requireStandby, newcomer }: Return, { dice,
   }
 }
 
-/** What it is told counts like anything else. */
+/** It would take the promoted one if that answered. What it is told counts like anything else. */
 async function meetOld(site: Site): Promise<void> {
+  site.primary.freeze()
   const receiver = await site.startReceiver()
   await Promise.all(
     Array.from({ length: 16 }, async (_, n) => {
@@ -80,6 +81,7 @@ async function meetOld(site: Site): Promise<void> {
       )
     }),
   )
+  site.primary.thaw()
   await site.killReceiver(receiver)
 }
 

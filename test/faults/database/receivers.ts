@@ -11,20 +11,20 @@ const enough = 100
 const killReceivers: Scene = {
   fault: 'kill -9 of receivers, 3 in a row',
   full: 10,
-  async play({ dice, tally, times }) {
-    const site = await Site.open({ dice, tally, times })
+  async play(play) {
+    const site = await Site.open(play)
     try {
       const load = site.load()
       for (let killed = 0; killed < 3; killed++) {
         await site.storesAgain(enough, 'before the kill')
-        await sleep(dice.below(300))
+        await sleep(site.dice.below(300))
         const from = performance.now()
-        const victim = dice.of(site.receivers)
+        const victim = site.dice.of(site.receivers)
         await site.killReceiver(victim)
         await site.storesAgain(enough, 'by the other receiver')
-        times.silence(site.ledger, from)
+        site.silenceSince(from)
         // on a new port; at times with a new data directory, as on a new machine
-        await site.startReceiver(dice.oneIn(3) ? undefined : victim.dataDir)
+        await site.startReceiver(site.dice.oneIn(3) ? undefined : victim.dataDir)
       }
       await load.stop()
       await site.judge()
@@ -41,16 +41,17 @@ const longestMs = 30_000
 const wake: Scene = {
   fault: 'a receiver is stopped (SIGSTOP) and wakes',
   full: 6,
-  async play({ dice, tally, times }) {
-    const site = await Site.open({ dice, tally, times })
+  async play(play) {
+    // 408: of a body, only a part had come when it was stopped
+    const site = await Site.open({ ...play, permitted: [408] })
     const [stopped, other] = site.receivers as [Receiver, Receiver]
     try {
       const load = site.load()
       await site.storesAgain(enough, 'before the stop')
       const early = postOverwrites(site, stopped, 'early')
-      await sleep(dice.below(20))
+      await sleep(site.dice.below(20))
       stopped.process.kill('SIGSTOP')
-      await sleep(longMs + (dice.oneIn(2) ? 0 : dice.below(longestMs - longMs)))
+      await sleep(longMs + (site.dice.oneIn(2) ? 0 : site.dice.below(longestMs - longMs)))
       await postOverwrites(site, other, 'newest')
       stopped.process.kill('SIGCONT')
       await early
@@ -68,8 +69,8 @@ const wake: Scene = {
 const wakeBackends: Scene = {
   fault: 'processes of the server are stopped and wake',
   full: 6,
-  async play({ dice, tally, times }) {
-    const site = await Site.open({ dice, tally, times })
+  async play(play) {
+    const site = await Site.open(play)
     const backends = async (): Promise<number[]> => {
       const rows = await site.primary.sql(`SELECT pid FROM pg_stat_activity WHERE usename = 'civic_receiver'`)
       return rows.map(({ pid }) => Number(pid))

@@ -1,9 +1,8 @@
 /** A scene of the database part: a fault that is made a number of times, each time on a site of its own. */
-import type { Tally } from '../audit-disk.ts'
-import type { Random } from '../random.ts'
-import type { Times } from './times.ts'
+import type { SiteOptions } from './site.ts'
 
-export type Play = { readonly dice: Random; readonly tally: Tally; readonly times: Times }
+/** What a site needs of the part. */
+export type Play = Pick<SiteOptions, 'dice' | 'tally' | 'times' | 'command'>
 
 export type Scene = {
   readonly fault: string

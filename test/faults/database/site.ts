@@ -25,6 +25,8 @@ export type SiteOptions = {
   readonly dice: Random
   readonly tally: Tally
   readonly times: Times
+  /** How a receiver is started. */
+  readonly command: readonly string[]
   readonly requireStandby?: boolean
   /** The primary, when it is not an ordinary one; `alone`: no standby. */
   readonly primary?: Server
@@ -44,6 +46,7 @@ export class Site {
   readonly dice: Random
   readonly tally: Tally
   readonly #times: Times
+  readonly #command: readonly string[]
   readonly #hosts: string
   readonly #requireStandby: boolean
   readonly #servers = new Set<Server>()
@@ -56,6 +59,7 @@ export class Site {
     this.dice = options.dice
     this.tally = options.tally
     this.#times = options.times
+    this.#command = options.command
     this.ledger = new Ledger(secret, [503, ...(options.permitted ?? [])], patienceMs)
     this.#requireStandby = options.requireStandby ?? false
     this.#servers.add(primary).add(standby)
@@ -73,11 +77,12 @@ export class Site {
 
   /** One more receiver, on a data directory of its own or that of one that has ended. */
   async startReceiver(dataDir?: string): Promise<Receiver> {
-    const receiver = await startReceiver({
+    const env = {
       DATABASE_URL: `postgres://civic_receiver@${this.#hosts}/civic`,
       REQUIRE_STANDBY: this.#requireStandby ? '1' : '0',
       ...(dataDir !== undefined && { DATA_DIR: dataDir }),
-    })
+    }
+    const receiver = await startReceiver(env, this.#command)
     this.receivers.push(receiver)
     this.#outputs.push(receiver.output)
     return receiver
@@ -121,6 +126,11 @@ export class Site {
     await this.eventually('a receiver stores nothing', async () =>
       isStored(await this.ledger.post(url, this.ledger.newScenario('heron-ridge'))),
     )
+  }
+
+  /** Remembers the longest time in which nothing was acknowledged. */
+  silenceSince(fault: number): void {
+    this.#times.silence(this.ledger, fault)
   }
 
   async eventually(otherwise: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {

@@ -1,4 +1,8 @@
-/** How long senders waited. It is said and never judged: a machine may be busy with something else. */
+/**
+ * How long senders waited, and how long this process, which sends and forwards, stood still by itself. It is said and never
+ * judged: a machine may be busy with something else.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { isStored, type Ledger } from '../load.ts'
 
 /** SPEC 2 */
@@ -8,6 +12,11 @@ export class Times {
   readonly #silences: number[] = []
   #longestAnswer = 0
   #late = 0
+  readonly #delay = monitorEventLoopDelay()
+
+  constructor() {
+    this.#delay.enable()
+  }
 
   /** From a fault until now, the longest time in which nothing was acknowledged. */
   silence(ledger: Ledger, from: number): void {
@@ -34,7 +43,7 @@ export class Times {
       silences.length > 0
         ? `nothing acknowledged for at most ${seconds(silences.at(-1))} (median ${seconds(silences[silences.length >> 1])}); `
         : ''
-    return `${silence}longest wait for an answer ${seconds(this.#longestAnswer)}, later than 10 s: ${this.#late}`
+    return `${silence}longest wait for an answer ${seconds(this.#longestAnswer)}, later than 10 s: ${this.#late} (the suite itself stood still for at most ${seconds(this.#delay.max / 1e6)})`
   }
 }
 

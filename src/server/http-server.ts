@@ -131,7 +131,11 @@ class Rim implements HttpServer {
     if (refusal) {
       this.#refuse(exchange, refusal)
       // the dearest head there is, and many more may have been sent behind it
-      if (refusal === tooManyLines && !connection.isKnown) this.#connections.hold(connection)
+      if (refusal === tooManyLines && !connection.isKnown) {
+        this.#connections.hold(connection)
+        // nobody reads them any more, and they would be kept with the connection
+        incoming.rawHeaders.length = 0
+      }
       return
     }
     this.#entering = exchange
@@ -159,12 +163,14 @@ class Rim implements HttpServer {
   /** An unread rest would stop the connection, and with it the requests that follow. */
   #readRest(connection: Connection, incoming: IncomingMessage): void {
     const { bytes, ms } = connection.isKnown ? unread.known : unread.stranger
+    if (!connection.isKnown && Number(incoming.headers['content-length']) > bytes) {
+      this.#leaveRest(connection, incoming)
+      return
+    }
     let left: number = bytes
     const stop = (): void => {
       end()
-      incoming.pause()
-      if (connection.isKnown) connection.socket.destroySoon()
-      else this.#connections.hold(connection)
+      this.#leaveRest(connection, incoming)
     }
     const timer = setTimeout(stop, ms)
     const count = (chunk: Uint8Array): void => {
@@ -180,6 +186,17 @@ class Rim implements HttpServer {
       this.#holdMore(connection)
     }
     incoming.on('data', count).once('end', ended).once('close', end)
+  }
+
+  #leaveRest(connection: Connection, incoming: IncomingMessage): void {
+    if (connection.isKnown) {
+      incoming.pause()
+      connection.socket.destroySoon()
+    } else {
+      this.#connections.hold(connection)
+      // throws away what has come: a piece of it would keep the whole read of 64 KiB in memory
+      incoming.resume()
+    }
   }
 
   /** A stranger that has sent more than the request that was answered. */

@@ -12,7 +12,7 @@
  */
 import type { Socket } from 'node:net'
 
-const sliceBytes = 4_096
+const sliceBytes = 16_384
 const headEnd = '\r\n\r\n'
 
 export class Slices {

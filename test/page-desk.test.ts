@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { everything } from '../src/audit/page/columns.ts'
+import { Columns, everything } from '../src/audit/page/columns.ts'
 import { Desk } from '../src/audit/page/desk.ts'
 import { judgeIn } from '../src/audit/page/engine.ts'
 import { temporaryDirectory } from './audit-build.ts'
@@ -28,4 +28,22 @@ test('two questions at once about the same association, such as a view left earl
       Array.from({ length: recordCount }, (_, index) => index),
     )
   }
+})
+
+test('a Scenario is filtered by its whole id, blanks and line feeds included', () => {
+  const columns = new Columns()
+  const link = { offset: 0, length: 1, line: 2, sequence: 1, received_at: '2026-01-01T00:00:00.000Z' }
+  const pins = [['roof repair', 'fees'], ['roof'], ['fees\nroof']]
+  for (const pinned_scenario_ids of pins) {
+    columns.add({ ...link, sha256: '', previous_sha256: '', id: '' })
+    columns.describe({ pinned_scenario_ids })
+  }
+  assert.deepEqual(columns.choices.scenarios, ['fees', 'fees\nroof', 'roof', 'roof repair'])
+  for (const [scenario, rows] of [
+    ['roof', [1]],
+    ['roof repair', [0]],
+    ['fees', [0]],
+    ['fees\nroof', [2]],
+  ] as const)
+    assert.deepEqual(columns.passing({ ...everything, scenario }), rows)
 })

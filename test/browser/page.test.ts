@@ -7,7 +7,9 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { Page } from 'playwright-core'
 import { temporaryDirectory } from '../audit-build.ts'
+import { chainIn } from '../disk.ts'
 import { audit } from '../said.ts'
 import { variants, wholeDirectory } from '../variants.ts'
 import { address, slug, writeData } from './data.ts'
@@ -32,6 +34,16 @@ after(async () => {
 const opened = (options?: Parameters<PageFile['open']>[0]) =>
   openWhole(file, { folder: data, heads }, options)
 
+async function drop(page: Page, onto: string, path: string): Promise<void> {
+  const session = await page.context().newCDPSession(page)
+  await page.locator(onto).scrollIntoViewIfNeeded()
+  const box = await page.locator(onto).boundingBox()
+  assert.ok(box)
+  const dragged = { items: [], files: [path], dragOperationsMask: 1 }
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+    await session.send('Input.dispatchDragEvent', { type, x: box.x + 50, y: box.y + 20, data: dragged })
+}
+
 test('an untouched copy: cannot be told without a head from outside, and whole with one', async () => {
   await using open = await file.open()
   assert.equal(await openFolder(open.page, data), 'Cannot be told')
@@ -46,6 +58,14 @@ test('an untouched copy: cannot be told without a head from outside, and whole w
     /^Whole\s+76 records are there as acknowledged/,
   )
   assert.deepEqual(open.errors, [])
+})
+
+test('heads are dropped onto their place', async () => {
+  await using open = await file.open()
+  const { page } = open
+  await openFolder(page, data)
+  await drop(page, '.receipts', heads)
+  await page.locator('.verdict.whole').waitFor()
 })
 
 test('heads that are typed in are compared, and what is none is told in words', async () => {
@@ -80,12 +100,7 @@ test('an altered record is named in the first sentence, by a word, a sign and a 
 test('a folder is dropped, and a zip and single files are chosen: the same answer', async () => {
   await using open = await file.open()
   const { page } = open
-  const session = await page.context().newCDPSession(page)
-  const box = await page.locator('.drop').boundingBox()
-  assert.ok(box)
-  const dragged = { items: [], files: [data], dragOperationsMask: 1 }
-  for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
-    await session.send('Input.dispatchDragEvent', { type, x: box.x + 50, y: box.y + 20, data: dragged })
+  await drop(page, '.drop', data)
   assert.equal(await verdictOn(page), 'Cannot be told')
   assert.match(await page.locator('.scope').innerText(), /2 associations, 76 records/)
   execFileSync('zip', ['-qr', 'data.zip', 'data'], { cwd: scratch.path })
@@ -132,6 +147,33 @@ test('the table is searched and filtered, scrolled to its end, and saved as the 
   await page.getByText('16 of 64 records').waitFor()
   await page.getByLabel('Standing').selectOption('public')
   await page.getByText(/^[56] of 64 records/).waitFor()
+})
+
+test('each filter shows the records that have what was chosen', async () => {
+  const all = chainIn(readFileSync(records)).records as unknown as Record<string, string & string[]>[]
+  await using open = await opened()
+  const { page } = open
+  await go(page, `#/a/scn01/${slug}`)
+  const until = (name: string, day: string) => (record: (typeof all)[number]) =>
+    (record[name] as string).slice(0, 10) <= day
+  const filters: [string, string, (record: (typeof all)[number]) => boolean][] = [
+    ['Address (Placekey)', address, (record) => record.participant_id === address],
+    ['Scenario', 'DSC-02-S01', (record) => record.pinned_scenario_ids?.includes('DSC-02-S01') === true],
+    ['Standing', 'professional', (record) => record.standing === 'professional'],
+    ['Payment', 'none', (record) => record.g1_tx_hash === null],
+    ['Submitted to', '2026-03-05', until('submitted_at', '2026-03-05')],
+    ['Submitted from', '2026-03-06', (record) => !until('submitted_at', '2026-03-05')(record)],
+  ]
+  for (const [label, value, isMeant] of filters) {
+    const field = page.getByLabel(label, { exact: true })
+    if (/^Submitted/.test(label)) await field.fill(value)
+    else await field.selectOption(value)
+    const count = all.filter(isMeant).length
+    assert.ok(count > 0 && count < all.length, label)
+    await page.getByText(`${count} of ${all.length} records`, { exact: true }).waitFor()
+    await page.getByRole('button', { name: 'Show all' }).click()
+    await page.getByText(`${all.length} records`, { exact: true }).last().waitFor()
+  }
 })
 
 test('a report is saved as JSON: verdict, findings, what it was compared with, what was not checked', async () => {
@@ -213,6 +255,33 @@ test('the whole page is walked with the keyboard', async () => {
   await (await chooser).setFiles(records)
   assert.equal(await verdictOn(page), 'Cannot be told')
   assert.equal(await focused(), 'Cannot be told', 'the reader begins at the answer')
+  /** Goes on with Tab until that has the focus, and sees that the focus is to be seen wherever it stops. */
+  const tabTo = async (wanted: string): Promise<void> => {
+    for (let step = 0; step < 80; step++) {
+      await page.keyboard.press('Tab')
+      const outline = await page.evaluate(
+        () => getComputedStyle(document.activeElement as Element).outlineStyle,
+      )
+      assert.notEqual(
+        outline,
+        'none',
+        await page.evaluate(() => document.activeElement?.outerHTML.slice(0, 300)),
+      )
+      if ((await focused()) === wanted) return
+    }
+    assert.fail(`${wanted} is not reached`)
+  }
+  await tabTo(slug)
+  await page.keyboard.press('Enter')
+  await page.getByRole('link', { name: '1', exact: true }).waitFor()
+  assert.match(await focused(), new RegExp(`^${slug}`), 'the reader begins at the heading')
+  await tabTo('1')
+  await page.keyboard.press('Enter')
+  await page.locator('.box.said').waitFor()
+  await tabTo('Print this record')
+  await tabTo('The stored line, byte for byte')
+  await page.keyboard.press('Enter')
+  await page.locator('details[open] pre').waitFor()
 })
 
 /** Tries to reach an address in ways that load or send; gives what the policy said about each. */

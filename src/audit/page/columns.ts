@@ -133,13 +133,13 @@ export class Columns {
     this.#participant.push(this.#participants.numberOf(text('participant_id')))
     this.#submitted.push(Date.parse(text('submitted_at')))
     this.#standing.push(this.#standings.numberOf(text('standing')))
-    this.#pins.push(this.#scenarios.numberOf(Array.isArray(pins) ? pins.join(' ') : ''))
+    this.#pins.push(this.#scenarios.numberOf(JSON.stringify(Array.isArray(pins) ? pins.map(String) : [])))
     const isRaw = record !== undefined && Object.hasOwn(record, 'g1_tx_hash_raw')
     this.#payment.push(text(paymentMember) !== '' ? 1 : isRaw ? 2 : 0)
   }
 
   get choices(): Choices {
-    const scenarios = new Set(this.#scenarios.words.flatMap((pins) => pins.split(' ')).filter(Boolean))
+    const scenarios = new Set(this.#scenarios.words.flatMap(idsIn).filter(Boolean))
     return {
       participants: this.#participants.sorted.filter(Boolean),
       standings: this.#standings.sorted.filter(Boolean),
@@ -152,7 +152,7 @@ export class Columns {
     const participant = this.#participants.words.indexOf(filter.participant)
     const standing = this.#standings.words.indexOf(filter.standing)
     const payment = payments.indexOf(filter.payment as Payment)
-    const pins = this.#scenarios.words.map((word) => word.split(' ').includes(filter.scenario))
+    const pins = this.#scenarios.words.map((word) => idsIn(word).includes(filter.scenario))
     const received = span(filter.receivedFrom, filter.receivedTo)
     const submitted = span(filter.submittedFrom, filter.submittedTo)
     const found: number[] = []
@@ -167,6 +167,9 @@ export class Columns {
     return found
   }
 }
+
+/** A list of ids is kept as JSON, because an id may hold any character. */
+const idsIn = (word: string): string[] => JSON.parse(word) as string[]
 
 export type Choices = {
   readonly participants: readonly string[]

@@ -9,7 +9,7 @@ import type { Judge } from '../verify/in-directory.ts'
 import { check, type Report } from './check.ts'
 import { type Choices, Columns, type Filter } from './columns.ts'
 import { type KeptText, keptFrom } from './engine.ts'
-import type { Opened } from './opened-directory.ts'
+import { type Opened, sourceOf } from './opened-directory.ts'
 import { nothingPlaced, type Placed, placed } from './placed.ts'
 import { sha256All } from './sha256.ts'
 import { readZip } from './zip.ts'
@@ -207,7 +207,7 @@ export class Desk {
     path: string,
   ): Promise<{ readonly text: string; readonly record: JsonObject | undefined } | undefined> {
     const file = this.files.find((opened) => opened.path === path)?.file
-    return file && texts(new Uint8Array(await file.arrayBuffer()))
+    return file && texts(await sourceOf(file).read(0, file.size))
   }
 
   async csv(place: Place, rows: readonly number[]): Promise<Blob> {

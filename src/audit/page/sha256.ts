@@ -4,6 +4,7 @@
  * through a library in JavaScript and is answered at once.
  */
 import { sha256 } from '@noble/hashes/sha2'
+import type { ByteSource } from '../../records/lines.ts'
 
 export function sha256Hex(bytes: Uint8Array | string): string {
   return hexOf(sha256(bytes))
@@ -17,11 +18,10 @@ export async function sha256All(list: readonly Uint8Array[]): Promise<readonly s
 }
 
 /** Of a whole file, piece by piece, so that memory stays flat. */
-export async function sha256OfBlob(file: Blob): Promise<string> {
-  if (file.size <= atOnce) return (await sha256All([new Uint8Array(await file.arrayBuffer())]))[0] as string
+export async function sha256Of({ read }: ByteSource, size: number): Promise<string> {
+  if (size <= atOnce) return (await sha256All([await read(0, size)]))[0] as string
   const hash = sha256.create()
-  for (let at = 0; at < file.size; at += piece)
-    hash.update(new Uint8Array(await file.slice(at, at + piece).arrayBuffer()))
+  for (let at = 0; at < size; at += piece) hash.update(await read(at, Math.min(at + piece, size)))
   return hexOf(hash.digest())
 }
 

@@ -7,8 +7,8 @@ import type { Judge, Stretch } from '../verify/in-directory.ts'
 import { type Calls, type Line, type Remote, remote, serve, tell } from './call.ts'
 import { Desk, type Progress } from './desk.ts'
 import { judgeIn } from './engine.ts'
-import type { Opened } from './opened-directory.ts'
-import { sha256OfBlob } from './sha256.ts'
+import { type Opened, sourceOf } from './opened-directory.ts'
+import { sha256Of } from './sha256.ts'
 
 const page = self as unknown as Line
 
@@ -107,7 +107,7 @@ function judgeCalls(): Judging & Calls {
     judge: (stretch) => judge(stretch),
     fileHash: async (path) => {
       const file = files.find((opened) => opened.path === path)?.file
-      return file && sha256OfBlob(file)
+      return file && sha256Of(sourceOf(file), file.size)
     },
   }
 }

@@ -18,6 +18,7 @@ export type Sources = {
     readonly refused: readonly string[]
     readonly locked?: readonly string[]
     readonly reading?: readonly string[]
+    readonly standbys?: number | undefined
   }>
 }
 
@@ -67,6 +68,10 @@ function lookAtStore({ dataDir, readiness }: Sources, registry: Registry): () =>
     'Associations that are refused because their records file is damaged',
   )
   const locked = gauge('locked_associations', 'Associations that store nothing because the lock is not had')
+  const standbys = gauge(
+    'database_standbys',
+    'Synchronous standbys that are attached to the database; 0 also when its commits wait for none',
+  )
   const reading = gauge('reading_associations', 'Associations whose records are being read after a start')
   return async () => {
     const now = await readiness()
@@ -76,6 +81,7 @@ function lookAtStore({ dataDir, readiness }: Sources, registry: Registry): () =>
     refused(now.refused.length)
     locked(now.locked?.length)
     reading(now.reading?.length)
+    standbys(now.standbys)
     // another file system in its place has free space of its own
     const isThere = now.reasons.every(({ kind }) => kind !== 'data-directory')
     const found = isThere ? await statfs(dataDir).catch(() => undefined) : undefined

@@ -68,6 +68,12 @@ export function createMetrics(addons: Iterable<string>): {
     buckets: durations,
     registers,
   })
+  const again = new Counter({
+    name: `${prefix}database_again_total`,
+    help: 'Batches that were sent to the database again: another receiver was first (lost), or the connection broke (broken)',
+    labelNames: ['why'],
+    registers,
+  })
 
   const http: Metrics = {
     contentType: registry.contentType,
@@ -85,6 +91,7 @@ export function createMetrics(addons: Iterable<string>): {
     synced: (rule, ms) => syncs.observe({ rule }, ms / 1000),
     batch: (records) => batch.observe(records),
     lockWait: (ms) => locks.observe(ms / 1000),
+    again: (why) => again.inc({ why }),
   }
   const watch = (sources: Sources): void => {
     look = gaugesOf(sources, registry)

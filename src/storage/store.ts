@@ -20,6 +20,8 @@ export type Readiness = {
   readonly refused: readonly string[]
   /** Other things that an operator should know, such as how many copies of the data there are. */
   readonly notes?: readonly string[]
+  /** Synchronous standbys that are attached to a database; 0 also when its commits wait for none. Files have none. */
+  readonly standbys?: number | undefined
   /** Associations that cannot be stored to because another process has kept their lock for long. A store without locks has none. */
   readonly locked?: readonly string[]
   /** Associations whose records are still being read after a start. Their senders may be told to send again. */

@@ -110,7 +110,10 @@ export class AppendQueue {
         if (meaning.kind === 'fault') {
           this.#note(error, meaning.fault, meaning.reason)
           for (const { answer } of waiting) answer.fail(meaning.fault)
-        } else if (meaning.kind === 'broken') await sleep(brokenPauseMs)
+          continue
+        }
+        this.#shared.observer?.again(meaning.kind)
+        if (meaning.kind === 'broken') await sleep(brokenPauseMs)
         else await sleep(Math.random() * Math.min(losses++ * 2, longestLossPauseMs))
       }
     }

@@ -83,8 +83,12 @@ export class OverwriteQueue {
         return giveReceipts(waiting, stored)
       } catch (error) {
         const meaning = meaningOf(error)
-        if (meaning.kind === 'fault') this.#fail(waiting, error, meaning.fault, meaning.reason)
-        else if (meaning.kind === 'broken') await sleep(brokenPauseMs)
+        if (meaning.kind === 'fault') {
+          this.#fail(waiting, error, meaning.fault, meaning.reason)
+          continue
+        }
+        this.#shared.observer?.again(meaning.kind)
+        if (meaning.kind === 'broken') await sleep(brokenPauseMs)
       }
     }
   }

@@ -83,9 +83,9 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
 
     async readiness() {
       const { trouble } = connections
-      const found = trouble === undefined ? await state(shared) : { reasons: [trouble], notes: [] }
+      const found: State = trouble === undefined ? await state(shared) : { reasons: [trouble], notes: [] }
       const reasons = found.reasons.map((text) => ({ kind: 'database' as const, text }))
-      return { reasons, notes: found.notes, refused: [...refused].sort() }
+      return { ...found, reasons, refused: [...refused].sort() }
     },
 
     async start() {
@@ -108,19 +108,25 @@ function reasonOf(error: unknown): string {
   return meaning.kind === 'fault' ? meaning.reason : 'the connection to the database was lost'
 }
 
-type State = { readonly reasons: readonly string[]; readonly notes: readonly string[] }
+type State = {
+  readonly reasons: readonly string[]
+  readonly notes: readonly string[]
+  readonly standbys?: number
+}
 
 async function state({ connections, requireStandby }: Shared): Promise<State> {
   const until = performance.now() + readinessMs
   const late = new Promise<State>((resolve) => {
-    setTimeout(resolve, readinessMs, { reasons: ['the database does not answer'], notes: [] }).unref()
+    setTimeout(() => resolve({ reasons: ['the database does not answer'], notes: [] }), readinessMs).unref()
   })
   const asked = connections
     .with(until, (connection) => stateSeenFrom(connection, requireStandby))
-    .catch((error) => ({
-      reasons: [connections.trouble ?? reasonOf(error)],
-      notes: [],
-    }))
+    .catch(
+      (error): State => ({
+        reasons: [connections.trouble ?? reasonOf(error)],
+        notes: [],
+      }),
+    )
   return Promise.race([asked, late])
 }
 
@@ -137,5 +143,5 @@ async function stateSeenFrom(connection: Connection, requireStandby: boolean): P
       ? `synchronous standbys attached: ${attached}`
       : 'commits wait for no standby: records are on one disk',
   ]
-  return { reasons, notes }
+  return { reasons, notes, standbys: isNamed ? attached : 0 }
 }

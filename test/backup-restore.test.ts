@@ -20,19 +20,14 @@ import { runRestore } from '../src/backup/cli.ts'
 import { restore } from '../src/backup/restore.ts'
 import { pauseCheck } from '../src/server/pause.ts'
 import { pausedFile } from '../src/storage/files/paths.ts'
-import { commandsWith, dataWith, me, newestIn, recordsAt, signAgain, slug } from './backup-tools.ts'
-import { makeKey } from './deploy/host.ts'
-import { scratchDir } from './receiver.ts'
+import { dataWith, me, newestIn, recordsAt, signAgain, slug, workplace } from './backup-tools.ts'
 import { audit, said } from './said.ts'
 
 const isRoot = process.geteuid?.() === 0
 const hasStrace = spawnSync('strace', ['-V']).status === 0
 
 describe('restore', () => {
-  const work = scratchDir()
-  const key = makeKey(work, 'key')
-  const at = (name: string): string => join(work, name)
-  const { save, check, bring } = commandsWith(key)
+  const { work, key, at, save, check, bring } = workplace()
   const from = at('backups')
   let data: string
 

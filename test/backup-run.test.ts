@@ -6,17 +6,13 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
 import { acquire } from '../src/storage/files/lock.ts'
-import { commandsWith, copyOf, dataWith, newestIn, store } from './backup-tools.ts'
-import { makeKey } from './deploy/host.ts'
-import { scn01, scratchDir } from './receiver.ts'
+import { copyOf, dataWith, newestIn, store, workplace } from './backup-tools.ts'
+import { scn01 } from './receiver.ts'
 
 const hasStrace = spawnSync('strace', ['-V']).status === 0
 
 describe('a run of the backup', () => {
-  const work = scratchDir()
-  const key = makeKey(work, 'key')
-  const at = (name: string): string => join(work, name)
-  const { save } = commandsWith(key)
+  const { key, at, save } = workplace()
   let data: string
 
   before(async () => {

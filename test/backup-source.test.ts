@@ -17,7 +17,6 @@ import {
 import { dirname, join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import {
-  commandsWith,
   copyOf,
   dataWith,
   fileAt,
@@ -27,15 +26,13 @@ import {
   recordsAt,
   slug,
   store,
+  workplace,
 } from './backup-tools.ts'
-import { makeKey } from './deploy/host.ts'
-import { scn01, scratchDir } from './receiver.ts'
+import { scn01 } from './receiver.ts'
 import { audit } from './said.ts'
 
 describe('what a backup takes over from a data directory', () => {
-  const work = scratchDir()
-  const key = makeKey(work, 'key')
-  const { save, check, bring } = commandsWith(key)
+  const { work, save, check, bring } = workplace()
   let whole: string
   let count = 0
   let data: string

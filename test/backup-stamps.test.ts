@@ -3,15 +3,12 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
-import { commandsWith, dataWith } from './backup-tools.ts'
-import { makeKey } from './deploy/host.ts'
-import { scratchDir } from './receiver.ts'
+import { dataWith, workplace } from './backup-tools.ts'
 
 const base = 'heads-20260101T000000000Z'
 
 describe('a backup with --stamps', () => {
-  const work = scratchDir()
-  const { save, check } = commandsWith(makeKey(work, 'key'))
+  const { work, save, check } = workplace()
   let data: string
   before(async () => {
     data = await dataWith(2, 1)

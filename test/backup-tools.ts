@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runBackup, runRestore } from '../src/backup/cli.ts'
+import { makeKey } from './deploy/host.ts'
 import { scn01, scratchDir, vs01 } from './receiver.ts'
 import { stored, storeIn } from './records.ts'
 import { said } from './said.ts'
@@ -10,8 +11,15 @@ import { said } from './said.ts'
 /** The user who runs the tests: root has to say whose the restored data are. */
 export const me = `${process.geteuid?.()}:${process.getegid?.()}`
 
-export function commandsWith(key: string) {
+/** A directory to work in, a key in it, and the two commands with that key. */
+export function workplace() {
+  const work = scratchDir()
+  const key = makeKey(work, 'key')
   return {
+    work,
+    key,
+    /** A path in the directory. */
+    at: (name: string): string => join(work, name),
     save: (data: string, to: string, ...more: string[]) =>
       said(runBackup, to, '--data', data, '--key', key, ...more),
     check: (from: string) => said(runRestore, from, '--check', '--key', `${key}.pub`),

@@ -19,7 +19,6 @@ import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { runBackup } from '../src/backup/cli.ts'
 import {
-  commandsWith,
   copyOf,
   dataWith,
   fileAt,
@@ -29,17 +28,14 @@ import {
   signAgain,
   slug,
   store,
+  workplace,
 } from './backup-tools.ts'
-import { makeKey } from './deploy/host.ts'
 import { sha256 } from './disk.ts'
-import { scn01, scratchDir } from './receiver.ts'
+import { scn01 } from './receiver.ts'
 import { audit, said } from './said.ts'
 
 describe('what lies in a backup directory', () => {
-  const work = scratchDir()
-  const key = makeKey(work, 'key')
-  const at = (name: string): string => join(work, name)
-  const { save, check, bring } = commandsWith(key)
+  const { work, key, at, save, check, bring } = workplace()
   let data: string
   /** A finished backup to take copies of. */
   const good = at('good')

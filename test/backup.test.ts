@@ -16,7 +16,6 @@ import { basename, dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { runBackup, runRestore } from '../src/backup/cli.ts'
 import {
-  commandsWith,
   copyOf,
   dataWith,
   flip,
@@ -26,17 +25,15 @@ import {
   recordsAt,
   signAgain,
   store,
+  workplace,
 } from './backup-tools.ts'
 import { makeKey } from './deploy/host.ts'
 import { send } from './deploy/senders.ts'
-import { scn01, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
+import { scn01, startReceiver, token, vs01 } from './receiver.ts'
 import { audit, said } from './said.ts'
 
 describe('backup and restore', () => {
-  const work = scratchDir()
-  const key = makeKey(work, 'key')
-  const at = (name: string): string => join(work, name)
-  const { save, check, bring } = commandsWith(key)
+  const { work, key, at, save, check, bring } = workplace()
   let data: string
 
   before(async () => {

@@ -2,22 +2,15 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Receiver, startReceiver, vs01, wrongToken } from './receiver.ts'
-import { type Answer, answerAt, chunk, chunked, head, problemIn, refusalAt, request, wire } from './wire.ts'
+import { vs01, wrongToken } from './receiver.ts'
+import { asking, chunk, chunked, head, problemIn, receiverOfFile, request, wire } from './wire.ts'
 
 const text = JSON.stringify(vs01())
 
-let receiver: Receiver
-before(async () => {
-  receiver = await startReceiver()
-  await receiver.post(vs01())
-})
-after(() => receiver.stop())
-
-const answerTo = (sent: string): Promise<Answer> => answerAt(receiver.url, sent)
-const refusalOf = (sent: string): Promise<[number, string]> => refusalAt(receiver.url, sent)
+const receiver = receiverOfFile()
+const { answerTo, refusalOf } = asking(receiver)
 
 describe('a body', { concurrency: true }, () => {
   test('is not waited for when the token is wrong', async () => {

@@ -1,20 +1,13 @@
 /** Connections and request heads over real sockets against a real receiver: what HTTP allows, and what only looks like it. */
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
-import { type Receiver, scn01, startReceiver, token, vs01, wrongToken } from './receiver.ts'
-import { type Answer, answerAt, chunk, chunked, head, problemIn, refusalAt, request, wire } from './wire.ts'
+import { describe, test } from 'node:test'
+import { scn01, startReceiver, token, vs01, wrongToken } from './receiver.ts'
+import { answerAt, asking, chunk, chunked, head, problemIn, receiverOfFile, request, wire } from './wire.ts'
 
 const text = JSON.stringify(vs01())
 
-let receiver: Receiver
-before(async () => {
-  receiver = await startReceiver()
-  await receiver.post(vs01())
-})
-after(() => receiver.stop())
-
-const answerTo = (sent: string): Promise<Answer> => answerAt(receiver.url, sent)
-const refusalOf = (sent: string): Promise<[number, string]> => refusalAt(receiver.url, sent)
+const receiver = receiverOfFile()
+const { answerTo, refusalOf } = asking(receiver)
 
 describe('a connection', { concurrency: true }, () => {
   test('carries many requests, one after the other', async () => {

@@ -2,17 +2,13 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { sha256 } from './disk.ts'
-import { type Receiver, scn01, startReceiver, token, vs01 } from './receiver.ts'
-import { answerAt, request } from './wire.ts'
+import { scn01, token, vs01 } from './receiver.ts'
+import { asking, receiverOfFile, request } from './wire.ts'
 
-let receiver: Receiver
-before(async () => {
-  receiver = await startReceiver()
-  await receiver.post(vs01())
-})
-after(() => receiver.stop())
+const receiver = receiverOfFile()
+const { answerTo } = asking(receiver)
 
 describe('a receipt', { concurrency: true }, () => {
   const now = () => ({ submitted_at: new Date().toISOString() })
@@ -22,8 +18,7 @@ describe('a receipt', { concurrency: true }, () => {
       scn01({ association_slug: 'receipts', narrative, ...now() }),
     )
     const answers = []
-    for (const envelope of [...envelopes, ...envelopes])
-      answers.push(await answerAt(receiver.url, request(envelope)))
+    for (const envelope of [...envelopes, ...envelopes]) answers.push(await answerTo(request(envelope)))
     const lines = readFileSync(join(receiver.dataDir, 'scn01/receipts/records.json'), 'utf8').split('\n')
     assert.deepEqual([lines.length, lines[0], lines[3], lines[4]], [5, '[', ']', ''])
     const stored = lines.slice(1, 3).map((line) => line.replace(/,$/, ''))
@@ -56,7 +51,7 @@ describe('a receipt', { concurrency: true }, () => {
       [200, 'replaced'],
     ] as const) {
       const envelope = vs01({ association_slug: 'overwritten', ...now(), fields: { at: Math.random() } })
-      const answer = await answerAt(receiver.url, request(envelope))
+      const answer = await answerTo(request(envelope))
       assert.equal(answer.status, status)
       const path = join(receiver.dataDir, 'vs01/overwritten/SASE1-22c-at-5sb-8hm-54v.json')
       const { receipt, ...stored } = JSON.parse(readFileSync(path, 'utf8'))

@@ -2,16 +2,12 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
-import { type Receiver, scn01, startReceiver, vs01 } from './receiver.ts'
-import { answerAt, chunk, chunked, head, problemIn, request, type Wire, wire } from './wire.ts'
+import { describe, test } from 'node:test'
+import { scn01 } from './receiver.ts'
+import { asking, chunk, chunked, head, problemIn, receiverOfFile, request, type Wire, wire } from './wire.ts'
 
-let receiver: Receiver
-before(async () => {
-  receiver = await startReceiver()
-  await receiver.post(vs01())
-})
-after(() => receiver.stop())
+const receiver = receiverOfFile()
+const { answerTo } = asking(receiver)
 
 describe('time', { concurrency: true }, () => {
   type Send = (line: Wire) => Promise<void> | void
@@ -91,7 +87,7 @@ describe('time', { concurrency: true }, () => {
       utimesSync(join(association, 'records.json.lock'), now, now)
     }, 500)
     const began = performance.now()
-    const answer = await answerAt(receiver.url, request(scn01({ association_slug: 'kept-locked' })))
+    const answer = await answerTo(request(scn01({ association_slug: 'kept-locked' })))
     const ms = performance.now() - began
     clearInterval(beating)
     rmSync(association, { recursive: true })

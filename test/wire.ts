@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { after, before } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { token } from './receiver.ts'
+import { type Receiver, startReceiver, token, vs01 } from './receiver.ts'
 
 export type Answer = {
   readonly status: number
@@ -141,6 +142,32 @@ export async function answerAt(url: string, sent: string): Promise<Answer> {
 export async function refusalAt(url: string, sent: string): Promise<[number, string]> {
   const answer = await answerAt(url, sent)
   return [answer.status, problemIn(answer)]
+}
+
+/** One receiver for all tests of a file: started before the first of them, with one record, and stopped after the last. */
+export function receiverOfFile(): Pick<Receiver, 'url' | 'dataDir'> {
+  let receiver: Receiver
+  before(async () => {
+    receiver = await startReceiver()
+    await receiver.post(vs01())
+  })
+  after(() => receiver.stop())
+  return {
+    get url() {
+      return receiver.url
+    },
+    get dataDir() {
+      return receiver.dataDir
+    },
+  }
+}
+
+/** `answerAt` and `refusalAt` for one receiver. */
+export function asking(receiver: { readonly url: string }) {
+  return {
+    answerTo: (sent: string): Promise<Answer> => answerAt(receiver.url, sent),
+    refusalOf: (sent: string): Promise<[number, string]> => refusalAt(receiver.url, sent),
+  }
 }
 
 /** Checks the RFC 9457 shape and gives the problem's name. */

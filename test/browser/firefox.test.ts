@@ -4,11 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import axe from 'axe-core'
 import { temporaryDirectory } from '../audit-build.ts'
+import { sha256 } from '../disk.ts'
 import { variants, wholeDirectory } from '../variants.ts'
 import { address, narratives, slug, writeData } from './data.ts'
 import { Firefox, hasFirefox } from './firefox.ts'
@@ -87,6 +88,30 @@ test('in Firefox: table, record, address and two dates say what they say in Chro
   await firefox.fill('#d-to', '2026-02-28')
   await firefox.text('p[role=status]', '9 records between the two')
 })
+
+test(
+  'in Firefox: the heading is on each page of paper, and what was sent is there as it was sent',
+  options,
+  async () => {
+    await openWhole()
+    await go(`#/p/${slug}/${address}`)
+    await firefox.text('button', 'Print this address')
+    const pdf = join(scratch.path, 'address.pdf')
+    writeFileSync(pdf, await firefox.print())
+    const pages = execFileSync('pdftotext', ['-layout', pdf, '-']).toString().split('\f').slice(0, -1)
+    assert.ok(pages.length > 1)
+    const records = join(scratch.path, 'data/scn01', slug, 'records.json')
+    for (const text of pages.map((page) => page.replace(/\s/g, '')))
+      for (const expected of [
+        sha256(readFileSync(records)),
+        `scn01/${slug}:64:`,
+        'VerdictonthisassociationWhole',
+      ])
+        assert.ok(text.includes(expected), `${expected}\n${text}`)
+    const lines = (narratives[0] as string).split('\n').filter(Boolean)
+    for (const line of lines) assert.ok(pages.join('').includes(line.trim()), line)
+  },
+)
 
 test('in Firefox: every view keeps the rules of axe', options, async () => {
   await openWhole()

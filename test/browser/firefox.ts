@@ -134,6 +134,12 @@ export class Firefox implements AsyncDisposable {
     await this.#ask('WebDriver:ElementSendKeys', { id, text: paths.join('\n') })
   }
 
+  /** What a printer would get, as a PDF. */
+  async print(): Promise<Buffer> {
+    const { value } = (await this.#ask('WebDriver:Print', {})) as { value: string }
+    return Buffer.from(value, 'base64')
+  }
+
   #ask(command: string, parameters: object): Promise<unknown> {
     const id = ++this.#asked
     const message = JSON.stringify([0, id, command, parameters])

@@ -1,6 +1,6 @@
 /**
  * `npm run test:hubzilla`: the example addon in a real Hubzilla, which a checkout named by HUBZILLA_CORE is the source of. The hub
- * runs in a network and with processes of its own: nobody outside is asked anything, and nothing outlives the run.
+ * runs in a network, with processes and with an /etc of its own: nobody outside is asked anything, and nothing outlives the run.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -43,7 +43,14 @@ function obstacle(core: string): string | undefined {
 
 function alone(): number {
   const spaces = ['--net', '--pid', '--fork', '--kill-child', '--mount-proc']
-  const again = 'ip link set lo up && exec "$0" --import tsx "$1"'
+  // what the README writes below /etc, /run and /var/spool is gone with the run
+  const again = `set -e
+    ip link set lo up
+    mount -t tmpfs tmpfs /run
+    mount -t tmpfs tmpfs /var/spool
+    mkdir /run/etc /run/work
+    mount -t overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work overlay /etc
+    exec "$0" --import tsx "$1"`
   const command = ['sh', '-c', again, process.execPath, fileURLToPath(import.meta.url)]
   const env = { ...process.env, HUBZILLA_ALONE: '1' }
   return spawnSync('unshare', [...spaces, ...command], { env, stdio: 'inherit' }).status ?? 1

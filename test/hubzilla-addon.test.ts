@@ -263,6 +263,8 @@ test('disabling the addon while something waits says so first, and a second clic
   const notices = told(site).filter(([kind]) => kind === 'notice')
   assert.match(String(notices[0]?.[1]), /^1 submissions wait to be put on record and 0 were refused/)
   assert.deepEqual(await script(click.replace("'exampleaddon']", "'other']")), [''], 'another addon')
+  await script('exampleaddon_unload();')
+  assert.match(site.log.join(''), /1 submissions wait .* util\/addons install exampleaddon/, 'by util/addons')
 })
 
 test('command.php posts all that waits, tells how the spool stands, and is deaf to the web', {

@@ -1,11 +1,11 @@
 /**
  * A hub out of a checkout of Hubzilla: copied, set up by its own wizard, with an administrator and a member who registered on
- * its own pages, and the example addon where an addon belongs. Mails land in a file.
+ * its own pages, and beside it a host as OPERATORS.md leaves it. Mails land in a file.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { client, fixtures, token } from '../hubzilla-site.ts'
 import { until } from '../postgres/cluster.ts'
 import { type Receiver, scratchDir, startReceiver } from '../receiver.ts'
@@ -13,18 +13,18 @@ import { hubUser, type Services, startServices } from './services.ts'
 import { type Visitor, visitor } from './visitor.ts'
 
 export const adminMail = 'admin@hub.example'
+/** Where the receiver and its settings are on a host. */
+const settings = '/etc/civic-orchestrator'
+const socket = '/run/civic-orchestrator/http.sock'
 const password = 'correct horse battery'
 
 export type Hub = Awaited<ReturnType<typeof makeHub>>
 
 export async function makeHub(core: string) {
   const directory = scratchDir()
-  // the receiver refuses a socket in a directory of somebody else
-  const receivers = scratchDir()
-  for (const path of [directory, receivers]) chmodSync(path, 0o755)
+  chmodSync(directory, 0o755)
   const at = (name: string): string => join(directory, name)
-  const socket = join(receivers, 'http.sock')
-  const data = join(receivers, 'data')
+  const data = join(scratchDir(), 'data')
   const web = at('web')
   layOut(core, directory, web)
   const services = await startServices(directory, web)
@@ -34,14 +34,20 @@ export async function makeHub(core: string) {
     existsSync(at('mail')) ? readFileSync(at('mail'), 'utf8').split('\n--end of mail--\n').slice(0, -1) : []
   const admin = await register(services, mails, 'operator', adminMail)
   const member = await register(services, mails, 'member', 'member@hub.example')
-  setAddon(services, directory, socket)
+  for (const path of [settings, dirname(socket)]) mkdirSync(path, { recursive: true })
+  writeFileSync(join(settings, 'env_file'), `NODE_TOKEN=${token}\n`, { mode: 0o600 })
+  const site = new URL(services.root).host.replace(':', '_')
+  const spool = join('/var/spool/civic-orchestrator', site)
   return {
     ...services,
     admin,
     member,
     directory,
     data,
-    spool: at('spool'),
+    web,
+    site,
+    /** What an operator has unpacked. */
+    release: at('release'),
     version:
       /'STD_VERSION', *'([^']*)'/.exec(readFileSync(join(web, 'boot.php'), 'utf8'))?.[1] ?? 'of no version',
     php: services.command('hub', 'php', '-r', 'echo PHP_VERSION;').output,
@@ -51,11 +57,11 @@ export async function makeHub(core: string) {
     mails,
     /** What PHP said of the addon: warnings, deprecations. */
     complaints: (): string => (existsSync(at('complaints')) ? readFileSync(at('complaints'), 'utf8') : ''),
-    waiting: (): readonly string[] => readdirSync(at('spool')).filter((name) => /^\d.*\.json$/.test(name)),
+    waiting: (): readonly string[] => readdirSync(spool).filter((name) => /^\d.*\.json$/.test(name)),
     /** Those in the spool who are not its owner. */
     strangers: (): string =>
-      execFileSync('find', [at('spool'), '!', '-user', hubUser], { encoding: 'utf8' }).trim(),
-    setToken: (text: string): void => writeFileSync(at('token'), `${text}\n`),
+      execFileSync('find', [spool, '!', '-user', hubUser], { encoding: 'utf8' }).trim(),
+    setToken: (text: string): void => writeFileSync(join(settings, 'hubzilla_token'), `${text}\n`),
     async receiver(): Promise<Receiver> {
       const receiver = await startReceiver({ NODE_TOKEN: token, DATA_DIR: data, SOCKET: socket })
       chmodSync(socket, 0o666)
@@ -77,14 +83,9 @@ const idle = (services: Services): Promise<void> =>
 function layOut(core: string, directory: string, web: string): void {
   assert.ok(existsSync(join(core, 'boot.php')), 'HUBZILLA_CORE names no directory of a Hubzilla')
   cpSync(core, web, { recursive: true, filter: (path) => basename(path) !== '.git' })
-  for (const name of ['addon/exampleaddon', 'store/[data]/smarty3'])
-    mkdirSync(join(web, name), { recursive: true })
-  for (const name of ['exampleaddon', 'civic_receiver', 'civic_receiver.php']) {
-    const to = name === 'exampleaddon' ? '' : name
-    cpSync(join(client, name), join(web, 'addon/exampleaddon', to), { recursive: true })
-  }
+  mkdirSync(join(web, 'store/[data]/smarty3'), { recursive: true })
+  cpSync(client, join(directory, 'release/deploy/hubzilla'), { recursive: true })
   mkdirSync(join(directory, 'ini'))
-  mkdirSync(join(directory, 'spool'), { mode: 0o700 })
   const sendmail = join(directory, 'sendmail')
   writeFileSync(sendmail, `#!/bin/sh\n{ cat; echo; echo '--end of mail--'; } >> '${directory}/mail'\n`, {
     mode: 0o755,
@@ -168,17 +169,4 @@ async function register(
   const page = await person.open(`/channel/${nickname}`)
   assert.match(page.text, new RegExp(`The ${nickname}`))
   return person
-}
-
-function setAddon({ command }: Services, directory: string, socket: string): void {
-  writeFileSync(join(directory, 'token'), `${token}\n`)
-  const settings = {
-    url: `unix:${socket}`,
-    token_file: `${directory}/token`,
-    spool: `${directory}/spool`,
-  }
-  for (const [name, value] of Object.entries(settings)) {
-    const { status, output } = command('hub', 'util/config', 'civic_receiver', name, value)
-    assert.equal(status, 0, output)
-  }
 }

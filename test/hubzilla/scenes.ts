@@ -9,6 +9,7 @@ import { until } from '../postgres/cluster.ts'
 import type { Receiver } from '../receiver.ts'
 import { audit } from '../said.ts'
 import { adminMail, type Hub } from './hub.ts'
+import { fiveMinutes, testPost } from './readme.ts'
 import { type Page, textOf, visitor } from './visitor.ts'
 
 const association = 'heron-ridge-condominium'
@@ -54,6 +55,16 @@ async function toggle(): Promise<void> {
 
 const all: readonly Scene[] = [
   [
+    'the five minutes of the README lead to an addon that the administrator can enable',
+    async () => {
+      fiveMinutes(hub)
+      assert.match(testPost(hub), /urn:civic-orchestrator:problem:.*"status":422/)
+      hub.setToken('wrong-token-'.padEnd(40, 'w'))
+      assert.match(testPost(hub), /"status":401/)
+      hub.setToken(token)
+    },
+  ],
+  [
     'the administrator enables the addon on its page, and the page tells how the spool stands',
     async () => {
       assert.match(await operatorsPage(), /Example of a submitting addon .* Enable/)
@@ -62,10 +73,11 @@ const all: readonly Scene[] = [
     },
   ],
   [
-    'a stranger gets no form',
+    'a stranger gets no form, and nothing from the command',
     async () => {
-      const { text } = await visitor(hub.root).open('/exampleaddon')
-      assert.doesNotMatch(text, /Put on record/)
+      const stranger = visitor(hub.root)
+      assert.doesNotMatch((await stranger.open('/exampleaddon')).text, /Put on record/)
+      assert.equal((await stranger.open('/addon/exampleaddon/civic_receiver/command.php?status')).html, '')
     },
   ],
   [
@@ -151,8 +163,11 @@ const all: readonly Scene[] = [
       await receiver.stop()
       await submit("root's cron")
       receiver = await hub.receiver()
+      hub.command('hub', 'util/config', 'civic_receiver', 'told_at', '0')
+      const mails = hub.mails().length
       await hub.cron('root')
       assert.equal(hub.waiting().length, 1)
+      assert.match(hub.mails()[mails] ?? '', /belongs to www-data and this runs as root.*chown -R/s)
       assert.equal(hub.strangers(), '')
       const said = hub.command('root', 'php', 'addon/exampleaddon/civic_receiver/command.php', 'post')
       assert.equal(said.status, 1)
@@ -217,17 +232,19 @@ const all: readonly Scene[] = [
     },
   ],
   [
-    'the commands of the README do what it says',
+    'the other commands of the README do what it says',
     async () => {
       const run = (...command: string[]) => hub.command('hub', ...command)
-      const client = 'addon/exampleaddon/civic_receiver/command.php'
-      const checked = run('php', client, 'check')
-      assert.deepEqual(
-        [checked.status, checked.output],
-        [0, 'The receiver answers, and it accepts the token. Nothing was stored.\n'],
+      assert.match(
+        run('php', 'addon/exampleaddon/civic_receiver/command.php', 'status').output,
+        /"waiting": 0/,
       )
-      assert.match(run('php', client, 'status').output, /"waiting": 0/)
       assert.match(run('util/addons', 'list').output, /^exampleaddon$/m)
+      const set = run('util/config', 'civic_receiver', 'url', 'http://127.0.0.1:1/receive')
+      assert.equal(set.status, 0, set.output)
+      const check = run('php', 'addon/exampleaddon/civic_receiver/command.php', 'check')
+      assert.deepEqual([check.status, /No answer from the receiver/.test(check.output)], [1, true])
+      run('util/config', 'civic_receiver', 'url', 'unix:/run/civic-orchestrator/http.sock')
     },
   ],
   [
@@ -241,8 +258,11 @@ const all: readonly Scene[] = [
       await toggle()
       assert.match(await operatorsPage(), / Enable /)
       assert.equal(hub.waiting().length, 1)
-      const { status, output } = hub.command('hub', 'util/addons', 'install', 'exampleaddon')
-      assert.equal(status, 0, output)
+      for (const what of ['install', 'uninstall', 'install']) {
+        const { status, output } = hub.command('hub', 'util/addons', what, 'exampleaddon')
+        assert.equal(status, 0, output)
+        if (what === 'uninstall') assert.match(output, /1 submissions wait to be put on record/)
+      }
       receiver = await hub.receiver()
       await hub.cron()
       assert.deepEqual([stored('waits while the addon is disabled'), hub.waiting()], [1, []])

@@ -51,6 +51,15 @@ export async function startServices(directory: string, web: string) {
       const done = spawnSync(program, args, { cwd: web, env: settings, encoding: 'utf8' })
       return { status: done.status, output: `${done.stdout}${done.stderr}` }
     },
+    /** Runs lines of a shell as root, with what is typed into them. */
+    shell(script: string, typed = ''): { readonly status: number | null; readonly output: string } {
+      const done = spawnSync('bash', ['-euo', 'pipefail', '-c', script], {
+        input: typed,
+        env: settings,
+        encoding: 'utf8',
+      })
+      return { status: done.status, output: `${done.stderr}${done.stdout}` }
+    },
     async end(): Promise<void> {
       for (const child of running) {
         if (child.exitCode !== null || child.signalCode !== null) continue
@@ -95,6 +104,7 @@ listen = ${directory}/fpm.sock
 pm = static
 pm.max_children = 4
 clear_env = no
+php_admin_flag[display_errors] = off
 `
 }
 

@@ -41,6 +41,11 @@ function exampleaddon_load()
 
 function exampleaddon_unload()
 {
+	// util/addons asks nobody first, so the least is that it does not pass in silence
+	$waiting = PHP_SAPI === 'cli' ? Hubzilla::client()->status()['waiting'] : 0;
+	if ($waiting > 0) {
+		fwrite(STDERR, sprintf(t('%d submissions wait to be put on record, and nothing posts them now. To go on: util/addons install exampleaddon'), $waiting) . "\n");
+	}
 	Route::unregister_by_file('addon/exampleaddon/Mod_Exampleaddon.php');
 	Hook::unregister_by_file(EXAMPLEADDON);
 }

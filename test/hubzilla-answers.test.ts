@@ -1,11 +1,27 @@
 /** Only the receiver's word counts: what each answer means to the PHP client, and what it does not believe. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer as createTlsServer } from 'node:https'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { forward, hubzilla, loopback, place, refuse, scn, skip, store, token, vs } from './hubzilla-site.ts'
+import {
+  fixtures,
+  forward,
+  hubzilla,
+  loopback,
+  php,
+  place,
+  refuse,
+  scn,
+  skip,
+  store,
+  text,
+  token,
+  vs,
+} from './hubzilla-site.ts'
 import { scratchDir } from './receiver.ts'
 
 test('the receiver is found at its unix socket', { skip }, async (t) => {
@@ -138,6 +154,56 @@ test('no proxy of the environment ever sees a token', { skip }, async (t) => {
     site.env[name] = named
   const [answer] = await site.submit(scn('straight'))
   assert.equal(answer?.result, 'stored', answer?.detail)
+})
+
+test("over https the certificate is checked against the CA store of PHP's curl, before the token is sent", {
+  skip: skip || (spawnSync('openssl', ['version']).error ? 'openssl is not installed' : false),
+}, async (t) => {
+  const site = place(t)
+  await site.start()
+  const receiver = site.port
+  const key = join(site.dir, 'key.pem')
+  const cert = join(site.dir, 'cert.pem')
+  const request = [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-keyout',
+    key,
+    '-out',
+    cert,
+    '-days',
+    '2',
+  ]
+  const made = spawnSync('openssl', [
+    ...request,
+    '-subj',
+    '/CN=localhost',
+    '-addext',
+    'subjectAltName=DNS:localhost',
+  ])
+  assert.equal(made.status, 0, String(made.stderr))
+  const tokens: unknown[] = []
+  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, async (q, r) => {
+    tokens.push(q.headers['x-node-token'])
+    const body = Buffer.from(await text(q))
+    forward(receiver, q, body, (status, answer, type) =>
+      r.writeHead(status, { 'content-type': type }).end(answer),
+    )
+  }).listen(0, 'localhost')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  site.url = `https://localhost:${(server.address() as AddressInfo).port}/receive`
+  const [stranger] = await site.submit(scn('to a stranger'))
+  assert.deepEqual([stranger?.cause, stranger?.kept, tokens], ['not reached', true, []])
+  assert.match(stranger!.detail, /certificate/)
+  // as an operator adds the CA of the receiver
+  const known = site.program(php, '-d', `curl.cainfo=${cert}`, join(fixtures, 'drive.php'), 'run', 'force')
+  known.stdin.end()
+  assert.equal(JSON.parse(await text(known.stdout)).waiting, 0)
+  assert.deepEqual(tokens, [token])
 })
 
 test('an answer that breaks off or never comes keeps the submission', { skip }, async (t) => {

@@ -53,6 +53,19 @@ export async function makeHub(core: string) {
     php: services.command('hub', 'php', '-r', 'echo PHP_VERSION;').output,
     /** What PHP has logged of errors that ended a page or a command. */
     errors: (): string => (existsSync(at('php.log')) ? readFileSync(at('php.log'), 'utf8').slice(-4000) : ''),
+    /** Lets Hubzilla log all that it can. By default it logs nothing. */
+    logAll(): void {
+      writeFileSync(at('hub.log'), '', { mode: 0o666 })
+      execFileSync('chown', [hubUser, at('hub.log')])
+      for (const [name, value] of [
+        ['logfile', at('hub.log')],
+        ['loglevel', '4'],
+        ['debugging', '1'],
+      ] as const) {
+        services.command('hub', 'util/config', 'system', name, value)
+      }
+    },
+    log: (): string => readFileSync(at('hub.log'), 'utf8'),
     /** The mails of the hub so far. */
     mails,
     /** What PHP said of the addon: warnings, deprecations. */

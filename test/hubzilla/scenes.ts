@@ -122,6 +122,7 @@ const all: readonly Scene[] = [
   [
     'while the receiver is down the submission waits, and cron stores it when it is back',
     async () => {
+      hub.logAll()
       await receiver.stop()
       assert.match((await submit('receiver down')).text, /kept here and will be put on record shortly/)
       await hub.cron()
@@ -129,6 +130,7 @@ const all: readonly Scene[] = [
       receiver = await hub.receiver()
       await hub.cron()
       assert.deepEqual([stored('receiver down'), hub.waiting()], [1, []])
+      assert.match(hub.log(), /exampleaddon: \S+ was stored by cron at /, 'the addon is called back')
     },
   ],
   [
@@ -269,8 +271,10 @@ const all: readonly Scene[] = [
     },
   ],
   [
-    'PHP has complained of nothing in the files of the addon',
+    'PHP has complained of nothing in the files of the addon, and no log or mail holds the token',
     async () => {
+      assert.match(hub.log(), /civic_receiver/)
+      for (const text of [hub.log(), hub.errors(), ...hub.mails()]) assert.ok(!text.includes(token))
       assert.equal(hub.complaints(), '')
       assert.doesNotMatch(hub.errors(), /exampleaddon|civic_receiver/)
       await receiver.stop()

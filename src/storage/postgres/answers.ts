@@ -1,10 +1,10 @@
-/** Those who wait to be stored. Each has a timer of his own; a statement that is under way is never cancelled for it. */
+/** Requests that wait to be stored. Each has a timer of its own; when it runs out, a statement under way is not cancelled. */
 import type { Fault, Outcome } from '../../../contracts/record.ts'
 
-/** Before the deadline of a request: what is answered then still has to travel. */
+/** A request is answered this long before its deadline, because the answer still has to travel. */
 const reserveMs = 1_000
 
-/** The latest time, on the clock of `performance.now()`, at which a request with this deadline is told something. */
+/** The latest time, on the clock of `performance.now()`, at which a request with this deadline is answered. */
 function answerBy(deadline: number): number {
   return deadline - reserveMs
 }
@@ -43,7 +43,7 @@ export class Answer {
 const mostRecords = 64
 const mostBytes = 1024 * 1024
 
-/** The next batch of a queue, as far as its senders still wait; at least one, however long. */
+/** Takes the next batch from a queue, without requests that were answered already. A single record may be longer than the limit. */
 export function takeBatch<T extends { readonly answer: Answer }>(
   queue: T[],
   sizeOf: (waiting: T) => number,

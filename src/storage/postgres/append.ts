@@ -1,20 +1,20 @@
 /**
- * Append-only: the records of one association, in rows that no role may change.
+ * Append-only: stores the records of one association in rows that no role may change.
  *
  * Invariants
- *   1. A receipt leaves only when the commit of its batch came back without a warning: it is on the standby, too.
- *   2. A duplicate is answered only when a commit that began after it was read came back: what was read may be on one disk.
- *   3. The engine compares and moves the head. What is known of it here is a guess, and a wrong guess costs one more turn.
+ *   1. A receipt leaves only when the commit of its batch came back without a warning. Then the batch is on the standby, too.
+ *   2. A duplicate is answered only when a commit that began after reading the record came back, because a record that was only read
+ *      may be on one disk.
+ *   3. The database compares and moves the head. The head that this process remembers is a guess; a wrong guess costs one more turn.
  *   4. One record never fails the others of its batch, except where none can be stored.
  *
  * Life of a record
  *   1. `put` computes its id and its line up to the receipt, and queues it with a timer.
- *   2. All that waits becomes one batch. When nothing is known of the association, one statement reads the head and which of
- *      the batch's records are there.
- *   3. What is not there is chained behind the head and inserted with one statement; when all is there, an empty commit
- *      stands in its place.
- *   4. Another writer was first, or a record was there: from 2 again, as long as somebody waits. The connection broke: the
- *      same, since what became of the statement is found out by reading.
+ *   2. All waiting records become one batch. If the head is not known, one statement reads the head and finds the records of the
+ *      batch that are stored already.
+ *   3. The new records are chained behind the head and inserted with one statement. If no record is new, an empty commit is made.
+ *   4. If another writer was first, or the connection broke, it begins again at 2, as long as a sender waits. Reading shows whether
+ *      the broken statement took effect.
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { AcceptedRecord, Fault, Outcome, Receipt } from '../../../contracts/record.ts'
@@ -33,12 +33,15 @@ import {
   type TableHead,
 } from './statements.ts'
 
-/** Nobody keeps the place behind the head for longer: another receiver that has just lost it reads the head meanwhile. */
+/** A receiver writes for at most this long without a pause, so that another receiver, which lost the race, can read the head. */
 const turnMs = 100
 const pauseMs = 5
-/** Before the same is tried on another connection. */
+/** The pause before a batch is tried again on another connection. */
 const brokenPauseMs = 100
-/** Before the same is tried behind another head; of no fixed length, so that two receivers do not meet again and again. */
+/**
+ * The longest pause before a batch is tried behind another head. The length is random, so that two receivers do not collide
+ * again.
+ */
 const longestLossPauseMs = 20
 
 type WaitingDraft = Draft & { readonly answer: Answer }
@@ -83,7 +86,7 @@ export class AppendQueue {
   async #work(): Promise<void> {
     let turn = performance.now()
     while (this.#queue.length > 0) {
-      // one turn of the event loop: what has arrived with the same packets joins this batch
+      // one turn of the event loop lets records that have arrived already join this batch
       await nextTurn()
       const batch = takeBatch(this.#queue, ({ opening }) => opening.length)
       if (batch.length === 0) continue
@@ -94,7 +97,7 @@ export class AppendQueue {
     }
   }
 
-  /** Until everybody has an answer. */
+  /** Stores the batch; resolves when every record has an answer. */
   async #store(batch: readonly WaitingDraft[]): Promise<void> {
     let losses = 0
     for (let waiting = batch; waiting.length > 0; waiting = waiting.filter(({ answer }) => !answer.isGiven)) {
@@ -119,7 +122,7 @@ export class AppendQueue {
     }
   }
 
-  /** All of the batch stored and waited for, by id, with what is new among it. */
+  /** Tries to store the batch once. Gives all records of the batch by id, and which of them are new. */
   async #attempt(
     connection: Connection,
     batch: readonly WaitingDraft[],
@@ -138,7 +141,7 @@ export class AppendQueue {
       found = looked.stored
     }
     const fresh = unique.filter(({ id }) => !found.has(id))
-    // until the commit is back, nothing is known
+    // until the commit has come back, the head is not known
     this.#head = undefined
     if (fresh.length === 0) await barrier(connection)
     else {
@@ -169,7 +172,7 @@ export class AppendQueue {
 
 type Result = { readonly records: ReadonlyMap<string, StoredLine>; readonly fresh: ReadonlySet<string> }
 
-/** Of several who sent the same new record, the first one appended it. */
+/** Gives the receipts. Of several requests with the same new record, the first one gets `appended`. */
 function giveReceipts(batch: readonly WaitingDraft[], { records, fresh }: Result): void {
   const appended = new Set<string>()
   for (const { id, answer } of batch) {

@@ -1,4 +1,4 @@
-/** A client of the library for one host of a target, with every member given: what is not given, it takes from PG… variables. */
+/** A client of the library for one host. Every option is given, because the library takes missing options from PG… variables. */
 import { Socket } from 'node:net'
 import pg from 'pg'
 import type { Host, Target } from './url.ts'
@@ -13,11 +13,11 @@ export function clientOf(
     port: host.port,
     user: target.user,
     database: target.database,
-    // a function: an absent password would be looked up in files by the library
+    // a function, because with an absent password the library would look into files
     password: () => target.password ?? '',
     ssl: target.ssl,
     application_name: 'civic-orchestrator',
-    // WARNING is what tells that a commit was not waited for; what is below it is noise
+    // a WARNING says that the commit did not wait for the standby; lower messages are not needed
     options: '-c client_min_messages=warning',
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,

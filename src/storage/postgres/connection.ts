@@ -1,6 +1,6 @@
 /**
- * One connection, one statement at a time. A connection never cancels a statement: a cancelled commit looks stored and is
- * not on the standby. Whoever waits for a statement gives up waiting by a timer of his own, and the statement goes on.
+ * A connection, which sends one statement at a time. It never cancels a statement, because a cancelled commit looks stored but
+ * is not on the standby. A caller that waits too long stops waiting by a timer of its own, and the statement goes on.
  */
 import { Socket } from 'node:net'
 import type pg from 'pg'
@@ -10,9 +10,9 @@ import { Broken, ClocksApart, NotKnown } from './fault.ts'
 import type { Host, Target } from './url.ts'
 
 const connectMs = 2_000
-/** How long a measured difference of two clocks is believed. */
+/** After this time the difference of the two clocks is measured again. */
 const clockMs = 30_000
-/** As the trigger has it: a receiver whose clock is further ahead is refused there, too. */
+/** The trigger in the database has the same limit, and refuses a receiver whose clock is further ahead. */
 const mostApartMs = 5_000
 
 export type Statement = { readonly name?: string; readonly text: string }
@@ -22,7 +22,7 @@ export class Connection {
   readonly facts: Facts
   readonly #client: pg.Client
   readonly #socket: Socket
-  /** Reading of the engine's clock, and of this machine's monotonic one when the answer had come. */
+  /** The clock of the database, and the monotonic clock of this machine when the answer had come. */
   #clock: { readonly engine: number; readonly here: number }
   #isBroken = false
   #isWarned = false
@@ -34,14 +34,14 @@ export class Connection {
     this.facts = facts
     this.#clock = { engine: facts.clock, here: performance.now() }
     client.on('notice', () => {
-      // `client_min_messages` lets through nothing below a warning; the text is translated, so it is not looked at
+      // `client_min_messages` lets only warnings through; the text is not compared, because the server translates it
       this.#isWarned = true
     })
     client.on('error', () => this.destroy())
     client.on('end', () => this.destroy())
   }
 
-  /** Connects within two seconds and asks the server what it is; whether that is good enough is for the caller to judge. */
+  /** Connects within two seconds and asks the server for its facts. The caller judges whether the server is fit. */
   static async open(target: Target, host: Host): Promise<Connection> {
     const socket = new Socket()
     const client = clientOf(target, host, socket)
@@ -67,7 +67,7 @@ export class Connection {
     return this.#since
   }
 
-  /** Sends one statement. Throws what the server says, `NotKnown` after a warning, `Broken` when the connection ends. */
+  /** Sends one statement. Throws the error of the server, `NotKnown` after a warning, or `Broken` when the connection ends. */
   async run(statement: Statement, values: readonly unknown[] = []): Promise<readonly Row[]> {
     if (this.#isBroken) throw new Broken()
     if (this.#since !== undefined) throw new Error('a statement is under way on this connection')
@@ -85,7 +85,7 @@ export class Connection {
     }
   }
 
-  /** Throws `ClocksApart`. Measures anew when the last measurement is old, or when it says so: a clock may have been set. */
+  /** Throws `ClocksApart`. Measures again when the last measurement is old, or shows a difference that may have been corrected. */
   async requireClock(): Promise<void> {
     if (performance.now() - this.#clock.here < clockMs && !this.#areClocksApart()) return
     const [row] = await this.run(readClock)
@@ -97,7 +97,7 @@ export class Connection {
     return Math.abs(Date.now() - this.engineTime(performance.now()).getTime()) > mostApartMs
   }
 
-  /** The engine's clock when this machine's monotonic clock shows `at`: never later than the truth. */
+  /** The clock of the database when the monotonic clock here shows `at`. The result may be too early, but never too late. */
   engineTime(at: number): Date {
     return new Date(Math.floor(this.#clock.engine + at - this.#clock.here))
   }
@@ -106,7 +106,7 @@ export class Connection {
   destroy(): void {
     if (this.#isBroken) return
     this.#isBroken = true
-    // the library says goodbye and waits for an answer; a server that is stopped gives none
+    // not awaited: the library waits for the server to close, and a stopped server does not
     this.#client.end().catch(() => {})
     this.#socket.destroySoon()
     setTimeout(() => this.#socket.destroy(), 100).unref()

@@ -1,10 +1,10 @@
 /**
- * A fixed small number of connections to the one server that may be written to, over several hosts.
+ * Keeps a small, fixed number of connections to the one server that may be written to, among several hosts.
  *
- * A statement that waits for a standby keeps its process in the server when its client is gone. So a connection whose
- * statement does not come back is kept and not replaced; new requests are refused meanwhile (`trouble`). Each half second a
- * look over the hosts finds out whether a server was promoted, or whether the statement's process is gone: then, and only
- * then, the connection is destroyed, and those who wait for it go elsewhere.
+ * A statement that waits for a standby keeps its process in the server even when its client is gone. So a connection whose
+ * statement does not come back is kept and not replaced, and new requests are refused meanwhile (`trouble`). Every half second
+ * this module looks at all hosts. Only if another server was promoted, or the process of the statement has ended, is the
+ * connection destroyed, and the waiting requests use another one.
  */
 import type { Log } from '../../log.ts'
 import { Connection, type Statement } from './connection.ts'
@@ -14,7 +14,7 @@ import type { Timeline } from './timeline.ts'
 import type { Host, Target } from './url.ts'
 
 const most = 4
-/** A commit that takes longer than this is waiting for a standby that is not there, or for a server that is not. */
+/** A commit that takes longer than this probably waits for a standby, or a server, that is gone. */
 const patienceMs = 2_000
 const lookMs = 500
 
@@ -42,7 +42,7 @@ export class Connections {
     this.#look.unref()
   }
 
-  /** Why nothing should be sent now, in words for an operator; undefined when all is well. */
+  /** Why nothing should be sent now, in words for an operator; undefined when statements can be sent. */
   get trouble(): string | undefined {
     const now = performance.now()
     const isAlone = ![...this.#open].some(({ isBroken }) => !isBroken)
@@ -53,7 +53,7 @@ export class Connections {
     return undefined
   }
 
-  /** Lends a connection for the time of `use`; rejects with `Broken` when none was had until `deadline`. */
+  /** Lends a connection for the time of `use`. Rejects with `Broken` when no connection was free before `deadline`. */
   async with<T>(deadline: number, use: (connection: Connection) => Promise<T>): Promise<T> {
     const connection = await this.#take(deadline)
     try {
@@ -112,7 +112,7 @@ export class Connections {
     else this.#idle.push(connection)
   }
 
-  /** Opens as many as are waited for, up to the fixed number. After a failure the next look tries again. */
+  /** Opens as many connections as requests wait for, up to the fixed number. After a failure the next look tries again. */
   #fill(): void {
     while (
       !this.#isClosed &&
@@ -137,8 +137,8 @@ export class Connections {
   }
 
   /**
-   * To the host with the highest timeline of those that may be written to, the first of the list among equals. All of them are
-   * asked: an old primary that comes back looks as fit as the one that was promoted in its place.
+   * Connects to the writable host with the highest timeline; among equals, to the first in the list. All hosts are asked,
+   * because an old primary that comes back looks as fit as the server that was promoted in its place.
    */
   async #connect(): Promise<Connection | undefined> {
     const found = await Promise.all(this.#target.hosts.map((host) => this.#tryHost(host)))
@@ -176,7 +176,7 @@ export class Connections {
     }
   }
 
-  /** Whoever is connected to a server that was left behind by a promotion must not store there any more. */
+  /** Destroys connections to servers with a lower timeline: after a promotion nothing may be stored there any more. */
   #dropBelow(timeline: number): void {
     for (const connection of this.#open) {
       if (connection.facts.timeline < timeline) this.#drop(connection)
@@ -217,7 +217,7 @@ const findBackend: Statement = {
   text: 'SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2::timestamptz',
 }
 
-/** Whether the process that served a connection has ended, as seen from a new connection. */
+/** Asks over a new connection whether the server's process of another connection has ended. */
 export async function isGone(seenFrom: Connection, { facts }: Pick<Connection, 'facts'>): Promise<boolean> {
   if (seenFrom.facts.timeline > facts.timeline) return true
   try {

@@ -1,26 +1,26 @@
-/** What a server says of itself on a new connection, and what makes it unfit to store anything. */
+/** Asks a server for its facts on a new connection, and judges whether it is fit to store records. */
 import type pg from 'pg'
 import { schemaVersion } from './prepare.ts'
 
 export type Facts = {
   readonly isStandby: boolean
-  /** The same for a primary and all its standbys. */
+  /** Identifies the database system; a primary and all its standbys have the same one. */
   readonly system: string
-  /** Counts the promotions behind this server; 0 on a standby, which is not asked. */
+  /** Grows by 1 with each promotion; 0 on a standby, which is not asked. */
   readonly timeline: number
-  /** The process that serves this connection, and when it began: together they name it for good. */
+  /** The server's process for this connection. Number and start together identify it for ever. */
   readonly backend: { readonly pid: number; readonly began: string }
-  /** The engine's clock in milliseconds since 1970. */
+  /** The clock of the database in milliseconds since 1970. */
   readonly clock: number
   readonly encoding: string
   readonly commit: string
   readonly fsync: string
   readonly fullPageWrites: string
-  /** Undefined: there are no tables, or no right to see them. */
+  /** The version of the tables. Undefined: there are no tables, or this role may not see them. */
   readonly version: number | undefined
 }
 
-// pg_control_checkpoint() would tell the old timeline until the first checkpoint after a promotion
+// the timeline is not read from pg_control_checkpoint(), which shows the old one until the first checkpoint after a promotion
 const question = `SELECT pg_is_in_recovery() AS standby,
   (SELECT system_identifier::text FROM pg_control_system()) AS system,
   CASE WHEN pg_is_in_recovery() THEN NULL ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline,
@@ -48,7 +48,7 @@ export async function factsOf(client: pg.Client): Promise<Facts> {
   }
 }
 
-/** A sentence for an operator, or undefined: the server may store. */
+/** Why the server may not store records, as a sentence for an operator; undefined when it may. */
 export function unfit(facts: Facts): string | undefined {
   if (facts.isStandby) return 'it is a standby'
   if (facts.version === undefined) return 'it has no tables for this role: run `database prepare`'

@@ -1,20 +1,20 @@
 /**
- * What a failed statement means. Only the SQLSTATE and the name of a constraint are looked at: an error's `detail`, `query`
- * and message may hold contents and names.
+ * Decides what a failed statement means. Only the SQLSTATE and the name of a constraint are used, because the message, `detail` and
+ * `query` of an error may hold contents and names.
  */
 import type { Fault } from '../../../contracts/record.ts'
 
 /**
- *   lost     another writer was first, or a record was there already: read the head and go again
- *   broken   the connection or the server is gone; whether the statement took effect is not known
- *   fault    the answer for those who wait
+ *   lost     another writer was first, or a record was stored already: read the head and try again
+ *   broken   the connection or the server is gone; it is not known whether the statement took effect
+ *   fault    the waiting requests get this answer
  */
 export type Meaning =
   | { readonly kind: 'lost' }
   | { readonly kind: 'broken' }
   | { readonly kind: 'fault'; readonly fault: Fault; readonly reason: string }
 
-/** A commit came back with a warning: the wait for the standby was given up, and the record may be on one disk only. */
+/** A commit came back with a warning: it did not wait for the standby, and the record may be on one disk only. */
 export class NotKnown extends Error {
   override readonly name = 'NotKnown'
 }
@@ -24,7 +24,7 @@ export class Broken extends Error {
   override readonly name = 'Broken'
 }
 
-/** What the trigger would say of a clock that is ahead; here of one that is behind, too. */
+/** The clocks of this machine and of the database differ too much. The trigger checks only for a clock that is ahead. */
 export class ClocksApart extends Error {
   override readonly name = 'ClocksApart'
   readonly code = 'CV003'
@@ -54,19 +54,19 @@ export function meaningOf(error: unknown): Meaning {
   return { kind: 'fault', fault, reason }
 }
 
-/** With a statement trigger, the loser of two may meet a key of the table before the trigger. */
+/** Whether another writer was first. The loser may fail at a key of the table before the trigger runs. */
 function isLost(code: string, constraint: unknown): boolean {
   if (code === '23505')
     return constraint === 'record_id' || constraint === 'record_place' || constraint === 'association_pkey'
   return code === 'CV001' || code === '40001' || code === '40P01'
 }
 
-/** Classes 08 and 57P: the connection, and a server that shuts down or starts. 25006: it became a standby. */
+/** Class 08 is about the connection, 57P about a server that shuts down or starts. 25006: the server became a standby. */
 function isBroken(error: unknown, code: string): boolean {
   return error instanceof Broken || /^(?:08|57P)/.test(code) || code === '25006'
 }
 
-/** For the log. */
+/** The code of an error, for the log. */
 export function codeOf(error: unknown): string {
   const { code } = (error ?? {}) as ServerError
   if (typeof code === 'string') return code

@@ -1,23 +1,23 @@
 /**
- * What an import sends. It is made as a superuser, with the triggers on: they verify each chain once more.
+ * The statements of an import. An import runs as a superuser, but with the triggers, which verify each chain once more.
  *
- * `civic.state.importing` is set, and that is committed, before the first row is stored, and taken back after the last one was
- * compared. While it is set the trigger refuses every receiver. So what an import that was broken off leaves is neither empty
- * nor taken for whole, and the next import removes it.
+ * `civic.state.importing` is set and committed before the first row is stored, and reset after the last row was compared. While
+ * it is set, the trigger refuses every receiver. So nobody takes the tables of an interrupted import for whole, and the next
+ * import empties them.
  */
 import type { Connection, Statement } from './connection.ts'
 import { insertBodiesOf, type Latest } from './statements.ts'
 
-/** Any number; two imports ask for the same one. */
+/** The number of the lock that keeps two imports apart; any number will do. */
 const importLock = 427_191_541_091
 const lockWait = "SET lock_timeout = '5s'"
 
-/** Why it cannot begin, or what it found. */
+/** What the import found: `empty` and `broken off before` let it begin. */
 export type Begun = 'empty' | 'broken off before' | 'not empty' | 'another import'
 
 /**
- * Takes the tables for this import. Whoever is storing at this moment has either committed, and then they are not empty, or
- * waits until this is committed, and is refused.
+ * Takes the tables for this import. A receiver that is storing at this moment has either committed, and then the tables are not
+ * empty; or it waits until this transaction is committed, and is then refused.
  */
 export async function beginImport(connection: Connection): Promise<Begun> {
   await connection.run({ text: lockWait })
@@ -46,7 +46,7 @@ const lookAround: Statement = {
     OR EXISTS (SELECT FROM civic.latest) AS holds FROM civic.state`,
 }
 
-/** The bodies go into an empty table: nothing is there to be replaced. */
+/** Inserts records without history. The table is empty, so nothing is replaced. */
 export async function insertBodies(connection: Connection, bodies: readonly Latest[]): Promise<void> {
   const values = bodies.flatMap(({ addon, association_slug, participant_id, body }) => [
     addon,
@@ -59,7 +59,7 @@ export async function insertBodies(connection: Connection, bodies: readonly Late
 
 export type Count = { readonly count: number; readonly sha256: string }
 
-/** What is in the tables now: the head of each association by `<addon>/<slug>`, and how many bodies there are. */
+/** The heads of the associations in the tables, by `<addon>/<slug>`, and the number of records without history. */
 export async function importedSoFar(
   connection: Connection,
 ): Promise<{ readonly heads: ReadonlyMap<string, Count>; readonly bodies: number }> {
@@ -72,7 +72,7 @@ export async function importedSoFar(
   return { heads: new Map(heads), bodies: Number(latest?.count) }
 }
 
-/** From now on receivers may store. */
+/** Ends the import. From now on receivers may store. */
 export async function endImport(connection: Connection): Promise<void> {
   await connection.run({ text: 'UPDATE civic.state SET importing = false' })
 }

@@ -1,18 +1,18 @@
 /**
- * Overwrite by Placekey: one row per participant of an association, and it is the last envelope received, whole.
+ * Overwrite by Placekey: one row per participant of an association, which holds the last envelope received, whole.
  *
  * Invariants
  *   1. A receipt leaves only when the commit came back without a warning.
- *   2. Of two envelopes for one Placekey that this process receives, the one that came last is the one that stays.
+ *   2. Of two envelopes for one Placekey that this process receives, the last one stays.
  *   3. A statement that was held up never replaces a newer form: the engine refuses it once its sender has been answered.
  *      When a connection breaks, the statement on it may still take effect until then. So nothing else is sent before the
  *      statement's process is seen to have ended, or its time is up. What a process reads when it was stopped for a while is
  *      refused (`stopped.ts`).
  *
- * One batch at a time, over all associations: so the order of arrival is the order of storing.
+ * There is one batch at a time, over all associations, so records are stored in the order of their arrival.
  *
- * Not promised: that no trace of earlier states is left. The old body is in the table's file until it is vacuumed, and in the
- * write-ahead log, in its archive and in base backups for as long as they are kept (deploy/SCALE.md).
+ * Not promised: that no trace of earlier states is left. The old record is in the file of the table until the table is
+ * vacuumed, and in the write-ahead log, in its archive and in base backups as long as these are kept (deploy/SCALE.md).
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { AcceptedRecord, Fault, Outcome } from '../../../contracts/record.ts'
@@ -34,7 +34,7 @@ type WaitingReplacement = {
   readonly answer: Answer
 }
 
-/** A statement on a connection that broke, which takes effect until `until` or never. */
+/** A statement on a broken connection. If it takes effect, it does so before `until`. */
 type Loose = { readonly connection: Connection; readonly until: number }
 
 export class OverwriteQueue {
@@ -98,7 +98,7 @@ export class OverwriteQueue {
     for (const { answer } of waiting) answer.fail(fault)
   }
 
-  /** For each key that is stored, whether it is new. A key that is missing came too late. */
+  /** Tries to store the batch once. Gives for each stored key whether it is new; a missing key came too late. */
   async #attempt(
     connection: Connection,
     batch: readonly WaitingReplacement[],
@@ -120,7 +120,7 @@ export class OverwriteQueue {
     }
   }
 
-  /** Invariant 3. */
+  /** Waits until no statement of a broken connection can take effect any more (invariant 3). */
   async #settleLoose(connection: Connection): Promise<void> {
     if (
       !this.#loose ||
@@ -132,7 +132,10 @@ export class OverwriteQueue {
   }
 }
 
-/** Two rows for one key in a statement are an error. In the order of the keys, so that two receivers never wait in a circle. */
+/**
+ * The last record for each key, because two rows for one key in a statement are an error. Sorted, so that two receivers cannot
+ * deadlock.
+ */
 function lastOfEach(batch: readonly WaitingReplacement[]): Latest[] {
   const last = new Map(batch.map(({ record, body }) => [keyOf(record), { record, body }]))
   return [...last]
@@ -148,7 +151,7 @@ function lastOfEach(batch: readonly WaitingReplacement[]): Latest[] {
     )
 }
 
-/** Of several for one new key, the first one made it. */
+/** Gives the receipts. Of several requests for one new key, the first one gets `created`. */
 function giveReceipts(batch: readonly WaitingReplacement[], stored: ReadonlyMap<string, boolean>): void {
   const made = new Set<string>()
   for (const { record, receivedAt, answer } of batch) {

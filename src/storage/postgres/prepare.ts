@@ -1,4 +1,4 @@
-/** Makes the tables and gives the receiver's role its rights, or says why this database is not for it. */
+/** Makes the tables and gives the role of the receiver its rights, or says why this database cannot be used. */
 import type pg from 'pg'
 
 /** The version of schema.sql that this program was written for. */
@@ -11,15 +11,15 @@ export class NotPrepared extends Error {
 export type Preparation = {
   /** The text of schema.sql. */
   readonly schema: string
-  /** The role that the receivers log in as. */
+  /** The role with which the receivers log in. */
   readonly role: string
   /** A role that may read only, for a mirror on another machine. */
   readonly reader?: string | undefined
 }
 
 /**
- * Run again, it changes nothing but the rights, which it sets anew: so it also ends a pause by REVOKE. All of it is one
- * transaction. `owner` is a superuser's connection, because only a superuser may keep parameters out of the server's log.
+ * A second run changes only the rights, which it sets anew; so it also ends a pause by REVOKE. Everything is one transaction.
+ * `owner` is the connection of a superuser, because only a superuser may keep parameters out of the log of the server.
  */
 export async function prepare(
   owner: pg.Client,
@@ -83,7 +83,7 @@ async function makeOwnerRole(owner: pg.Client): Promise<void> {
   if (rows.length === 0) await owner.query('CREATE ROLE civic_owner NOLOGIN')
 }
 
-/** A temporary table of the receiver's could take the place of a real one where a name is looked up. */
+/** Takes rights from everybody, such as the right to make temporary tables, which could take the place of real ones. */
 async function limitEverybody(owner: pg.Client): Promise<void> {
   const { rows } = await owner.query('SELECT pg_catalog.current_database() AS name')
   await owner.query(
@@ -103,7 +103,7 @@ async function grantWriting(owner: pg.Client, role: string): Promise<void> {
   const name = owner.escapeIdentifier(role)
   await owner.query(`GRANT INSERT ON civic.record, civic.latest TO ${name}`)
   await owner.query(`GRANT UPDATE (body) ON civic.latest TO ${name}`)
-  // without it, a role sees nothing of the standbys in pg_stat_replication
+  // without this right, pg_stat_replication shows a role nothing about the standbys
   await owner.query(`GRANT pg_read_all_stats TO ${name}`)
   const { rows } = await owner.query('SELECT pg_catalog.current_database() AS name')
   const place = `${name} IN DATABASE ${owner.escapeIdentifier(rows[0].name)}`
@@ -111,7 +111,7 @@ async function grantWriting(owner: pg.Client, role: string): Promise<void> {
     await owner.query(`ALTER ROLE ${place} SET ${setting} = '${value}'`)
 }
 
-/** The second line behind the receiver's own timers; and no contents in the server's log. */
+/** Time limits, in case the timers of a receiver fail, and settings that keep contents out of the log of the server. */
 const settings = [
   ['statement_timeout', '8s'],
   ['lock_timeout', '4s'],

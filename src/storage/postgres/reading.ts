@@ -1,6 +1,7 @@
 /**
- * What a mirror asks: in pages, each a statement of its own, so that no transaction stays open and nothing keeps the engine from
- * cleaning up. Of one association the records become visible in the order of their sequence, on the primary and on a standby.
+ * The statements of a mirror. It reads in pages, each with a statement of its own, so that no open transaction keeps the
+ * database from cleaning up. Records of one association become visible in the order of their sequence, on the primary and on a
+ * standby.
  */
 import { type Line, parseReceipt } from '../../records/line.ts'
 import { sha256Hex } from '../../records/sha256.ts'
@@ -10,7 +11,7 @@ import { schemaVersion } from './prepare.ts'
 import { type AssociationName, isImporting } from './statements.ts'
 import type { Target } from './url.ts'
 
-/** The first host of the list that has the tables; a standby will do. The reasons of all when none has. */
+/** Connects to the first host that has the tables; a standby will do. If there is none, gives the reasons of all hosts. */
 export async function connectToRead(target: Target): Promise<Connection | readonly string[]> {
   const reasons: string[] = []
   for (const [at, host] of target.hosts.entries()) {
@@ -67,7 +68,7 @@ const readHeads: Statement = {
 const pageRecords = 1_000
 const pageBytes = 4 * 1024 * 1024
 
-/** A page of lines behind a sequence, at least two where there are two. A line that ends in no receipt is left out, with all behind it. */
+/** A page of lines behind a sequence, at least two if there are two. Stops before a line that does not end in a receipt. */
 export async function linesBehind(
   connection: Connection,
   { addon, association_slug }: AssociationName,
@@ -91,7 +92,7 @@ export async function linesBehind(
   return lines
 }
 
-// the length of a value is known without reading the value
+// the database knows the length of a value without reading the value
 const readLines: Statement = {
   name: 'lines',
   text: `SELECT line FROM (
@@ -102,7 +103,7 @@ const readLines: Statement = {
     ) AS counted WHERE before < $6 OR row <= 2 ORDER BY sequence`,
 }
 
-/** SHA-256 of the lines behind a sequence, in order: a page of them, without their bytes. */
+/** A page of the SHA-256 of the lines behind a sequence, in order, without the lines. */
 export async function hashesBehind(
   connection: Connection,
   { addon, association_slug }: AssociationName,
@@ -124,13 +125,13 @@ export type LatestName = AssociationName & { readonly participant_id: string }
 export type ServerLatest = LatestName & {
   readonly sha256: string
   readonly bytes: number
-  /** The transaction that wrote it. */
+  /** The transaction that wrote the record. */
   readonly changed: string
 }
 
 /**
- * Below it every transaction had ended when this was asked: what is written later has a number that is not below it. So a
- * reader that asks this first, and then for everything from its last answer on, misses nothing.
+ * A transaction number below which every transaction has ended; later writes have this number or a higher one. A reader that
+ * asks for the horizon first, and then for all records from its last horizon on, misses no record.
  */
 export async function horizon(connection: Connection): Promise<string> {
   const [row] = await connection.run(readHorizon)
@@ -144,7 +145,7 @@ const readHorizon: Statement = {
 
 const latestPage = 2_000
 
-/** Pages of what was written by this transaction and later ones, without the bodies. */
+/** Pages of the records that this transaction and later ones wrote, without their bodies. */
 export async function* latestSince(
   connection: Connection,
   since: string,
@@ -178,7 +179,7 @@ const readLatest: Statement = {
     ORDER BY l.changed, l.addon, l.slug, l.participant_id LIMIT $5`,
 }
 
-/** The bodies of some participants, as they are now. */
+/** The bodies of the records of some participants, as they are now. */
 export async function bodiesOf(
   connection: Connection,
   names: readonly LatestName[],
@@ -202,7 +203,10 @@ const readBodies: Statement = {
     JOIN unnest($1::text[], $2::text[], $3::text[]) AS wanted (a, s, p) ON (addon, slug, participant_id) = (a, s, p)`,
 }
 
-/** Whether an error says that the connection or the server is gone, and not that a statement is wrong. 40001: a standby needed the rows. */
+/**
+ * Whether an error is temporary: the connection or the server is gone, or (40001) a standby had to remove the rows that were
+ * read.
+ */
 export function isPassing(error: unknown): boolean {
   return error instanceof Broken || /^(?:08|57P|40001|57014)/.test(codeOf(error))
 }

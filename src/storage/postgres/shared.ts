@@ -1,4 +1,4 @@
-/** What both storage rules have in common: the connections, and what happens after a statement. */
+/** What both storage rules share: the connections, and the checks after a commit. */
 import type { Log } from '../../log.ts'
 import type { StorageObserver } from '../observer.ts'
 import type { Connection } from './connection.ts'
@@ -15,7 +15,7 @@ export type Shared = {
   readonly observer: StorageObserver | undefined
 }
 
-/** Called between a commit that came back and the receipts for it. */
+/** Called after a commit has come back, and before its receipts are given. */
 export async function confirm({ requireStandby, timeline }: Shared, connection: Connection): Promise<void> {
   if (requireStandby && !(await namesStandby(connection))) throw new NotKnown()
   await timeline.stored(connection.facts)

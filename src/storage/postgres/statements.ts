@@ -1,4 +1,4 @@
-/** Every statement that the store sends, and what its answer is read into. */
+/** All statements that the store sends, and functions that read the answers. */
 import type { Draft } from '../../records/batch.ts'
 import { assemble } from '../../records/batch.ts'
 import { type LineReceipt, parseReceipt } from '../../records/line.ts'
@@ -9,11 +9,11 @@ export type AssociationName = { readonly addon: string; readonly association_slu
 
 export type TableHead = { readonly count: number; readonly sha256: string; readonly receivedAt: string }
 
-/** A record that is in the table, with the hash of its line. */
+/** The receipt of a stored record, with the hash of its line. */
 export type StoredLine = LineReceipt & { readonly sha256: string }
 
-// One statement, so head and records are of one moment. A subquery in the writing statement would not do: after a wait for
-// another writer it still sees the old state.
+// One statement, so that head and records are of one moment. A subquery in the inserting statement cannot be used, because after
+// waiting for another writer it still sees the old state.
 const look: Statement = {
   name: 'look',
   text: `SELECT a.count::text, a.sha256, a.received_at,
@@ -23,7 +23,7 @@ const look: Statement = {
   LEFT JOIN civic.record r ON r.addon = $1 AND r.slug = $2 AND r.id = ANY ($3::bytea[])`,
 }
 
-/** The head of an association, and which of these records are there already. */
+/** The head of an association, and those of the given records that are stored already. */
 export async function lookFor(
   connection: Connection,
   { addon, association_slug }: AssociationName,
@@ -50,7 +50,7 @@ function storedOf({ tail, line_sha256 }: Row): StoredLine | undefined {
   return { ...receipt, sha256: String(line_sha256) }
 }
 
-/** Chains the drafts behind the head and inserts them with one statement; resolves when the commit has been waited for. */
+/** Chains the drafts behind the head and inserts them with one statement. Resolves when the commit has come back. */
 export async function insertBehind(
   connection: Connection,
   of: AssociationName,
@@ -61,7 +61,7 @@ export async function insertBehind(
   const { bytes, records, next } = assemble({ ...head, end: 0 }, false, drafts, receivedAt)
   const lines = records.map(({ id, sequence, offset }, at) => {
     const following = records[at + 1]
-    // a comma and a line feed stand between two lines
+    // between two lines there are a comma and a line feed
     return { id, sequence, line: bytes.subarray(offset, following ? following.offset - 2 : next.end) }
   })
   await insertLines(connection, of, lines)
@@ -70,7 +70,7 @@ export async function insertBehind(
 
 export type NewLine = { readonly id: string; readonly sequence: number; readonly line: Uint8Array }
 
-/** One statement, and the trigger checks all of it; resolves when the commit has been waited for. */
+/** Inserts lines with one statement, which the trigger checks. Resolves when the commit has come back. */
 export async function insertLines(
   connection: Connection,
   { addon, association_slug }: AssociationName,
@@ -83,7 +83,7 @@ export async function insertLines(
 
 const inserts = new Map<number, Statement>()
 
-/** `bytea` parameters travel as they are; in an array they would travel as hex. So there is one statement for each size. */
+/** A statement for `count` records. `bytea` parameters travel as bytes, but in an array they would travel as hex digits. */
 function insertOf(count: number): Statement {
   const known = inserts.get(count)
   if (known) return known
@@ -98,8 +98,8 @@ function insertOf(count: number): Statement {
 }
 
 /**
- * A commit of its own, so that it waits for the standby, and when it is back, all commits before it have reached the standby.
- * A record that was merely read may be on one disk only. (`pg_current_xact_id()` alone writes nothing and does not wait.)
+ * Makes an empty commit and waits for it. When it has come back, all commits before it have reached the standby. (A record that was
+ * only read may be on one disk. `pg_current_xact_id()` alone writes nothing and does not wait.)
  */
 export async function barrier(connection: Connection): Promise<void> {
   const [row] = await connection.run(emptyMessage)
@@ -113,8 +113,8 @@ const emptyMessage: Statement = {
 }
 
 /**
- * Whether the primary is told to wait for anybody. Asked after a commit, on its connection: whoever empties the names lets go
- * of all commits that wait, and they look like any other.
+ * Whether the primary is set to wait for a standby. Asked after each commit, on the same connection, because emptying the names
+ * lets all waiting commits come back as if they had reached a standby.
  */
 export async function namesStandby(connection: Connection): Promise<boolean> {
   const [row] = await connection.run(readNames)
@@ -126,13 +126,13 @@ const readNames: Statement = {
   text: `SELECT current_setting('synchronous_standby_names') <> '' AS names`,
 }
 
-/** A standby that hangs is still called attached; only a commit that came back proves it. */
+/** How many standbys are attached. A standby that hangs counts too; only a commit that came back proves that one works. */
 export async function attachedStandbys(connection: Connection): Promise<number> {
   const [row] = await connection.run(readStandbys)
   return Number(row?.attached)
 }
 
-/** While it is so, the trigger refuses whatever a receiver sends. */
+/** Whether an import is under way or was interrupted. Then the trigger refuses every receiver. */
 export async function isImporting(connection: Connection): Promise<boolean> {
   const [row] = await connection.run(readState)
   return row?.importing === true
@@ -150,9 +150,9 @@ export type Latest = AssociationName & { readonly participant_id: string; readon
 const replaces = new Map<number, Statement>()
 
 /**
- * Stores the bodies, unless the engine's clock has passed the deadline when it comes to each row: a statement that was held up
- * must not replace a newer form that was acknowledged meanwhile. The wait for a row comes after the first look at the clock,
- * so the clock is looked at again behind it. Gives what is stored: for each key, whether it is new.
+ * Replaces the records, except rows that are reached after the deadline on the clock of the database, because a statement that
+ * was held up must not replace a newer record that was acknowledged meanwhile. The clock is compared again after waiting for a
+ * row. Gives for each stored key whether it is new.
  */
 export async function replaceAll(
   connection: Connection,
@@ -175,7 +175,7 @@ export function keyOf({ addon, association_slug, participant_id }: Omit<Latest, 
   return `${addon}/${association_slug}/${participant_id}`
 }
 
-/** For an import: nothing is there that could be replaced. */
+/** Inserts records into an empty table, for an import. */
 export function insertBodiesOf(count: number): Statement {
   return { text: `INSERT INTO civic.latest (addon, slug, participant_id, body) VALUES ${bodyRows(count, 1)}` }
 }

@@ -1,12 +1,12 @@
 /**
- * Whether this process was stopped a moment ago, by a signal or by a machine that stood still. What it reads first when it
- * goes on may have lain in the system for as long: its sender has given up, and may have sent something newer by way of
- * another receiver since. The age of a request cannot tell, because it begins when the request is read.
+ * Notices that this process was stopped a moment ago, by a signal or because the machine stood still. The requests that it
+ * reads first afterwards may have waited in the system for as long. Their senders have given up, and may have sent newer
+ * envelopes through another receiver. The age of a request does not show this, because it is counted from the reading.
  */
 const lookMs = 250
-/** With the time that is given to a request once it is read, this is no longer than its sender waits. */
+/** A shorter stop does no harm: together with the time that a request has after reading, it is no longer than its sender waits. */
 const stoppedMs = 2_000
-/** Until everything has been read that had come meanwhile, on a machine that has much to catch up with, too. */
+/** By then all requests that came during the stop have been read, also on a busy machine. */
 const afterwardsMs = 5_000
 
 export class Stopped {
@@ -15,7 +15,7 @@ export class Stopped {
   readonly #looking = setInterval(() => this.#look(), lookMs).unref()
 
   get recently(): boolean {
-    // after a stop, requests are read before timers are called
+    // looks now, because after a stop requests are read before timers run
     this.#look()
     return this.#seen < this.#until
   }

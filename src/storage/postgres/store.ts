@@ -1,6 +1,6 @@
 /**
- * The PostgreSQL store: the same outcomes, receipts and bytes as the file store, in an engine with a synchronous standby, for
- * several receivers on several machines. Knows no HTTP. What the engine itself refuses is in schema.sql.
+ * The PostgreSQL store: gives the same outcomes, receipts and bytes as the file store, in a database with a synchronous
+ * standby, for several receivers on several machines. `schema.sql` has the rules that the database itself enforces.
  */
 import type { StorageRule } from '../../../contracts/contract.ts'
 import type { AcceptedRecord, Outcome, RecordStore } from '../../../contracts/record.ts'
@@ -20,15 +20,15 @@ import type { Target } from './url.ts'
 
 export type PostgresStoreOptions = {
   readonly target: Target
-  /** Remembers the server that was last stored in; in the data directory. */
+  /** The file in the data directory that remembers the server in which this receiver last stored. */
   readonly timelineFile: string
-  /** Nothing is acknowledged while the primary is not told to wait for a standby. */
+  /** Nothing is acknowledged unless the primary is set to wait for a standby. */
   readonly requireStandby: boolean
   readonly log: Log
   readonly observer?: StorageObserver | undefined
 }
 
-/** Associations of which the head is kept in memory. */
+/** For so many associations the head is kept in memory. */
 const mostQueues = 10_000
 const readinessMs = 3_000
 
@@ -39,7 +39,7 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
   const shared: Shared = { connections, timeline, requireStandby, log, observer }
   const overwrites = new OverwriteQueue(shared)
   const stopped = new Stopped()
-  /** In order of use: a queue that is asked for moves to the end. */
+  /** The queues in order of use: a queue that is used moves to the end. */
   const queues = new Map<string, AppendQueue>()
   const refused = new Set<string>()
   const unanswered = new Set<Promise<Outcome>>()
@@ -95,7 +95,7 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
     },
 
     async close() {
-      // each has an answer by its deadline; a statement that is then still under way is nobody's any more
+      // every request is answered by its deadline; nobody waits for a statement that is still under way then
       while (unanswered.size > 0) await Promise.allSettled(unanswered)
       stopped.close()
       await connections.close()

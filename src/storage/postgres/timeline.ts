@@ -1,9 +1,9 @@
 /**
- * Remembers where this receiver has stored: which database system, and the highest timeline of it. An old primary that comes
- * back after a promotion looks like any other server that takes writes; its timeline is what tells.
+ * Remembers in which database system this receiver has stored, and on which timeline. An old primary that comes back after a
+ * promotion looks like any other server that accepts writes; only its lower timeline shows that it is old.
  *
- * Kept in memory and in a small file in the data directory, which is on disk before anything stored on a new timeline is
- * acknowledged. Without the file the next start knows nothing and takes the first server that is fit.
+ * The place is kept in memory and in a small file in the data directory. The file is on disk before any record that was stored
+ * on a new timeline is acknowledged. Without the file, the next start accepts the first server that is fit.
  */
 
 import { readFileSync } from 'node:fs'
@@ -32,7 +32,7 @@ export class Timeline {
     return undefined
   }
 
-  /** Resolves when it is on disk that something was stored here. */
+  /** Notes that records were stored on this server. Resolves when the note is on disk. */
   async stored({ system, timeline }: Facts): Promise<void> {
     const before = this.#place
     if (before?.system !== system || before.timeline !== timeline) {

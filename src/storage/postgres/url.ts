@@ -1,8 +1,8 @@
 /**
- * `postgres://user:password@host1:5432,host2/database?sslmode=verify-full&sslrootcert=/path`, read once.
+ * Reads a URL such as `postgres://user:password@host1:5432,host2/database?sslmode=verify-full&sslrootcert=/path`.
  *
- * Neither `URL` nor the library knows several hosts, and the library takes a misspelt parameter for none. Here whatever is
- * not known is a mistake. No mistake repeats the text, because there may be a password in it.
+ * Neither `URL` nor the library supports several hosts, and the library ignores a misspelt parameter. Here every unknown part is a
+ * mistake. No message repeats the text, because there may be a password in it.
  */
 import { readFileSync, statSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
@@ -33,7 +33,7 @@ export class UrlMistakes extends Error {
 const shape = /^postgres(?:ql)?:\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^@/?#]*)\/([^/?#]*)(?:\?([^#]*))?$/
 const parameters = ['sslmode', 'sslrootcert', 'host', 'port']
 
-/** `name` is the variable or the option that the text comes from. Throws `UrlMistakes`. */
+/** `name` is the variable or the option from which the text comes. Throws `UrlMistakes`. */
 export function readUrl(name: string, text: string, env: Environment = process.env): Target {
   const found = shape.exec(text)
   if (!found)
@@ -116,7 +116,7 @@ function portOf(text: string | undefined, name: string, mistakes: string[]): num
 
 const loopback = /^(?:localhost|127\.\d+\.\d+\.\d+|::1|\/.*)$/
 
-/** The modes of libpq that check nothing are refused: what looks encrypted could end at anybody's machine. */
+/** Refuses the modes of libpq that do not check the certificate, because such a connection could end at anybody's machine. */
 function sslOf(
   hosts: readonly Host[],
   options: ReadonlyMap<string, string>,
@@ -158,7 +158,7 @@ function certificate(path: string | undefined, name: string, mistakes: string[])
 
 type Login = Pick<Target, 'hosts' | 'user' | 'database'>
 
-/** libpq's file: `host:port:database:user:password` a line, `*` for any; a backslash before a colon that is meant. */
+/** Reads the password file of libpq: `host:port:database:user:password` on each line, `*` for any, `\:` for a colon. */
 function passwordFrom(path: string | undefined, login: Login, mistakes: string[]): string | undefined {
   if (!path) return undefined
   try {

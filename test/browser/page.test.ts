@@ -12,7 +12,7 @@ import { temporaryDirectory } from '../audit-build.ts'
 import { chainIn } from '../disk.ts'
 import { audit } from '../said.ts'
 import { variants, wholeDirectory } from '../variants.ts'
-import { address, slug, writeData } from './data.ts'
+import { address, scenario, slug, writeData, writeScenarios } from './data.ts'
 import { accessibilityFaults, go, listening, openFolder, openWhole, PageFile, verdictOn } from './page.ts'
 
 const scratch = temporaryDirectory()
@@ -174,6 +174,23 @@ test('each filter shows the records that have what was chosen', async () => {
     await page.getByRole('button', { name: 'Show all' }).click()
     await page.getByText(`${all.length} records`, { exact: true }).last().waitFor()
   }
+})
+
+test('an address of more records than its view shows: all are counted, and it is said where the others are', async () => {
+  const root = join(scratch.path, 'talkative')
+  writeScenarios(
+    root,
+    'talkative',
+    Array.from({ length: 502 }, (_, index) => ({
+      ...scenario(index, 'talkative'),
+      participant_id: address,
+    })),
+  )
+  await using open = await file.open()
+  await openFolder(open.page, root)
+  await go(open.page, `#/p/talkative/${address}`)
+  await open.page.getByRole('heading', { name: 'What this address said: 502 records' }).waitFor()
+  await open.page.getByText(/^Only the first 500 of them are here/).waitFor()
 })
 
 test('a report is saved as JSON: verdict, findings, what it was compared with, what was not checked', async () => {

@@ -14,9 +14,11 @@ import { Content } from './record.tsx'
 import { paymentIn } from './table.tsx'
 
 type Dated = Shown & { readonly place: Place }
+/** `total`: those that are not shown counted, too. */
+type Said = { readonly records: readonly Dated[]; readonly total: number }
 type Latest = { readonly path: string; readonly addon: string; readonly record: JsonObject | undefined }
 
-/** An address of more records than this is shown by the table of its association. */
+/** Of an address with more records, the others are in the table of its association, and that is said. */
 const mostShown = 500
 
 export function Address({
@@ -28,16 +30,17 @@ export function Address({
   slug: string
   participant: string
 }) {
-  const [records, setRecords] = useState<readonly Dated[] | undefined>(undefined)
+  const [said, setSaid] = useState<Said | undefined>(undefined)
   const [latest, setLatest] = useState<readonly Latest[]>([])
   const places = checked.report.associations.map(({ place }) => place).filter((place) => place.slug === slug)
   const sha256 = useFileHash(checked, places[0] ?? { addon: 'scn01', slug })
   useLayoutEffect(() => {
-    setRecords(undefined)
-    void recordsOf(checked, places, participant).then(setRecords)
+    setSaid(undefined)
+    void recordsOf(checked, places, participant).then(setSaid)
     void latestOf(checked, slug, participant).then(setLatest)
   }, [slug, participant])
-  if (!records) return <p role="status">Reading the records of this address …</p>
+  if (!said) return <p role="status">Reading the records of this address …</p>
+  const { records, total } = said
   const heading: Heading = [
     ...(places[0] ? headingOf(checked, places[0], sha256) : ([['Source', checked.name]] as const)),
     ['Address', participant],
@@ -50,7 +53,13 @@ export function Address({
       <p class="no-print buttons">
         <Print what="this address" sha256={sha256} />
       </p>
-      <h2>What this address said: {counted(records.length, 'record')}</h2>
+      <h2>What this address said: {counted(total, 'record')}</h2>
+      {total > records.length && (
+        <p class="warning">
+          Only the first {records.length} of them are here. All are in the table of the association, by the
+          filter “Address”.
+        </p>
+      )}
       <ol class="timeline">
         {records.map((shown) => (
           <Moment key={`${placeName(shown.place)} ${shown.line}`} shown={shown} />
@@ -62,13 +71,16 @@ export function Address({
   )
 }
 
-async function recordsOf({ desk }: Checked, places: readonly Place[], participant: string): Promise<Dated[]> {
-  const found: Dated[] = []
+async function recordsOf({ desk }: Checked, places: readonly Place[], participant: string): Promise<Said> {
+  const records: Dated[] = []
+  let total = 0
   for (const place of places) {
     const { rows } = await desk.find(place, { ...everything, participant })
-    for (const shown of await desk.shown(place, rows.slice(0, mostShown))) found.push({ ...shown, place })
+    total += rows.length
+    const room = rows.slice(0, mostShown - records.length)
+    for (const shown of await desk.shown(place, room)) records.push({ ...shown, place })
   }
-  return found
+  return { records, total }
 }
 
 async function latestOf({ desk, report }: Checked, slug: string, participant: string): Promise<Latest[]> {

@@ -297,6 +297,25 @@ test('a whole record that breaks the contract, or stands under another slug, is 
   assert.deepEqual((await verify(root.path, '--chain')).found, [])
 })
 
+test('where so much is wrong that not all of it was judged, that is said', async () => {
+  using root = temporaryDirectory()
+  const { records, head } = build(root.path, 4_000)
+  const wrong = linesOf(records).map((line) =>
+    line.replace('"standing":"participant"', '"standing":"nobody"'),
+  )
+  writeFileSync(records, fileOf(rechained(wrong, 0)))
+  rmSync(head)
+  const { told } = await verify(root.path)
+  const judged = told.filter(({ kind }) => kind === 'altered').length
+  assert.ok(judged >= 2_000 && judged < 4_000, String(judged))
+  const more = told.filter(({ kind }) => kind === 'more')
+  assert.deepEqual(
+    more.map(({ line }) => line),
+    [judged + 2],
+  )
+  assert.match(more[0]?.what ?? '', /were not judged/)
+})
+
 /** One record with its receipt made anew by hand, as another program might write it. */
 function handwritten(members: Record<string, unknown>): string {
   const { node_token_hash, ...sent } = members

@@ -69,6 +69,7 @@ export async function verifyRecords(
     ...witnesses.findings(chain, explained),
     ...((await ids?.findings(bytes.source, bytes.end)) ?? []),
     ...unlisted(chain),
+    ...unjudged(judged),
     ...samePayments(judged, of.place, how.payments),
   ]
   return { found, records: chain.lines, last: chain.last }
@@ -145,6 +146,21 @@ function unlisted({ more }: ChainReport): FileFinding[] {
       kind: 'more',
       what: `${more} more faults in the chain are not listed`,
       meaning: 'The file is damaged throughout.',
+    },
+  ]
+}
+
+/** What was passed over is said, because silence would look like a check. */
+function unjudged(judged: readonly RangeJudgement[]): FileFinding[] {
+  const lines = judged.flatMap(({ unjudgedFrom }) => unjudgedFrom ?? [])
+  if (lines.length === 0) return []
+  return [
+    {
+      level: 'finding',
+      kind: 'more',
+      line: Math.min(...lines),
+      what: 'and lines behind it were not judged, because so much is wrong before them',
+      meaning: `Contents, ids and payments were left out in ${lines.length === 1 ? 'one stretch' : `${lines.length} stretches`} of 16 MB. Nothing is said about those records.`,
     },
   ]
 }

@@ -1,5 +1,5 @@
 /** Judges the records in a range of a records file, which is the unit of work for one process or worker. */
-import { type ByteSource, lineBatches, withoutComma } from '../../records/lines.ts'
+import { type ByteSource, lineBatches, type TextLine, withoutComma } from '../../records/lines.ts'
 import type { Place } from '../addons.ts'
 import { judgeLines } from './content.ts'
 
@@ -11,6 +11,8 @@ export type LineComplaints = readonly (readonly [line: number, details: readonly
 export type RangeJudgement = {
   readonly complaints: LineComplaints
   readonly payments: readonly (readonly [hash: string, sequence: number])[]
+  /** So much was wrong before that nothing from this line on was judged. */
+  readonly unjudgedFrom?: number
 }
 
 const mostComplaints = 2_000
@@ -32,8 +34,14 @@ export async function judgeRange(source: ByteSource, place: Place, range: Range)
       const number = first + wanted[at]!
       if (judgement.complaints.length > 0) complaints.push([number, judgement.complaints])
       if (judgement.payment) payments.push([judgement.payment.hash, judgement.payment.sequence])
-      if (complaints.length >= mostComplaints) return { complaints, payments }
     }
+    if (complaints.length >= mostComplaints && endOf(batch) < range.until)
+      return { complaints, payments, unjudgedFrom: line }
   }
   return { complaints, payments }
+}
+
+function endOf(batch: readonly TextLine[]): number {
+  const { offset, text } = batch.at(-1) as TextLine
+  return offset + text.length + 1
 }

@@ -83,7 +83,7 @@ function Sheet({ checked, place, shown, title, sequence }: SheetOf) {
         )}
         <Print what="this record" sha256={sha256} />
       </p>
-      <Said shown={shown} findings={findings.length} />
+      <Said shown={shown} findings={findings.length} isAllTold={isAllTold(checked, place)} />
       <Findings of={findings} title="What was found about this record" />
       <Content shown={shown} addon={place.addon} />
       <details class="no-print">
@@ -94,7 +94,13 @@ function Sheet({ checked, place, shown, title, sequence }: SheetOf) {
   )
 }
 
-function Said({ shown, findings }: { shown: Shown; findings: number }) {
+/** Whether each finding about this association is listed, and each of its records was judged. */
+const isAllTold = ({ report }: Checked, place: Place): boolean =>
+  !findingsIn(report, place).some(({ kind }) => kind === 'more')
+
+type SaidOf = { readonly shown: Shown; readonly findings: number; readonly isAllTold: boolean }
+
+function Said({ shown, findings, isAllTold }: SaidOf) {
   const { record, sha256, line } = shown
   const rows: [string, string][] = [
     ['SHA-256 of the stored line', sha256],
@@ -103,7 +109,9 @@ function Said({ shown, findings }: { shown: Shown; findings: number }) {
       'Findings',
       findings > 0
         ? `${findings}, below`
-        : 'none about this record: its contract, its id and its place in the chain were checked',
+        : isAllTold
+          ? 'none about this record: its contract, its id and its place in the chain were checked'
+          : 'none about this record, but so much is wrong in this file that not all of it was judged',
     ],
   ]
   if (record && textMember(record, paymentMember) !== undefined)

@@ -1,27 +1,13 @@
 /** A limit on open files (`ulimit -n`): it is no disk error, nobody is answered by a reset, and nothing is lost. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { openFilesShared } from '../src/server/open-files.ts'
 import { chainOf, recordsPath } from './disk.ts'
-import { type Receiver, scn01, startReceiver, vs01 } from './receiver.ts'
+import { allowNoFurtherFile, limitFiles } from './open-files.ts'
+import { scn01, startReceiver, vs01 } from './receiver.ts'
 import { head, request, type Wire, wire } from './wire.ts'
 
 const notStored = 'urn:civic-orchestrator:problem:too-many-open-files'
-
-/** Only the soft limit: the process may not open the next file, and keeps what it has open. */
-function limitFiles({ process: child }: Receiver, soft: number): void {
-  execFileSync('prlimit', ['--pid', String(child.pid), `--nofile=${soft}:`])
-}
-
-/** A limit at which the next file that is opened is one too many. */
-function noFurtherFile({ process: child }: Receiver): number {
-  const open = new Set(readdirSync(`/proc/${child.pid}/fd`).map(Number))
-  let next = 0
-  while (open.has(next)) next++
-  return next
-}
 
 async function ready(line: Wire): Promise<{ status: number; reasons: unknown }> {
   line.send(head({}, 'GET /ready HTTP/1.1'))
@@ -36,7 +22,7 @@ test('a receiver that may open no further file says so, and goes on when it may'
     line.send(request(envelope))
     assert.equal((await line.answer()).status, 201)
   }
-  limitFiles(receiver, noFurtherFile(receiver))
+  allowNoFurtherFile(receiver)
   for (const envelope of [vs01(), scn01({ association_slug: 'elm-court' })]) {
     line.send(request(envelope))
     const answer = await line.answer()

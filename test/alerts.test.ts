@@ -1,0 +1,268 @@
+/**
+ * Every alert in deploy/prometheus/alerts.yml, provoked: a real receiver meets the fault, and promtool says which alerts fire on what
+ * the receiver tells Prometheus, and that no other does.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { before, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { runBackup } from '../src/backup/cli.ts'
+import { lockName } from '../src/records/layout.ts'
+import { markDirectory } from '../src/storage/files/mark.ts'
+import { build } from './audit-build.ts'
+import { recordsPath } from './disk.ts'
+import { attach, missingHere } from './faults/strace.ts'
+import { filledFifo, startMuted } from './muted.ts'
+import { allowNoFurtherFile } from './open-files.ts'
+import { nothing, requireFiring, type Scrape, scrape, scrapeIn } from './prometheus.ts'
+import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
+import { said } from './said.ts'
+import { head, wire } from './wire.ts'
+
+const missing = missingHere(['promtool', 'strace', 'mount', 'prlimit', 'setpriv'])
+const options = { concurrency: 2, skip: missing === undefined ? false : `needs ${missing}` }
+const node = [process.execPath, '--import', 'tsx', 'src/main.ts']
+/** Minutes into the trouble: those alerts have fired that wait for a few minutes, and all. */
+const [soon, late] = [8, 45]
+
+const provoked = new Set<string>()
+let well: Scrape
+
+function fires(after: Scrape, minutes: number, alerts: readonly string[], from = well): void {
+  requireFiring({ before: from, after }, minutes, alerts)
+  for (const alert of alerts) provoked.add(alert)
+}
+
+function start(env: Record<string, string> = {}, command?: readonly string[]): Promise<Receiver> {
+  return startReceiver({ METRICS: '1', ...env }, command)
+}
+
+async function until(receiver: Receiver, series: string, value: number): Promise<Scrape> {
+  for (;;) {
+    const found = await scrape(receiver.url)
+    if (found.get(series) === value) return found
+    await delay(50)
+  }
+}
+
+function submitted(hoursAgo = 0): { submitted_at: string } {
+  return { submitted_at: new Date(Date.now() - hoursAgo * 3_600_000).toISOString() }
+}
+
+before(async () => {
+  if (missing !== undefined) return
+  const receiver = await start()
+  well = await scrape(receiver.url)
+  await receiver.stop()
+})
+
+describe('without a post an alert fires when', options, () => {
+  test('the receiver is not there', async () => {
+    const receiver = await start()
+    await receiver.stop('SIGKILL')
+    const after = await scrape(receiver.url)
+    assert.equal(after, nothing)
+    fires(after, soon, ['CivicReceiverDown'])
+  })
+
+  test('the data directory is gone, or another is in its place', async () => {
+    const root = join(scratchDir(), 'data')
+    await markDirectory(root)
+    const receiver = await start({ DATA_DIR: root })
+    renameSync(root, `${root}-elsewhere`)
+    fires(await scrape(receiver.url), soon, ['CivicNotReady'])
+    mkdirSync(root)
+    fires(await scrape(receiver.url), soon, ['CivicNotReady'])
+    await receiver.stop()
+  })
+
+  test('the disk does not keep what is written', async () => {
+    const receiver = await start()
+    const inject = ['-e', 'trace=fsync', '-e', 'inject=fsync:error=EROFS']
+    const trace = await attach(receiver.process.pid as number, join(scratchDir(), 'trace'), inject)
+    const after = await scrape(receiver.url)
+    await trace.end()
+    fires(after, soon, ['CivicNotReady'])
+    await receiver.stop()
+  })
+
+  test('the disk is full, or nearly', async () => {
+    const half = Math.floor((well.get('civic_free_bytes') as number) / 2)
+    const nearly = await start({ MIN_FREE_BYTES: String(half) })
+    fires(await scrape(nearly.url), soon, ['CivicDiskAlmostFull'])
+    const full = await start({ MIN_FREE_BYTES: String(10 ** 15) })
+    fires(await scrape(full.url), soon, ['CivicDiskAlmostFull', 'CivicNotReady'])
+    for (const each of [nearly, full]) await each.stop()
+  })
+
+  test('few files can still be made', async () => {
+    const root = scratchDir()
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4g,nr_inodes=5000', 'civic-test', root])
+    try {
+      const receiver = await start({ DATA_DIR: root })
+      fires(await scrape(receiver.url), soon, ['CivicFewInodes'])
+      await receiver.stop()
+    } finally {
+      execFileSync('umount', [root])
+    }
+  })
+
+  test('a path belongs to another user', async () => {
+    const root = scratchDir()
+    mkdirSync(join(root, 'vs01'), { mode: 0o700 })
+    execFileSync('chown', ['nobody', root])
+    const powerless = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    const receiver = await start({ DATA_DIR: root, HOME: '/' }, [...powerless, ...node])
+    fires(await until(receiver, 'civic_ready{reason="rights"}', 0), soon, ['CivicNotReady'])
+    await receiver.stop()
+  })
+
+  test('no further file can be opened', async () => {
+    const receiver = await start()
+    const line = await wire(receiver.url)
+    line.send(head({}, 'GET /health HTTP/1.1'))
+    await line.answer()
+    allowNoFurtherFile(receiver)
+    line.send(head({}, 'GET /metrics HTTP/1.1'))
+    fires(scrapeIn((await line.answer()).body), soon, ['CivicNotReady'])
+    line.socket.destroy()
+    await receiver.stop('SIGKILL')
+  })
+
+  test('the receiver is paused for long', async () => {
+    const receiver = await start()
+    writeFileSync(join(receiver.dataDir, '.paused'), 'a move\n')
+    const after = await scrape(receiver.url)
+    fires(after, soon, [])
+    fires(after, late, ['CivicPausedForLong'])
+    await receiver.stop()
+  })
+
+  test('an association was refused before a restart', async () => {
+    const receiver = await start()
+    for (const narrative of ['one', 'two']) await receiver.post(scn01({ narrative }))
+    const records = recordsPath(receiver.dataDir)
+    writeFileSync(records, readFileSync(records, 'utf8').replace('"one"', '"eno"'))
+    assert.equal((await receiver.post(scn01({ narrative: 'three' }))).status, 503)
+    await receiver.stop()
+    const again = await start({ DATA_DIR: receiver.dataDir })
+    fires(await until(again, 'civic_refused_associations', 1), soon, ['CivicAssociationRefused'])
+    await again.stop()
+  })
+
+  test('a long records file is still being read', async () => {
+    const root = scratchDir()
+    build(root, 6_000)
+    const inject = ['-e', 'trace=pread64', '-e', 'inject=pread64:delay_enter=300000']
+    const receiver = await start({ DATA_DIR: root }, [
+      'strace',
+      '-D',
+      '-f',
+      '-o',
+      '/dev/null',
+      ...inject,
+      ...node,
+    ])
+    fires(await until(receiver, 'civic_reading_associations', 1), late, ['CivicReadingForLong'])
+    await receiver.stop('SIGKILL')
+  })
+
+  test('a backup fails, or none is made', async () => {
+    const [status, backups] = [join(scratchDir(), 'status.json'), join(scratchDir(), 'backups')]
+    const receiver = await start({ BACKUP_STATUS: status })
+    const run = (data: string) => said(runBackup, backups, '--unsigned', '--data', data, '--status', status)
+    assert.equal((await receiver.post(vs01(submitted()))).status, 201)
+    assert.equal((await run(receiver.dataDir)).exit, 0)
+    const made = await scrape(receiver.url)
+    requireFiring({ before: made, after: made, hoursLater: 35.9 }, soon, ['CivicNoBackup'])
+    provoked.add('CivicNoBackup')
+    assert.equal((await run('/nowhere')).exit, 2)
+    fires(await scrape(receiver.url), soon, ['CivicBackupFailed'], made)
+    rmSync(status)
+    fires(await scrape(receiver.url), soon, ['CivicNoBackup'], made)
+    await receiver.stop()
+  })
+
+  test('nobody reads standard output', async () => {
+    const receiver = await startMuted(filledFifo(), { METRICS: '1' })
+    fires(await scrape(receiver.url), late, ['CivicLogLost'])
+    receiver.child.kill('SIGKILL')
+    await receiver.ended
+  })
+
+  test('the unit of the time stamps has failed', () => {
+    // as node_exporter tells it
+    const series = 'node_systemd_unit_state{name="civic-orchestrator-witness.service",state="failed"}'
+    const [inOrder, failed] = [0, 1].map((value): Scrape => new Map([...well, [series, value]]))
+    fires(failed as Scrape, soon, ['CivicHeadsNotStamped'], inOrder)
+  })
+})
+
+describe('by what becomes of posts an alert fires when', options, () => {
+  test('the token is wrong', async () => {
+    const receiver = await start()
+    for (let n = 0; n < 6; n++) await receiver.post(vs01(), { 'x-node-token': 'wrong' })
+    fires(await scrape(receiver.url), soon, ['CivicWrongToken'])
+    await receiver.stop()
+  })
+
+  test('an envelope is refused', async () => {
+    for (const [body, status] of [
+      [vs01({ fields: {} }), 422],
+      ['{', 400],
+    ] as const) {
+      const receiver = await start()
+      assert.equal((await receiver.post(body)).status, status)
+      fires(await scrape(receiver.url), soon, ['CivicEnvelopesRefused'])
+      await receiver.stop()
+    }
+  })
+
+  test('an envelope cannot be stored', async () => {
+    const receiver = await start({ MIN_FREE_BYTES: String(10 ** 15) })
+    assert.equal((await receiver.post(vs01(submitted()))).status, 507)
+    fires(await scrape(receiver.url), soon, ['CivicDiskAlmostFull', 'CivicNotReady', 'CivicNotStored'])
+    await receiver.stop()
+  })
+
+  test('the disk is slow', async () => {
+    const receiver = await start()
+    const inject = ['-e', 'trace=fdatasync', '-e', 'inject=fdatasync:delay_enter=1200000']
+    const trace = await attach(receiver.process.pid as number, join(scratchDir(), 'trace'), inject)
+    assert.equal((await receiver.post(scn01(submitted()))).status, 201)
+    await trace.end()
+    fires(await scrape(receiver.url), late, ['CivicSlowDisk'])
+    await receiver.stop()
+  })
+
+  test('another process keeps a lock', async () => {
+    const receiver = await start()
+    const lock = join(dirname(recordsPath(receiver.dataDir)), lockName)
+    mkdirSync(lock, { recursive: true })
+    const beat = setInterval(() => utimesSync(lock, new Date(), new Date()), 500)
+    assert.equal((await receiver.post(scn01(submitted()))).status, 503)
+    const after = await until(receiver, 'civic_locked_associations', 1)
+    clearInterval(beat)
+    fires(after, late, ['CivicAssociationLocked', 'CivicLockWaits', 'CivicNotStored'])
+    await receiver.stop()
+  })
+
+  test('the clock is far from the senders', async () => {
+    const receiver = await start()
+    assert.equal((await receiver.post(vs01(submitted(3)))).status, 201)
+    const after = await scrape(receiver.url)
+    fires(after, soon, [])
+    fires(after, late, ['CivicClockFar'])
+    await receiver.stop()
+  })
+})
+
+test('every alert was provoked', { skip: options.skip }, () => {
+  const named = readFileSync('deploy/prometheus/alerts.yml', 'utf8').matchAll(/- alert: (\w+)/g)
+  assert.deepEqual(
+    [...named].map(([, name]) => name).filter((name) => !provoked.has(name as string)),
+    [],
+  )
+})

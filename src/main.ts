@@ -1,4 +1,4 @@
-/** The composition root, and the only file that knows the process: environment, signals, exit codes. */
+/** Puts the receiver together. The only file that uses the environment, signals and exit codes of the process. */
 import { hasCode } from './error-code.ts'
 import './server/no-debugger.ts'
 import { join } from 'node:path'
@@ -28,22 +28,22 @@ type TokenCheck = ReturnType<typeof tokenCheck>
 
 /** sysexits.h: EX_CONFIG. */
 const configurationMistake = 78
-/** A terminal and npm each deliver a signal, so only a later one means impatience. */
+/** A terminal and npm both deliver the first signal, so only a signal after this time counts as the second one. */
 const impatienceMs = 1_000
 const longestDrainMs = 20_000
 
-// records of some kilobytes share their memory: an allocation for each costs more than its bytes
+// records of some kilobytes share larger pieces of memory, because an allocation for each record costs more than its bytes
 Buffer.poolSize = 64 * 1024
-// what hundreds of requests in flight leave behind is collected before it has grown to as much again; a version of V8 that
-// does not know this goes on as it is used to
+// the garbage of hundreds of requests is collected before the heap has grown by more than a tenth; a version of V8 that does not
+// know this option ignores it
 setFlagsFromString('--heap-growing-percent=10')
 
-// records are for the owner and the auditors' group, whatever umask this was started with
+// records are readable for the owner and the auditors' group, whatever umask this was started with
 process.umask(0o027)
 
 const fewFiles = 'few files may be open at once (ulimit -n): fewer connections and requests are taken at once'
 
-/** Makes and marks the data directory, and ends: for an installation. */
+/** The option of an installation: makes and marks the data directory, and ends. */
 const markOption = '--mark-data-dir'
 let log: ReturnType<typeof createLog>
 const filesLimit = openFilesLimit()
@@ -60,14 +60,14 @@ async function run(): Promise<void> {
   const token = await prepareDataDir(config)
   const tokens = tokenCheck(config.tokens ?? { current: token?.token as string })
   process.on('SIGHUP', () => reloadTokens(tokens))
-  // prom-client takes 2 MB and is off as a rule
+  // loaded only when needed, because prom-client takes 2 MB
   const metrics = config.metrics
     ? (await import('./server/metrics.ts')).createMetrics(contracts.keys())
     : undefined
   await start(config, tokens, metrics, token, await openStore(config, metrics?.storage))
 }
 
-/** Files, unless DATABASE_URL says otherwise: without it, nothing of the other store is loaded. */
+/** Opens the file store, or with DATABASE_URL the PostgreSQL store, which is not even loaded otherwise. */
 async function openStore(config: Config, observer: Metrics['storage'] | undefined): Promise<Store> {
   const { dataDir, minFreeBytes, databaseUrl, requireStandby } = config
   if (databaseUrl === undefined) {
@@ -170,7 +170,7 @@ async function prepareDataDir(config: Config): Promise<DevelopmentToken | undefi
   }
 }
 
-/** In production a directory is never made by the way: it may be the place where a file system is not mounted. */
+/** In production the data directory must exist and have its mark. It is never made, because its file system may not be mounted. */
 async function requireMark(dataDir: string): Promise<void> {
   if (readMark(dataDir) !== undefined) return
   if (!holdsRecords(dataDir, contracts.keys())) {
@@ -183,7 +183,7 @@ async function requireMark(dataDir: string): Promise<void> {
   try {
     await markDirectory(dataDir)
   } catch (error) {
-    // records of version 1.0, on a disk that is full, say: they are served, and the next start tries again
+    // for example records of version 1.0 on a full disk: they are served, and the next start tries again
     log.warn({ code: (error as NodeJS.ErrnoException).code }, 'the data directory could not be marked')
   }
 }
@@ -214,7 +214,7 @@ function cannotListen(error: NodeJS.ErrnoException & { address?: string; port?: 
   return fail('cannot listen', error)
 }
 
-/** On standard error, so that standard output stays one JSON line per event and never shows a token. */
+/** Greets on standard error, so that standard output has only JSON lines and never shows a token. */
 function greet(place: Place, token: DevelopmentToken, dataDir: string): void {
   const file = developmentTokenFile(dataDir)
   const presented = token.isNew ? token.token : `$(cat ${file})`
@@ -230,7 +230,7 @@ function greet(place: Place, token: DevelopmentToken, dataDir: string): void {
   )
 }
 
-/** What curl needs to be told to reach the receiver, up to the path. */
+/** The arguments of curl that lead to the receiver, without the path. */
 function curlTarget(place: Place): string {
   if ('socket' in place) return `--unix-socket ${place.socket} http://localhost`
   const { address, port } = place
@@ -239,7 +239,7 @@ function curlTarget(place: Place): string {
 
 let stopping = 0
 
-/** `finish` answers what is in flight and ends what is being written. */
+/** Ends the process. `finish` answers the requests in flight and ends the writing. */
 function stop(signal: NodeJS.Signals, finish: () => Promise<void>): void {
   const now = performance.now()
   if (stopping > 0) {

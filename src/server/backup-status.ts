@@ -1,17 +1,17 @@
-/** Reads what the backup notes about its end (`backup/status.ts`), for the metrics. Another user's program writes it. */
+/** Reads the note that the backup writes when it ends (`backup/status.ts`), for the metrics. The backup runs as another user. */
 import { readRegularSync } from '../storage/files/regular-file.ts'
 
 const longest = 4_096
 
-/** Times in seconds since 1970. */
+/** All times are in seconds since 1970. */
 export type BackupStatus = {
   readonly exit: number
   readonly endedAt: number
-  /** Of the last backup that was made. */
+  /** When the last complete backup was made. */
   readonly madeAt: number | undefined
 }
 
-/** Undefined when there is none that can be read. */
+/** Undefined when there is no note, or when it cannot be understood. */
 export function readBackupStatus(path: string): BackupStatus | undefined {
   try {
     const { exit, ended_at, made_at } = JSON.parse(readRegularSync(path, longest).toString('utf8'))

@@ -1,8 +1,9 @@
 /**
- * The environment, read in one place and turned into a typed configuration (SPEC 7). All mistakes are reported at once.
+ * Reads the environment and turns it into a typed configuration (SPEC 7). All mistakes are reported at once.
  *
- * Who must be trusted with what: whoever reads NODE_TOKEN can post; whoever sets DATA_DIR or DATABASE_URL decides where records
- * go; whoever reads a password in DATABASE_URL can add records, and replace those of which only the latest is kept.
+ * Who is trusted: a person who reads NODE_TOKEN can post. A person who sets DATA_DIR or DATABASE_URL decides where records are
+ * stored. A person who reads a password in DATABASE_URL can add records, and can replace records of which only the latest is
+ * kept.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { type LogLevel, logLevels } from './log.ts'
@@ -10,7 +11,7 @@ import { tokenMistake, weakness } from './token-rule.ts'
 import type { Tokens } from './tokens.ts'
 
 export type Config = {
-  /** undefined outside production only: a development token is made. */
+  /** Undefined outside production only. Then a development token is made. */
   readonly tokens: Tokens | undefined
   readonly dataDir: string
   /** The path of a unix socket to listen on. */
@@ -20,24 +21,27 @@ export type Config = {
   readonly maxBodyBytes: number
   readonly minFreeBytes: number
   readonly logLevel: LogLevel
-  /** Records go into a PostgreSQL instead of files. `storage/postgres/url.ts` reads it, and only if it is there. */
+  /** Records are stored in this PostgreSQL instead of files. `storage/postgres/url.ts` reads the URL. */
   readonly databaseUrl: string | undefined
-  /** With a database: nothing is acknowledged while it waits for no standby. */
+  /** With a database: nothing is acknowledged unless the database waits for a standby. */
   readonly requireStandby: boolean
   /** Whether there is a `GET /metrics`. */
   readonly metrics: boolean
-  /** Where the backup notes how it ended, for the metrics. */
+  /** The file in which the backup notes how it ended, for the metrics. */
   readonly backupStatus: string | undefined
-  /** NODE_ENV=production: tokens are configured, and the data directory bears its mark. */
+  /** NODE_ENV=production: tokens must be configured, and the data directory must have its mark. */
   readonly isProduction: boolean
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** A line of a larger one could not be read back, nor told from damage when a crash has torn it (`storage/files/recover.ts`). */
+/**
+ * The line of a larger body could not be read back, and could not be told from damage if a crash tore it
+ * (`storage/files/recover.ts`).
+ */
 const mostBodyBytes = 7 * 1_048_576
 
-/** Every mistake, a sentence each. None repeats a value: one could be a token. */
+/** All mistakes, one sentence each. No sentence repeats a value, because the value could be a token. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly mistakes: readonly string[]
@@ -48,7 +52,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Bytes; longer than any header that a token fits into. */
+/** In bytes; longer than any header that can hold a token. */
 const longestFile = 8_192
 
 export function readConfig(env: Environment): Config {
@@ -81,7 +85,7 @@ function isProduction(env: Environment): boolean {
   return env.NODE_ENV === 'production'
 }
 
-/** The tokens alone, for a reload: what else is in the environment was read once. */
+/** Reads only the tokens, for a reload. The rest of the environment is read once. */
 export function readTokens(env: Environment): Tokens | undefined {
   const mistakes: string[] = []
   const tokens = tokensOf(env, mistakes)
@@ -114,7 +118,7 @@ function secret(env: Environment, name: string, mistakes: string[]): string | un
   }
   const source = file === undefined ? name : `the file that ${name}_FILE names`
   const token = file === undefined ? inline : contentOf(file, name, mistakes)
-  // a unit file names the file of the previous token at all times; between rotations it is empty
+  // a unit always names the file of the previous token, and between rotations that file is empty
   if (token === undefined || (token === '' && name === 'NODE_TOKEN_PREVIOUS')) return undefined
   const mistake = tokenMistake(token) ?? (isProduction(env) ? weakness(token) : undefined)
   if (mistake === undefined) return token
@@ -134,7 +138,7 @@ function contentOf(file: string, name: string, mistakes: string[]): string | und
 
 class NoShortFile extends Error {}
 
-/** A link is followed: secrets are often handed over as one. A FIFO would be waited for, and the signal of a reload with it. */
+/** Follows a link, because secrets are often handed over as links. Never waits for a FIFO, which would also hold up the reload. */
 function readShortFile(file: string): string {
   const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
@@ -147,7 +151,7 @@ function readShortFile(file: string): string {
   }
 }
 
-/** An empty variable counts as not set: that is what an env file with `NAME=` means to its writer. */
+/** An empty variable counts as not set, which is what `NAME=` in an env file means. */
 function text(env: Environment, name: string): string | undefined {
   return env[name] === '' ? undefined : env[name]
 }
@@ -167,7 +171,7 @@ function number(
   return otherwise
 }
 
-/** The system has room for 107 bytes, and the socket is made under a longer name first. */
+/** The system allows 107 bytes, and the socket is first made under a longer name. */
 const longestSocket = 90
 
 function socketOf(env: Environment, mistakes: string[]): string | undefined {

@@ -1,20 +1,22 @@
 /**
- * The connections that are open, and which of them have to go.
+ * Keeps the list of open connections, and decides which of them to end.
  *
- * A connection is a stranger's until a valid node token has come on it. Strangers must not cost the holder of the token a post:
- *   1. A stranger that is idle, or has not sent the whole head, is ended after `strangerMs`.
- *   2. A stranger has one request at a time. One that sends the next before it has its answer, or more than a little after a
- *      refusal, is held: not read any more, and ended like one that is idle. To end it at once would only bring it back at once.
- *   3. When there is no room for a new connection, a stranger goes: one that is held, else the one that has been quiet longest.
- *      A connection on which a valid token has come is never ended for a new one.
- *   4. Who has to go for want of room is told to come again, since a sender whose request was not read yet is still a stranger.
+ * A connection is a *stranger* until a valid node token has come on it. Strangers must not cost the holder of the token a post:
+ *   1. A stranger that is idle, or has not sent its whole head, is ended after `strangerMs`.
+ *   2. A stranger may have one request at a time. A stranger that sends the next request before it has its answer, or more than a little
+ *      after a refusal, is held: the receiver does not read from it any more, and ends it like an idle one. If it were ended at once, it
+ *      would come back at once.
+ *   3. When there is no room for a new connection, a stranger is ended: a held one, or else the one that has been quiet longest. A
+ *      connection on which a valid token has come is never ended for a new one.
+ *   4. A connection that is ended for want of room is told to come again, because a sender whose request was not read yet is still a
+ *      stranger.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Visit } from '../http/visit.ts'
 import { Slices } from './slices.ts'
 
-/** A request that has a head, from its arrival to the end of its answer. */
+/** A request whose head has arrived, until the end of its answer. */
 export type Exchange = {
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
@@ -26,30 +28,30 @@ export type Connection = {
   readonly slices: Slices
   /** The requests on this connection, oldest first. Finished ones are removed when the next request arrives. */
   readonly exchanges: Exchange[]
-  /** A valid token has come on it. */
+  /** A valid token has come on this connection. */
   isKnown: boolean
-  /** It is not read any more. */
+  /** The receiver does not read from this connection any more. */
   isHeld: boolean
-  /** What came on it was no request, and it is being told so. */
+  /** Bytes that are no request came on this connection, and the refusal is on its way. */
   isRefused: boolean
-  /** When it was opened, or brought its last request; on the clock of `performance.now()`. */
+  /** When the connection was opened or brought its last request, on the clock of `performance.now()`. */
   movedAt: number
-  /** How much had come by then. */
+  /** How many bytes had come by then. */
   bytesRead: number
 }
 
 export const strangerMs = 5_000
 const sweepMs = 1_000
-/** Who was told to come again may read that for so long, and so many at one time: a part of the connections that there may be. */
+/** A connection that was told to come again stays open for so long, so that its sender can read that. */
 const leavingMs = 1_000
 const leavingPart = 16
 
 export class Connections {
   readonly #open = new Map<Socket, Connection>()
-  /** The one that has been quiet longest first. */
+  /** The stranger that has been quiet longest comes first. */
   readonly #strangers = new Set<Connection>()
   readonly #held = new Set<Connection>()
-  /** They have been told to come again. */
+  /** Connections that have been told to come again. */
   readonly #leaving = new Set<Socket>()
   readonly #most: number
   readonly #endSlow: (connection: Connection) => void
@@ -58,8 +60,8 @@ export class Connections {
   #sweptAt = performance.now()
 
   /**
-   * `most`: connections at one time. `endSlow` answers and ends a stranger that has begun a request and not ended its head;
-   * `tellFull` tells one to come again, and ends it.
+   * `most` is the number of connections at one time. `endSlow` answers and ends a stranger that has begun a request and not
+   * ended its head. `tellFull` tells a connection to come again, and ends it.
    */
   constructor(
     most: number,
@@ -68,7 +70,7 @@ export class Connections {
     this.#most = most
     this.#endSlow = endSlow
     this.#tellFull = tellFull
-    // after what has come meanwhile is read
+    // later in the turn, so that bytes that have come meanwhile are read first
     this.#sweeping = setInterval(() => setImmediate(() => this.#sweep()), sweepMs)
     this.#sweeping.unref()
   }
@@ -95,12 +97,12 @@ export class Connections {
     socket.once('close', () => this.#forget(connection))
   }
 
-  /** Undefined for one that is closed or was never let in. */
+  /** The connection of a socket; undefined when it is closed or was never let in. */
   of(socket: Socket): Connection | undefined {
     return this.#open.get(socket)
   }
 
-  /** A request has come on it. */
+  /** Called when a request has come on the connection. */
   moved(connection: Connection): void {
     if (connection.isKnown) return
     connection.movedAt = performance.now()
@@ -109,7 +111,7 @@ export class Connections {
     this.#strangers.add(connection)
   }
 
-  /** A valid token has come on it. */
+  /** Called when a valid token has come on the connection. */
   trust(connection: Connection): void {
     connection.isKnown = true
     connection.slices.passWhole()
@@ -121,7 +123,7 @@ export class Connections {
     if (connection.isHeld || socket.destroyed) return
     socket.pause()
     connection.slices.stop()
-    // Node reads on when it has ended an answer
+    // pauses again, because Node resumes reading when it has ended an answer
     socket.on('resume', () => socket.pause())
     connection.isHeld = true
     connection.movedAt = performance.now()
@@ -163,12 +165,12 @@ export class Connections {
     const now = performance.now()
     const wasHeldUp = now - this.#sweptAt > 2 * sweepMs
     this.#sweptAt = now
-    // what came while the only thread was busy has not been read yet: it was not the strangers that were quiet
+    // while the only thread was busy nothing was read, so the strangers only seem to have been quiet
     if (wasHeldUp) return
     const before = now - strangerMs
     for (const connection of this.#held) if (connection.movedAt < before) connection.socket.destroy()
     for (const connection of this.#strangers) {
-      // the others have moved later
+      // all further strangers have moved later
       if (connection.movedAt >= before) break
       if (isBusy(connection)) continue
       if (connection.socket.bytesRead > connection.bytesRead) this.#endSlow(connection)
@@ -177,7 +179,7 @@ export class Connections {
   }
 }
 
-/** Whether a request on it waits for its answer. */
+/** Whether a request on the connection waits for its answer. */
 export function isBusy({ exchanges }: Connection): boolean {
   const last = exchanges.at(-1)
   return last !== undefined && !last.outgoing.writableFinished && !last.outgoing.destroyed

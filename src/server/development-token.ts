@@ -1,4 +1,4 @@
-/** Outside production, when no token is configured: one is made, kept in the data directory, and shown once. */
+/** Makes a token when none is configured, outside production only. The token is kept in the data directory and shown once. */
 
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -9,12 +9,12 @@ import { tokenMistake } from './token-rule.ts'
 
 export type DevelopmentToken = { readonly token: string; readonly isNew: boolean }
 
-/** Two receivers that start at once agree on the token of the one that was first. */
+/** If two receivers start at the same time, both use the token of the first one. */
 export async function developmentToken(file: string): Promise<DevelopmentToken> {
   const found = readToken(file)
   if (found !== undefined && tokenMistake(found) === undefined) return { token: found, isNew: false }
   const token = randomBytes(32).toString('hex')
-  // one that a full disk or a power cut has left empty or cut short is replaced: with it, everybody could be let in
+  // a token file that a full disk or a power cut has left empty or short is replaced, because such a token is easy to guess
   const isNew = await writeSmallFile(file, `${token}\n`, {
     mode: ownerOnly,
     onlyIfAbsent: found === undefined,
@@ -31,7 +31,10 @@ function readToken(file: string): string | undefined {
   }
 }
 
-/** The first request, ready to paste. `target` is what curl is told before the path; `presented` is the token, or a shell expression that reads it. */
+/**
+ * A first request, ready to paste. `target` is the address for curl; `presented` is the token, or a shell expression that reads
+ * it.
+ */
 export function exampleCommand(target: string, presented: string, now: Date): string {
   const envelope = {
     addon: 'vs01',

@@ -1,4 +1,4 @@
-/** What is looked up when Prometheus asks: whether records can be stored, and what soon could keep them from being stored. */
+/** The metrics that are looked up when Prometheus asks: whether records can be stored, and what may soon prevent it. */
 import { statfs } from 'node:fs/promises'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Reason } from '../http/ready.ts'
@@ -8,11 +8,11 @@ import type { SenderClock } from './sender-clock.ts'
 export type Sources = {
   readonly dataDir: string
   readonly minFreeBytes: number
-  /** Where the backup notes how it ended; undefined when nobody says where. */
+  /** The file in which the backup notes how it ended; undefined when it is not configured. */
   readonly backupStatus: string | undefined
   readonly clock: SenderClock
   readonly log: { readonly lostLines: number; readonly waitingBytes: number }
-  /** What `GET /ready` tells. */
+  /** The same as `GET /ready` answers. */
   readonly readiness: () => Promise<{
     readonly reasons: readonly Reason[]
     readonly refused: readonly string[]
@@ -22,7 +22,7 @@ export type Sources = {
   }>
 }
 
-/** Gives what looks everything up. What is not known has no value: 0 would be a figure. */
+/** Gives the function that looks everything up. A metric whose value is not known has none, because 0 would be a value. */
 export function gaugesOf(sources: Sources, registry: Registry): () => Promise<void> {
   const gauge = gaugesIn(registry)
   gauge('min_free_bytes', 'Below this much free space nothing is stored')(sources.minFreeBytes)
@@ -41,13 +41,13 @@ export function gaugesOf(sources: Sources, registry: Registry): () => Promise<vo
   }
 }
 
-/** Sets a value, or takes it away. */
+/** Sets the value of a metric, or with undefined removes it. */
 type Set = (value: number | undefined) => void
 
 function gaugesIn(registry: Registry): (name: string, help: string) => Set {
   return (name, help) => {
     const gauge = new Gauge({ name: `civic_${name}`, help, registers: [registry] })
-    // prom-client begins a gauge without labels with 0
+    // removed, because prom-client begins a gauge without labels with 0
     gauge.remove()
     return (value) => (value === undefined ? gauge.remove() : gauge.set(value))
   }
@@ -82,11 +82,11 @@ function lookAtStore({ dataDir, readiness }: Sources, registry: Registry): () =>
     locked(now.locked?.length)
     reading(now.reading?.length)
     standbys(now.standbys)
-    // another file system in its place has free space of its own
+    // if another file system is mounted in its place, its free space is not the one that counts
     const isThere = now.reasons.every(({ kind }) => kind !== 'data-directory')
     const found = isThere ? await statfs(dataDir).catch(() => undefined) : undefined
     freeBytes(found && found.bavail * found.bsize)
-    // a file system that counts no inodes says 0 of 0
+    // a file system without a limit of inodes reports 0 of 0
     freeInodes(found && found.files > 0 ? found.ffree : undefined)
   }
 }

@@ -1,9 +1,9 @@
-/** What the head of a request alone rules out, before anybody looks at its path: RFC 9112, SPEC 2. */
+/** Refuses requests for their head alone, before the path is looked at (RFC 9112, SPEC 2). */
 import type { IncomingMessage } from 'node:http'
 import { type Problem, problem } from '../http/problem.ts'
 import { tokenTwice } from '../http/token.ts'
 
-/** Node keeps no more lines than these; a proxy adds a dozen to those of its sender. */
+/** Node keeps at most so many lines. A proxy adds about a dozen to the lines of its sender. */
 export const mostHeaderLines = 100
 
 export function headProblem({
@@ -20,7 +20,7 @@ export function headProblem({
     else if (name.length === 12 && name.toLowerCase() === 'x-node-token') tokens++
   }
   if (hosts > 1) return twoHosts
-  // HTTP/1.0 has no such header, and the plain check of a load balancer speaks it
+  // HTTP/1.0 has no Host header, and simple checks of load balancers use HTTP/1.0
   if (!headers.host && httpVersionMinor > 0) return noHost
   if (tokens > 1) return tokenTwice
   const coding = headers['transfer-encoding']
@@ -43,7 +43,7 @@ export const otherCoding: Problem = problem(
   'Send the body with a Content-Length, or with Transfer-Encoding: chunked and no other coding.',
 )
 
-/** RFC 9110, 7.6.3 and what proxies send in its place: the one that connects is not the one that asks. */
+/** Headers that a proxy adds (RFC 9110, 7.6.3): with them, the sender is not the one that connects. */
 const forwarding = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via']
 
 /** Whether the request comes from this machine itself: over the loopback interface or a unix socket, and through no proxy. */

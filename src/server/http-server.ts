@@ -1,10 +1,10 @@
 /**
- * The rim between Node's HTTP server and the fetch handler: limits, `100 Continue`, answers to what is not HTTP, draining.
+ * Connects Node's HTTP server with the fetch handler: limits, `100 Continue`, answers to bytes that are not HTTP, draining.
  *
  * Limits, on purpose: a head within 9.5 s, 16 KiB and 100 lines; a whole request within 15 s (the app refuses a slow body after
- * 8 s); `mostConnections`, 3,072 where files are not scarce; keep-alive of 75 s, longer than the 60 s after which proxies let go of an idle connection, so that
- * it is not this side that closes while a request is on its way. Connections on which no valid token has come have less
- * (`connections.ts`).
+ * 8 s); `mostConnections`, 3,072 where files are not scarce; keep-alive of 75 s, longer than the 60 s after which proxies let
+ * go of an idle connection, so that it is not this side that closes while a request is on its way. Connections on which no
+ * valid token has come have less (`connections.ts`).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
@@ -26,9 +26,12 @@ const limits = {
   // answered with a problem document (`head-rules.ts`)
   requireHostHeader: false,
 } as const
-/** While draining, a connection that was kept alive may bring one more request, so that none meets a closing socket. */
+/** While draining, a kept-alive connection may bring one more request for so long, so that no request meets a closing socket. */
 const lingerMs = 1_000
-/** After a refusal, so much of a body that nobody reads may still come, for so long; the connection is then free for the next. */
+/**
+ * After a refusal, so many bytes of an unread body may still come, for so long. Then the connection is free for the next
+ * request.
+ */
 const unread = {
   known: { bytes: 8 * 1024 * 1024, ms: 5_000 },
   stranger: { bytes: 64 * 1024, ms: 500 },
@@ -36,7 +39,10 @@ const unread = {
 
 export type HttpServer = {
   readonly server: Server
-  /** Stops accepting and resolves when the last answer is out. `onLingered`: from now on, requests are too late. */
+  /**
+   * Stops accepting, and resolves when the last answer was sent. `onLingered` is called when further requests are to be
+   * refused.
+   */
   drain(onLingered: () => void): Promise<void>
 }
 
@@ -51,7 +57,7 @@ class Rim implements HttpServer {
   readonly #connections: Connections
   readonly #awaitsContinue = new WeakSet<IncomingMessage>()
   #isDraining = false
-  /** The one that the listener is being called for. */
+  /** The exchange for which the listener is being called. */
   #entering: Exchange | undefined
 
   constructor(app: App, tell: Tell, mostConnections: number) {
@@ -79,7 +85,7 @@ class Rim implements HttpServer {
     for (const { exchanges } of this.#connections.all()) {
       for (const { outgoing } of exchanges) outgoing.shouldKeepAlive = false
     }
-    // http's own close() would end idle connections at once, and with them a request that is on its way
+    // the close() of Node's HTTP server would end idle connections at once, and with them requests that are on their way
     const closed = new Promise<void>((resolve) =>
       NetServer.prototype.close.call(this.server, () => resolve()),
     )
@@ -95,7 +101,7 @@ class Rim implements HttpServer {
 
   #listen(): void {
     const { server } = this
-    // a client that has sent its request may end its side, and gets its answer; not in the types of Node
+    // a client that has sent its request may end its side and still gets its answer; Node's types lack this option
     Object.assign(server, { httpAllowHalfOpen: true })
     server.on('connection', (socket) => this.#connections.add(socket))
     server.on('checkContinue', (incoming, outgoing) => {
@@ -113,7 +119,7 @@ class Rim implements HttpServer {
   }
 
   #platform({ incoming, outgoing }: Pick<Exchange, 'incoming' | 'outgoing'>): Platform {
-    // a refusal in its place leaves the body unsent, and Node then ends the connection
+    // if a refusal comes instead of 100 Continue, the body is never sent, and Node ends the connection
     const beforeBody = this.#awaitsContinue.has(incoming) ? () => outgoing.writeContinue() : undefined
     const { visit } = this.#entering as Exchange
     return { visit, beforeBody, target: incoming.url, isLocal: () => isLocal(incoming) }
@@ -130,10 +136,10 @@ class Rim implements HttpServer {
     const refusal = headProblem(incoming) ?? unmet
     if (refusal) {
       this.#refuse(exchange, refusal)
-      // the dearest head there is, and many more may have been sent behind it
+      // this head costs the most to parse, and many more may have been sent behind it
       if (refusal === tooManyLines && !connection.isKnown) {
         this.#connections.hold(connection)
-        // nobody reads them any more, and they would be kept with the connection
+        // nobody reads the headers any more, and otherwise they would be kept with the connection
         incoming.rawHeaders.length = 0
       }
       return
@@ -152,7 +158,7 @@ class Rim implements HttpServer {
     exchanges.push(exchange)
     if (this.#isDraining) outgoing.shouldKeepAlive = false
     if (!connection.isKnown) outgoing.setHeader('keep-alive', `timeout=${strangerMs / 1000}`)
-    // before Node takes the rest of a body off the wire without counting it
+    // before Node reads the rest of a body without counting it
     outgoing.once('prefinish', () => {
       if (incoming.complete) this.#holdMore(connection)
       else this.#readRest(connection, incoming)
@@ -160,7 +166,7 @@ class Rim implements HttpServer {
     return exchange
   }
 
-  /** An unread rest would stop the connection, and with it the requests that follow. */
+  /** Reads the rest of a body, because unread bytes would block the next requests of the connection. */
   #readRest(connection: Connection, incoming: IncomingMessage): void {
     const { bytes, ms } = connection.isKnown ? unread.known : unread.stranger
     if (!connection.isKnown && Number(incoming.headers['content-length']) > bytes) {
@@ -199,12 +205,12 @@ class Rim implements HttpServer {
     }
   }
 
-  /** A stranger that has sent more than the request that was answered. */
+  /** Holds a stranger that has sent more than the request that was answered. */
   #holdMore(connection: Connection): void {
     if (!connection.isKnown && connection.slices.hasRest) this.#connections.hold(connection)
   }
 
-  /** Answers in place of the app. */
+  /** Answers a request in place of the app. */
   #refuse({ outgoing, visit }: Exchange, what: Problem): void {
     const text = this.#refusal(what, visit)
     const headers = { ...problemHeaders(what, visit.id), 'content-length': Buffer.byteLength(text) }
@@ -222,14 +228,14 @@ class Rim implements HttpServer {
     return new Response(this.#refusal(notHttp, visit), init)
   }
 
-  /** There is no room for this connection, whatever may have been sent on it. */
+  /** Answers a connection for which there is no room, and ends it. */
   #tellFull(socket: Socket): void {
     const visit = visitOf(null)
     this.#tell(visit, statusOf(tooMany.name), tooMany.name)
     if (socket.writable) socket.end(messageOf(tooMany, visit.id))
   }
 
-  /** Answers what is no request, after the answers to the requests before it, and ends the connection. */
+  /** Answers bytes that are no request, after the answers to the requests before them, and ends the connection. */
   #endWith(socket: Socket, what: Problem, visit = visitOf(null)): void {
     const connection = this.#connections.of(socket)
     if (connection?.isRefused) return
@@ -245,7 +251,7 @@ class Rim implements HttpServer {
     const before = exchanges.at(isInBody ? -2 : -1)?.outgoing
     const end = (): void => {
       if (!socket.writable || (isInBody && last.outgoing.headersSent)) socket.destroySoon()
-      // the app's own line tells of a body that ended early
+      // the app logs a body that ended early, so no second line is written
       else if (isInBody) socket.end(messageOf(what, last.visit.id))
       else {
         this.#tell(visit, statusOf(what.name), what.name)
@@ -276,7 +282,7 @@ const clientProblems: ReadonlyMap<string, Problem> = new Map([
 type ParseError = NodeJS.ErrnoException & { readonly reason?: string }
 
 function clientProblem({ code = '', reason = '' }: ParseError): Problem {
-  // the same code as for a length beside chunks, which is no HTTP at all
+  // Node uses the same code for a length beside chunks, which is not HTTP
   if (code === 'HPE_INVALID_TRANSFER_ENCODING' && !reason.includes('Content-Length')) return otherCoding
   return clientProblems.get(code) ?? notHttp
 }

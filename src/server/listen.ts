@@ -1,16 +1,16 @@
 /**
- * Where the receiver listens: the sockets that systemd hands over (sd_listen_fds(3)); without any, the unix socket that SOCKET
- * names, the address of HOST and PORT, or both.
+ * Opens the sockets on which the receiver listens: those that systemd hands over (sd_listen_fds(3)); if there are none, the
+ * unix socket of SOCKET, the address of HOST and PORT, or both.
  *
  * Why a unix socket on one host: any local user can take a TCP port while nobody listens on it, read the token of the next
- * post, and answer that the post was stored. In a directory that belongs to root or to the receiver, nobody else can do that.
+ * post, and answer that the post was stored. Nobody else can do that in a directory that belongs to root or to the receiver.
  *
  * Invariants of the unix socket
- *   1. Nobody but root and the receiver's user could have put another socket in its place: the directory and those above it
- *      are looked at before, and a directory that others can write to is refused.
- *   2. From the moment when its name exists, it accepts connections and has the mode 0660: it is made under another name.
- *   3. A socket on which a process listens is never taken away; one that a killed process has left is replaced.
- *   4. What is no socket is never removed. At the end the receiver removes its own socket, and no other.
+ *   1. Only root and the receiver's user can put another socket in its place. The directory and all directories above are checked, and
+ *      a directory that others can write to is refused.
+ *   2. The socket accepts connections and has the mode 0660 from the moment its name exists, because it is made under another name.
+ *   3. A socket on which a process listens is never removed; a socket that a killed process has left is replaced.
+ *   4. A file that is no socket is never removed. At the end the receiver removes its own socket, and no other.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -31,7 +31,7 @@ import { basename, dirname, join } from 'node:path'
 import { hasCode } from '../error-code.ts'
 import type { Config } from './config.ts'
 
-/** What systemd hands over begins here. */
+/** The first descriptor that systemd hands over. */
 const firstHanded = 3
 
 /** Why SOCKET cannot be used, for the person who set it. */
@@ -41,12 +41,12 @@ export class SocketRefusal extends Error {
 
 type Target = ListenOptions | { readonly fd: number } | { readonly socket: string }
 
-/** For the log, and for the command that is shown to a newcomer. */
+/** A place where the receiver listens, for the log and for the command that is shown to a newcomer. */
 export type Place = { readonly socket: string } | { readonly address: string; readonly port: number }
 
 export type Listening = {
   readonly places: readonly Place[]
-  /** Removes the unix socket, and stops accepting on all but the first; resolves when their connections have ended. */
+  /** Removes the unix socket and stops accepting on all targets but the first. Resolves when their connections have ended. */
   close(): Promise<void>
 }
 
@@ -57,8 +57,8 @@ export function targetsOf({ socket, tcp }: Config, env: NodeJS.ProcessEnv, pid: 
 }
 
 /**
- * The HTTP server itself listens on the first target. The others get a listener each, which hands its connections over to
- * the HTTP server, which counts them with its own (`connections.ts`).
+ * The HTTP server itself listens on the first target. Each other target gets a listener that hands its connections over to the HTTP
+ * server, where they are counted with the others (`connections.ts`).
  */
 export async function listen(server: HttpServer, targets: readonly Target[]): Promise<Listening> {
   const places: Place[] = []
@@ -81,7 +81,7 @@ export async function listen(server: HttpServer, targets: readonly Target[]): Pr
 }
 
 function another(server: HttpServer): Server {
-  // as the HTTP server has it of itself
+  // the same options as the HTTP server has
   const listener = createServer({ allowHalfOpen: true, noDelay: true })
   return listener.on('connection', (socket) => server.emit('connection', socket))
 }
@@ -91,13 +91,13 @@ async function opened(listener: Server, target: ListenOptions | { readonly fd: n
   await once(listener, 'listening')
 }
 
-/** Node gives no address for a unix socket that was handed over. */
+/** The place of a bound socket. Node gives no address for a unix socket that systemd handed over. */
 function placeOf(bound: AddressInfo | string | null): Place {
   if (bound === null || typeof bound === 'string') return { socket: bound || 'unix' }
   return { address: bound.address, port: bound.port }
 }
 
-/** Gives what removes the socket again. */
+/** Listens on a unix socket. Gives the function that removes it again. */
 async function listenAt(listener: Server, named: string): Promise<() => void> {
   const directory = trustedDirectory(dirname(named))
   const path = join(directory, basename(named))
@@ -123,7 +123,7 @@ async function putInPlace(made: string, path: string): Promise<void> {
   if (!statusOf(path)?.isSocket())
     throw new SocketRefusal('SOCKET names something that is no socket; it is left alone')
   if (await answers(path)) throw taken()
-  // Another start may have replaced the dead socket since. So it is moved first and asked again: what moves does not change.
+  // another start may have replaced the dead socket since, so the socket is moved aside first and tried again there
   const aside = anotherName(path)
   renameSync(path, aside)
   if (await answers(aside)) {
@@ -135,7 +135,7 @@ async function putInPlace(made: string, path: string): Promise<void> {
   if (!linked(made, path)) throw taken()
 }
 
-/** Random, since a receiver in another container may have the same process number. */
+/** A random name, because a receiver in another container may have the same process number. */
 function anotherName(path: string): string {
   return `${path}.${randomBytes(4).toString('hex')}`
 }
@@ -144,7 +144,7 @@ function taken(): SocketRefusal {
   return new SocketRefusal('SOCKET names a socket on which another process listens; end that process first')
 }
 
-/** A link never replaces what is there. */
+/** Gives a socket its name by a hard link, which never replaces a file. False when the name is taken. */
 function linked(made: string, path: string): boolean {
   try {
     linkSync(made, path)
@@ -155,7 +155,7 @@ function linked(made: string, path: string): boolean {
   }
 }
 
-/** Whether somebody listens on it. Only a refusal says that nobody does: a full queue, say, has somebody. */
+/** Whether a process listens on the socket. Only ECONNREFUSED says that nobody does; a full queue, for example, has a listener. */
 async function answers(path: string): Promise<boolean> {
   const socket = connect(path)
   try {
@@ -168,13 +168,13 @@ async function answers(path: string): Promise<boolean> {
   }
 }
 
-/** The real path of the directory, when nobody but root and this user can put or replace anything on the way to it. */
+/** The real path of the directory. Throws when somebody besides root and this user can replace a directory on the way to it. */
 function trustedDirectory(named: string): string {
   const directory = realpathSync(named)
   for (let at = directory; ; at = dirname(at)) {
     const { mode, uid } = statSync(at)
     const isOthers = (mode & 0o022) !== 0
-    // in a directory like /tmp others cannot replace what is not theirs, but they can be the first to take a name
+    // in a sticky directory such as /tmp others cannot replace foreign files, but they can be the first to take a name
     const isSticky = (mode & 0o1000) !== 0 && at !== directory
     if ((uid !== 0 && uid !== process.getuid?.()) || (isOthers && !isSticky)) throw untrusted
     if (at === dirname(at)) return directory

@@ -1,4 +1,4 @@
-/** One JSON line per event on standard output. Never a token, an envelope's content or a participant. */
+/** Writes one JSON line for each event to standard output. No line holds a token, content of an envelope or a participant. */
 import pino from 'pino'
 import type { Log } from '../log.ts'
 import { StandardOutput } from './standard-output.ts'
@@ -7,15 +7,15 @@ export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 's
 export type LogLevel = (typeof logLevels)[number]
 
 export type ProcessLog = Log & {
-  /** For the end of the process. */
+  /** Writes out the last lines, at the end of the process. */
   flush(): void
   /** For the metrics. */
   readonly state: { readonly lostLines: number; readonly waitingBytes: number }
 }
 
 /**
- * Logging never waits for who reads the log. `flush` is for the end of the process; what a kill finds gathered is lost, and so is
- * what a reader that stands still leaves no room for.
+ * Logging never waits for the reader of the log. Lines that are still in memory are lost at a kill, and new lines are lost when
+ * a reader that stands still leaves no room. `flush` is for the end of the process.
  */
 export function createLog(level: LogLevel): ProcessLog {
   const output = new StandardOutput()
@@ -48,7 +48,7 @@ export function createLog(level: LogLevel): ProcessLog {
 let lastMs = 0
 let lastTime = ''
 
-/** As pino's own, but printed once for the lines of one millisecond. */
+/** The same time format as pino's, but printed only once for all lines of a millisecond. */
 function isoTime(): string {
   const now = Date.now()
   if (now !== lastMs) {

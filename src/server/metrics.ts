@@ -1,7 +1,8 @@
 /**
- * What `GET /metrics` tells Prometheus, and the only file that knows prom-client. Off unless METRICS=1.
+ * The metrics of `GET /metrics`, for Prometheus. Off unless METRICS=1.
  *
- * No label names an association or a person: addons, statuses and kinds of refusal are all there is, some two hundred series.
+ * No label names an association or a person. The labels are addons, statuses and kinds of refusal, together about two hundred
+ * series.
  */
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import { type ProblemName, problemNames, statusOf } from '../http/problem.ts'
@@ -11,11 +12,11 @@ import type { StorageObserver } from '../storage/observer.ts'
 import { gaugesOf, type Sources } from './gauges.ts'
 
 const prefix = 'civic_'
-/** Seconds. From a duplicate that is answered from memory to the limit of 10 s. */
+/** In seconds, from a duplicate that is answered from memory to the limit of 10 s. */
 const durations = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const batches = [1, 2, 4, 8, 16, 32, 64]
 
-/** `addons`: those of the registry. */
+/** `addons` are the addons of the registry. */
 export function createMetrics(addons: Iterable<string>): {
   http: Metrics
   storage: StorageObserver
@@ -32,7 +33,7 @@ export function createMetrics(addons: Iterable<string>): {
     labelNames: ['addon', 'status', 'outcome'],
     registers,
   })
-  // Prometheus sees no increase in a series that begins with its first count
+  // begins each series with 0, because Prometheus sees no increase in a series that begins with its first count
   const begin = (addon: string, outcome: ProblemName): void =>
     requests.inc({ addon, status: statusOf(outcome), outcome }, 0)
   for (const outcome of problemNames) begin('none', outcome)

@@ -1,9 +1,9 @@
 /**
- * SIGUSR1 opens Node's debugger on a port of the loopback interface, where every local user can read the token. A listener takes
- * that meaning from the signal (Node 20 has no option for it). What came before there was a listener has opened it already, and it
- * is closed again. Imported before everything else, for its effect.
+ * Keeps SIGUSR1 from opening Node's debugger, which listens on a port of the loopback interface, where every local user can
+ * read the token. A listener for the signal prevents that (Node 20 has no option for it). If a signal has come before this
+ * listener, the debugger is open already, and is closed again. This file is imported before all others, for its effect.
  *
- * Not held: a signal that comes before Node itself has a handler ends the process, as it does any other.
+ * Not prevented: a signal that comes before Node has any handler ends the process.
  */
 import { close, url } from 'node:inspector'
 
@@ -12,7 +12,7 @@ const isAskedFor = options.some((text) => /--inspect(-brk|-wait)?(=|\s|$)/.test(
 
 process.on('SIGUSR1', () => {})
 closeUnasked()
-// a signal that was on its way through Node's own thread arrives in this turn
+// a second time, because a signal may still have been on its way through a thread of Node's
 setImmediate(closeUnasked)
 
 function closeUnasked(): void {

@@ -1,28 +1,29 @@
 /**
- * How many files this process may open (`ulimit -n`, LimitNOFILE), and the share that each part of the receiver may take of them. At
- * the limit Linux accepts no connection, so Node resets the ones that come; within its shares the receiver never gets there.
+ * Reads how many files this process may open (`ulimit -n`, LimitNOFILE), and divides them among the parts of the receiver. At
+ * the limit Linux accepts no connection, and Node resets the ones that come. Within these shares the receiver never reaches the
+ * limit.
  */
 import { readFileSync } from 'node:fs'
 
 export type OpenFiles = {
   readonly connections: number
-  /** Requests between token and answer at one time. */
+  /** How many requests may be between the check of their token and their answer at one time. */
   readonly inFlight: number
-  /** Associations whose files stay open. */
+  /** How many associations may keep their files open. */
   readonly associations: number
 }
 
-/** What there is where files are not scarce. */
+/** The shares when there are enough files. */
 const most: OpenFiles = { connections: 3_072, inFlight: 256, associations: 1_000 }
-/** Of Node, of the log, of what looks around in the data directory. */
+/** Files of Node, of the log, and of checks in the data directory. */
 const others = 40
-/** A replaced file, its directory and the one above; and of an association the records and the head. */
+/** A request may open a file, its directory and the directory above; an association has its records file and its head file open. */
 const filesOf = { request: 3, association: 2 }
 
-/** The limit of this process; undefined where it cannot be told. */
+/** The limit of this process; undefined when it cannot be found out. */
 export function openFilesLimit(): number | undefined {
   try {
-    // Node raises the first number, the limit that counts, to the second one when it starts
+    // the first number is the limit that counts; Node raises it to the second one when it starts
     const found = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))
     return found ? Number(found[1]) : undefined
   } catch {

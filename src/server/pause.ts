@@ -1,13 +1,13 @@
-/** `.paused` in the data directory closes the receiver; its first line is the reason (SPEC 2, step 3). */
+/** The file `.paused` in the data directory pauses the receiver; its first line is the reason (SPEC 2, step 3). */
 import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs'
 
 const longestReason = 200
-/** A reason of the longest characters, with blanks before it. */
+/** Enough bytes for the longest reason, also with the longest characters and with blanks before it. */
 const longestRead = 1_024
 
 /**
- * The reason, or undefined when not paused. Looked for once in a turn of the event loop: a request that was sent after the
- * file was made comes in a later one.
+ * Gives the reason; undefined when the receiver is not paused. Looks at the file once in each turn of the event loop, because a
+ * request that was sent after the file was made arrives in a later turn.
  */
 export function pauseCheck(path: string): () => string | undefined {
   let seen: { readonly reason: string | undefined } | undefined
@@ -22,7 +22,7 @@ export function pauseCheck(path: string): () => string | undefined {
   }
 }
 
-/** What cannot be looked at counts as paused. */
+/** The reason in the file. A file that cannot be read pauses the receiver, too. */
 function reasonIn(path: string): string | undefined {
   try {
     if (!lstatSync(path, { throwIfNoEntry: false })) return undefined
@@ -32,7 +32,10 @@ function reasonIn(path: string): string | undefined {
   }
 }
 
-/** Whatever stands there, a device without end or a FIFO without a writer: neither takes memory, nor is it waited for. */
+/**
+ * The beginning of the file. Also for a device without an end, or a FIFO without a writer, this takes little memory and never
+ * waits.
+ */
 function beginningOf(path: string): string {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
@@ -45,6 +48,6 @@ function beginningOf(path: string): string {
 
 function firstLine(text: string): string {
   const line = (text.split('\n', 1)[0] as string).replace(/\p{Cc}/gu, ' ').trim()
-  // by whole characters: half of a pair would make a problem document that some cannot read
+  // cut between characters, because half of a surrogate pair would make a problem document that some programs cannot read
   return line === '' ? 'no reason was given' : [...line].slice(0, longestReason).join('')
 }

@@ -1,13 +1,13 @@
 /**
- * How far the clock of this machine is from its senders', as far as `submitted_at` tells. A post may come hours late out of a spool,
- * and one sender may have a wrong clock; so of the last posts the one counts that is nearest to the clock here.
+ * Estimates from `submitted_at` how far the clock of this machine is from the clocks of the senders. A post may come hours late
+ * out of a spool, and one sender may have a wrong clock. So of the last posts the one that is nearest to the clock here counts.
  */
 const mostPosts = 20
 
 export class SenderClock {
   readonly #agoMs: number[] = []
 
-  /** A post was submitted so long ago, on the clock of this machine; negative when that is still to come. */
+  /** Called with the age of a post on the clock of this machine; negative when `submitted_at` is in the future. */
   came(agoMs: number): void {
     this.#agoMs.push(agoMs)
     if (this.#agoMs.length > mostPosts) this.#agoMs.shift()

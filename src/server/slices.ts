@@ -1,14 +1,14 @@
 /**
- * What a stranger sends reaches the HTTP parser in small slices.
+ * Hands the bytes of a stranger to the HTTP parser in small slices.
  *
- * Node hands each read of up to 64 KiB to the parser as a whole, and the parser makes requests of all of it before anybody can stop it.
- * A stranger who pipelines gets 1,700 requests made by one read: 8 MB of memory and 30 ms of the only thread. In slices, one is made,
- * and the connection is held before the next.
+ * Node hands each read of up to 64 KiB to the parser as a whole, and the parser makes requests of all bytes before the receiver
+ * can stop it. A stranger who pipelines can make 1,700 requests with one read, which costs 8 MB of memory and 30 ms of the only
+ * thread. With slices one request is made, and the connection is held before the next one.
  *
  *   1. Bytes reach the parser in the order in which they came, each once, until the connection is held.
- *   2. Of a stranger, at most `sliceBytes` reach it at once, never more than one head, and other work gets its turn between two slices.
- *   3. What a held connection has sent, and what was not parsed, is let go.
- *   4. From the request on that brings a valid token, nothing of this is left in the way.
+ *   2. At most `sliceBytes` of a stranger reach the parser at once, never more than one head, and other work gets its turn in between.
+ *   3. The unparsed bytes of a held connection are dropped.
+ *   4. From the request with a valid token on, bytes go to the parser directly.
  */
 import type { Socket } from 'node:net'
 
@@ -22,12 +22,12 @@ export class Slices {
   #isWhole = false
   #isStopped = false
 
-  /** More has come than the parser has been given. */
+  /** Whether bytes have come that the parser has not been given yet. */
   get hasRest(): boolean {
     return this.#rest !== undefined
   }
 
-  /** To be made when Node's HTTP server has taken the socket over. */
+  /** To be constructed when Node's HTTP server has taken over the socket. */
   constructor(socket: Socket) {
     this.#socket = socket
     this.#push = socket.push
@@ -40,22 +40,22 @@ export class Slices {
     takeFromNative(socket)
   }
 
-  /** (4) */
+  /** Rule 4. */
   passWhole(): void {
     this.#isWhole = true
     if (!this.#rest) this.#undo()
   }
 
-  /** (3) */
+  /** Rule 3. */
   stop(): void {
     this.#isStopped = true
     this.#rest = undefined
   }
 
-  /** Node reads on when this gives true. */
+  /** Takes a chunk in place of the parser. Node goes on reading when this returns true. */
   #take(chunk: unknown): boolean {
     if (this.#isStopped) return false
-    // the end; Node does not read while there is a rest
+    // null is the end of the input, which comes only when no bytes are left, because Node does not read before
     if (!(chunk instanceof Uint8Array)) return this.#push.call(this.#socket, chunk)
     this.#rest = chunk as Buffer
     return this.#pass()
@@ -90,7 +90,7 @@ function sliceEnd(rest: Buffer): number {
   return at < 0 ? slice.length : at + headEnd.length
 }
 
-/** Node's parser takes what comes directly from the native handle, past `push`, until somebody listens for data. */
+/** Makes the bytes come through `push`: until there is a listener for data, Node's parser takes them from the native handle. */
 function takeFromNative(socket: Socket): void {
   const listener = (): void => {}
   socket.on('data', listener).off('data', listener)

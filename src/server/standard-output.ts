@@ -1,20 +1,20 @@
 /**
- * Standard output, written to so that whoever reads it holds nothing up: not the receiver, and not its end.
+ * Writes to standard output so that a slow reader holds up neither the receiver nor its end.
  *
- * A pipe, a socket (of journald, say) and a device are written without waiting: what they do not take is kept and tried again. A
- * thread that waits in a write would keep the process from ending. A regular file always takes what comes, but the disk may take
- * long, so it is written by a thread of the pool.
+ * A pipe, a socket (of journald, for example) and a device are written without waiting. Bytes that they do not accept are kept
+ * and tried again. (A thread that waits in a write would keep the process from ending.) A regular file accepts everything, but
+ * the disk may be slow, so a thread of the pool writes it.
  *
- * What cannot be written at all is dropped: the disk is full, or the reader is gone.
+ * Lines that cannot be written at all, because the disk is full or the reader is gone, are dropped.
  */
 
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
 import { hasCode } from '../error-code.ts'
 
 const standardOutput = 1
-/** Text is gathered for so long: each write costs more than a line. */
+/** Text is gathered for so long before it is written, because a write costs more than a line. */
 const gatherMs = 20
-/** Bytes. What a reader that stands still may leave in memory. */
+/** In bytes: so much may wait in memory for a reader that stands still. */
 const mostWaiting = 4 * 1024 * 1024
 /** How long the end of the process waits for a reader. */
 const longestEndMs = 1_000
@@ -30,7 +30,7 @@ export class StandardOutput {
   #isWriting = false
   #droppedLines = 0
 
-  /** False while so much waits that further text would only take memory. */
+  /** False when so much is waiting that further lines are dropped. */
   get hasRoom(): boolean {
     return this.#waitingBytes < mostWaiting
   }
@@ -39,7 +39,7 @@ export class StandardOutput {
     return this.#waitingBytes
   }
 
-  /** Lines that could not be written at all. */
+  /** How many lines could not be written at all. */
   get droppedLines(): number {
     return this.#droppedLines
   }
@@ -49,7 +49,7 @@ export class StandardOutput {
     this.#timer ??= setTimeout(() => this.#move(), gatherMs)
   }
 
-  /** Writes what waits, for as long as the end of the process may be held up. To be called once, right before the end. */
+  /** Writes the waiting text, for at most `longestEndMs`. To be called once, right before the process ends. */
   end(): void {
     clearTimeout(this.#timer)
     this.#gather()
@@ -109,7 +109,7 @@ export class StandardOutput {
     this.#written(first.length)
   }
 
-  /** So many bytes of what has waited longest need not wait any more. */
+  /** Removes the oldest waiting bytes, which have been written. */
   #written(bytes: number): void {
     const first = this.#waiting[0] as Buffer
     this.#waitingBytes -= bytes
@@ -120,14 +120,14 @@ export class StandardOutput {
 
 /** Standard output as a descriptor on which a write never waits. */
 function withoutWaiting(): number {
-  // Node makes what is behind it non-blocking if it is a pipe or a socket
+  // the access makes Node set a pipe or a socket to non-blocking
   void process.stdout
   if (!fstatSync(standardOutput).isCharacterDevice()) return standardOutput
   try {
-    // a terminal of its own, as it were: the shell and other programs share the first one, and its flags
+    // opened a second time, because the shell and other programs share the first descriptor of the terminal and its flags
     return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch {
-    // another user's terminal
+    // the terminal belongs to another user
     return standardOutput
   }
 }

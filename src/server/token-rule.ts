@@ -1,11 +1,11 @@
-/** What a node token must be (SPEC 7), wherever it comes from: the environment, a file, the data directory. */
+/** The rule for node tokens (SPEC 7), from the environment, from a file and from the data directory. */
 
 const shortestToken = 32
 const fewestCharacters = 8
-/** It stands in the vectors, for everybody to read. */
+/** This token is published in the vectors. */
 const published = 'civic-orchestrator-test-vectors-token'
 
-/** What is wrong with it, as the end of a sentence that begins with where it stands; undefined when it can be used. */
+/** What is wrong with a token, as the end of a sentence that begins with the token's source; undefined when it can be used. */
 export function tokenMistake(token: string): string | undefined {
   if (token.length < shortestToken) return `must hold at least ${shortestToken} characters`
   if (!/^[!-~](?:[ -~]*[!-~])?$/.test(token))
@@ -13,7 +13,7 @@ export function tokenMistake(token: string): string | undefined {
   return undefined
 }
 
-/** Beside that, for production: the SHA-256 of the token stands in records, for every reader to guess at. */
+/** A further rule for production, because records hold the SHA-256 of the token, and every reader of them can try to guess it. */
 export function weakness(token: string): string | undefined {
   if (token === published) return 'must not hold the token that is published in the test vectors'
   if (new Set(token).size < fewestCharacters)

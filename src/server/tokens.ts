@@ -1,8 +1,8 @@
 /**
- * The node token, current and previous, and the check in constant time.
+ * Checks node tokens, the current and the previous one, in constant time.
  *
- * Who is trusted: whoever has the token may post any envelope of any addon. It is kept in memory only, is compared by its
- * SHA-256, and is in no log line.
+ * Anyone who holds the token can post any envelope of any addon. The token is kept in memory only, is compared by its SHA-256,
+ * and is in no log line.
  */
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { TokenCheck } from '../http/token.ts'
@@ -11,17 +11,17 @@ export type Tokens = { readonly current: string; readonly previous?: string | un
 
 type Known = { readonly digits: Buffer; readonly hex: string }
 
-/** `replace` is for rotation: from the next request on only the new ones count. */
+/** `replace` is for a rotation: from the next request on only the new tokens are accepted. */
 export function tokenCheck(tokens: Tokens): TokenCheck & { replace(tokens: Tokens): void } {
   let known = knownOf(tokens)
-  /** Of the token that is presented. */
+  /** The SHA-256 of the presented token, as hex digits. */
   const digits = Buffer.alloc(64)
   return {
     match(presented) {
       if (!presented) return undefined
       digits.write(sha256(presented), 'latin1')
       let hex: string | undefined
-      // all are compared, whichever matches
+      // all tokens are compared, whichever matches, so that the time is always the same
       for (const candidate of known) if (timingSafeEqual(digits, candidate.digits)) hex = candidate.hex
       return hex
     },
@@ -38,7 +38,7 @@ function knownOf({ current, previous }: Tokens): readonly Known[] {
   })
 }
 
-/** As digits: a text costs a third of a buffer of its own. */
+/** The hash as hex digits, because a text costs a third of a buffer of its own. */
 function sha256(token: string): string {
   return hash('sha256', token, 'hex')
 }

@@ -9,7 +9,7 @@ import type { Shown } from '../desk.ts'
 import { inLine, Verbatim, visible } from '../shown-text.tsx'
 import type { Checked } from '../state.ts'
 import { headingOf, useFileHash } from './association.tsx'
-import { type Heading, minute, Paper, Print, receivedAt, Wide } from './parts.tsx'
+import { type Heading, minute, Paper, Print, Reading, receivedAt, Wide } from './parts.tsx'
 import { Content } from './record.tsx'
 import { paymentIn } from './table.tsx'
 
@@ -39,7 +39,7 @@ export function Address({
     void recordsOf(checked, places, participant).then(setSaid)
     void latestOf(checked, slug, participant).then(setLatest)
   }, [slug, participant])
-  if (!said) return <p role="status">Reading the records of this address …</p>
+  if (!said) return <Reading what="the records of this address" progress={checked.progress} />
   const { records, total } = said
   const heading: Heading = [
     ...(places[0] ? headingOf(checked, places[0], sha256) : ([['Source', checked.name]] as const)),

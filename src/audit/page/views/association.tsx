@@ -7,7 +7,7 @@ import { everything, type Filter } from '../columns.ts'
 import type { Found, Shown } from '../desk.ts'
 import { type Checked, findingsIn } from '../state.ts'
 import { Filters } from './filters.tsx'
-import { Findings, type Heading, Paper, Picture, Print, saveAs, VerdictMark } from './parts.tsx'
+import { Findings, type Heading, Paper, Picture, Print, Reading, saveAs, VerdictMark } from './parts.tsx'
 import { PrintedRecords } from './printed.tsx'
 import { RecordTable } from './table.tsx'
 
@@ -74,7 +74,7 @@ export function Association({ checked, place }: { checked: Checked; place: Place
             <RecordTable checked={checked} place={place} rows={found.rows} />
           </div>
         ) : (
-          <p role="status">Reading the records …</p>
+          <Reading what="the records" progress={checked.progress} />
         )}
         <p class="buttons">
           <button type="button" disabled={!found || found.rows.length === 0} onClick={csv}>

@@ -3,6 +3,7 @@ import { useRef, useState } from 'hono/jsx/dom'
 import type { Opened } from '../opened-directory.ts'
 import { filesOfDrop, filesOfInput } from '../opening.ts'
 import type { Actions, State } from '../state.ts'
+import { percent, shareOf } from './parts.tsx'
 
 export function Start({ actions, trouble }: { actions: Actions; trouble: string }) {
   return (
@@ -123,14 +124,12 @@ export function Choose({ state, actions }: { state: State; actions: Actions }) {
 
 export function Working({ state }: { state: State }) {
   const { progress } = state
-  const share = progress && progress.total > 0 ? Math.min(1, progress.done / progress.total) : undefined
+  const share = shareOf(progress)
   return (
     <section class="start" aria-labelledby="working-title">
       <h1 id="working-title">Checking {state.name}</h1>
       <progress max={1} {...(share === undefined ? {} : { value: share })} aria-label="how much was read" />
-      <p role="status">
-        {progress ? `${Math.floor((share ?? 0) * 100)} %, ${progress.what}` : 'Reading the names …'}
-      </p>
+      <p role="status">{progress ? `${percent(share ?? 0)}, ${progress.what}` : 'Reading the names …'}</p>
     </section>
   )
 }

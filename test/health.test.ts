@@ -9,7 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AssociationFile } from '../src/storage/files/association-file.ts'
 import { Health } from '../src/storage/files/health.ts'
 import { Tenure } from '../src/storage/files/tenure.ts'
-import { attach } from './faults/strace.ts'
+import { mountNew } from './faults/mounts.ts'
+import { attach, missingHere } from './faults/strace.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { put, quiet, storeIn } from './records.ts'
 
@@ -74,6 +75,38 @@ test('is not ready on a disk that fails to keep a few bytes, before any post com
   assert.equal((await ready(receiver)).status, 200, 'a write has succeeded')
   await receiver.stop()
 })
+
+for (const [what, kind, line] of [
+  [
+    'went read-only by an error',
+    'ext4',
+    'echo 1 > "/sys/fs/ext4/$(basename "$(findmnt -no SOURCE "$0")")/trigger_fs_error"',
+  ],
+  ['shut itself down', 'xfs', 'xfs_io -x -c shutdown "$0"'],
+] as const) {
+  test(`is not ready on a file system that ${what}, before any post comes`, {
+    skip: missingHere([`mkfs.${kind}`, 'mount', 'xfs_io']) ?? false,
+  }, async () => {
+    const disk = mountNew(kind, join(scratchDir(), kind), {
+      words: kind === 'ext4' ? ['-e', 'remount-ro'] : [],
+    })
+    try {
+      const receiver = await startReceiver({ DATA_DIR: disk.path })
+      assert.equal((await receiver.post(scn01())).status, 201)
+      execFileSync('sh', ['-c', line, disk.path])
+      assert.equal((await ready(receiver)).status, 503)
+      await receiver.stop('SIGKILL')
+      disk.unmount()
+      disk.mountAgain()
+      const again = await startReceiver({ DATA_DIR: disk.path })
+      assert.equal((await ready(again)).status, 200)
+      assert.equal((await again.post(scn01())).status, 200, 'the record is there')
+      await again.stop()
+    } finally {
+      disk.remove()
+    }
+  })
+}
 
 /** Lets each write fail while `isBroken`, and counts them. */
 function breakWrites(t: TestContext): { isBroken: boolean; count: number } {

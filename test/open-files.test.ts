@@ -1,5 +1,7 @@
 /** A limit on open files (`ulimit -n`): it is no disk error, nobody is answered by a reset, and nothing is lost. */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { openFilesShared } from '../src/server/open-files.ts'
 import { chainOf, recordsPath } from './disk.ts'
@@ -33,6 +35,7 @@ test('a receiver that may open no further file says so, and goes on when it may'
     status: 503,
     reasons: ['this process may open no further file; see LimitNOFILE in its unit, or ulimit -n'],
   })
+  assert.equal(existsSync(join(receiver.dataDir, 'scn01/elm-court')), false)
   limitFiles(receiver, 1_024)
   for (const [envelope, status] of [
     [vs01(), 200],

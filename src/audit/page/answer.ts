@@ -1,4 +1,4 @@
-/** The first answer: one sentence about everything that was opened, for a person who has never seen a hash. */
+/** The first answer of the page: one sentence about all opened files, for a person who has never seen a hash. */
 import { counted } from '../../cli/print.ts'
 import { placeName } from '../addons.ts'
 import type { Finding } from '../verify/finding.ts'
@@ -35,11 +35,11 @@ function about(told: readonly Finding[]): string {
   return `In ${where}, ${which}${which ? first.what : asSentence(first.what)}.${more}`
 }
 
-/** Some findings begin with a verb that speaks of the file. */
+/** Makes a sentence of a finding that begins with a verb, whose subject is the file. */
 const asSentence = (what: string): string =>
   /^(is|has|does|holds|cannot|was)\b/.test(what) ? `a file ${what}` : what
 
-/** What somebody did to a record comes before what happened to a file. */
+/** The order of findings: changes to a record come before changes to a file. */
 const weight = ({ kind }: Finding): number => {
   const order = [
     'altered',
@@ -55,7 +55,7 @@ const weight = ({ kind }: Finding): number => {
   return at === -1 ? order.length : at
 }
 
-/** `scn01/heron-ridge:12:…`, which somebody can keep and compare with later. */
+/** A head such as `scn01/heron-ridge:12:…`, to be kept and compared later. */
 export function headLine({ place, last }: Report['associations'][number]): string | undefined {
   return last && last.sequence > 0 ? `${placeName(place)}:${last.sequence}:${last.sha256}` : undefined
 }

@@ -1,4 +1,4 @@
-/** The page: what was opened, where the person is, and the view for it. Every view has an address behind `#`. */
+/** The page: shows the view for the current address. Every view has an address behind `#`. */
 import { render, useLayoutEffect, useRef, useState } from 'hono/jsx/dom'
 import { isSlug } from '../../../contracts/envelope.ts'
 import { type Place, ruleOf } from '../addons.ts'
@@ -31,7 +31,7 @@ function App() {
   const actions = actionsOf(() => current.current as State, change)
   const main = useRef<HTMLElement>(null)
   useLayoutEffect(() => {
-    // a new view is read from its heading on
+    // a screen reader begins a new view at its heading
     main.current?.querySelector<HTMLElement>('h1[tabindex]')?.focus({ preventScroll: true })
     window.scrollTo(0, 0)
   }, [route, state.phase])
@@ -116,7 +116,7 @@ function decoded(text: string): string {
   }
 }
 
-/** The way back up from where the person is. */
+/** Links that lead from the current view back to the views above it. */
 function Crumbs({ route }: { route: string }) {
   const [, kind, first = '', second = ''] = route.split('/')
   const place = kind === 'p' ? placeOf('scn01', first) : placeOf(first, second)
@@ -186,14 +186,14 @@ function nameOf(files: readonly Opened[]): string {
   return others.length === 0 ? first.path : `${files.length} files`
 }
 
-/** What the margins of a print say: texts for the style, without what would end one. */
+/** Sets the texts in the margins of a print, without characters that would end a text in the style. */
 function setPrinted({ report, name }: State): void {
   const text = (value: string): string => JSON.stringify(value.replace(/[\p{C}\\"<>]/gu, ' '))
   document.documentElement.style.setProperty('--source', text(name.slice(0, 60)))
   document.documentElement.style.setProperty('--checked', text(report?.checked_at ?? ''))
 }
 
-/** What a view asked for and did not get, such as the content of a stick that was pulled out. */
+/** Shows why a view did not get its content, for example because a memory stick was pulled out. */
 window.addEventListener('unhandledrejection', ({ reason }) => failed((reason as Error).message))
 
 /** A file that is dropped beside the place for it must not replace the page. */

@@ -12,7 +12,10 @@ type Asked = { readonly id: number; readonly call: string; readonly args: readon
 type Answered = { readonly id: number; readonly value?: unknown; readonly error?: string }
 type Told = { readonly told: unknown }
 
-/** Answers calls, one after the other or at once, as they come. `tell` sends what nobody asked for, such as progress. */
+/**
+ * Answers calls in the order of their arrival; several may be under way at once. `tell` sends messages such as progress,
+ * without a call.
+ */
 export function serve(line: Line, calls: Calls): void {
   line.onmessage = async ({ data }: MessageEvent<Asked>) => {
     const { id, call, args } = data
@@ -33,7 +36,7 @@ export type Remote<C extends Calls> = {
 
 type Waiting = { resolve(value: unknown): void; reject(error: Error): void }
 
-/** The calls that the other end serves. Arguments that are message ports are handed over, not copied. */
+/** Makes calls to the other end. Arguments that are message ports are transferred, not copied. */
 export function remote<C extends Calls>(line: Line, told: (told: unknown) => void = () => {}): Remote<C> {
   const waiting = new Map<number, Waiting>()
   let last = 0

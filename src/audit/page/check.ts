@@ -1,4 +1,4 @@
-/** `verify` over opened files, and what the page shows of it. The judging is that of the tool, line by line the same code. */
+/** Runs `verify` on the opened files and collects what the page shows. The judging code is the same as the tool's. */
 import { counted } from '../../cli/print.ts'
 import type { ByteSource } from '../../records/lines.ts'
 import { type Place, placeName } from '../addons.ts'
@@ -13,7 +13,7 @@ import { type Totals, verifyTree } from '../verify/whole.ts'
 import { type Opened, openedDirectory } from './opened-directory.ts'
 import type { UncheckedStamps } from './unchecked-stamps.ts'
 
-/** What the receipts and heads were read from, and how many there were. */
+/** Where receipts and heads were read from, and how many there were. */
 export type Source = { readonly name: string; readonly count: number }
 
 export type Kept = { readonly expected: readonly Expectation[]; readonly sources: readonly Source[] }
@@ -23,7 +23,7 @@ type CheckedPlace = {
   readonly records: number
   readonly bytes: number
   readonly last: Link | undefined
-  /** Records received on each day that had any, in order. */
+  /** How many records were received on each day; days without records are left out. */
   readonly days: readonly (readonly [day: string, count: number])[]
   readonly verdict: Verdict
 }
@@ -48,13 +48,13 @@ type Options = {
   readonly judge: Judge
   readonly version: string
   readonly now: Date
-  /** Opened files that were not looked at, because they are no part of a data directory. */
+  /** How many opened files were not checked, because they are not part of a data directory. */
   readonly outside: number
   readonly stamps: UncheckedStamps
   progress(done: number, total: number, what: string): void
-  /** Told of each record that has its place in a chain. */
+  /** Called with each record that has its place in a chain. */
   record?(place: Place, link: Link): void
-  /** Told what the offsets of these records count in. */
+  /** Called with the source that the offsets of these records refer to. */
   source?(place: Place, source: ByteSource): void
 }
 
@@ -113,14 +113,14 @@ export async function check(opened: readonly Opened[], options: Options): Promis
   }
 }
 
-/** The verdict about one association: what was found in its directory. */
+/** The verdict about one association, from the findings in its directory. */
 function verdictOf(place: Place, findings: readonly Finding[], isVouchedFor: boolean): Verdict {
   const counts = new Counts()
   for (const finding of findings) if (finding.path.startsWith(`${placeName(place)}/`)) counts.add(finding)
   return counts.verdict(isVouchedFor)
 }
 
-/** What a browser does not show a page. */
+/** Names what the page could not check, because a browser does not show it. */
 function unseen(outside: number, stamps: number): string[] {
   const found = [
     'links, modes and owners of files, and empty folders: a browser does not show them to a page (the tool looks at them)',

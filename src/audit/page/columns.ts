@@ -1,6 +1,7 @@
 /**
- * The records of one association as columns of numbers: where each record lies, and what the table filters by. A row costs
- * some 40 bytes, so a million of them fit; everything else about a record is read from the file when it is shown.
+ * Keeps the records of one association as columns of numbers: the place of each record in the file, and the values by which the
+ * table filters. A row costs about 40 bytes, so a million rows fit. Everything else is read from the file when a record is
+ * shown.
  */
 import type { JsonObject } from '../../../contracts/contract.ts'
 import { paymentMember } from '../addons.ts'
@@ -9,7 +10,7 @@ import type { Link } from '../verify/chain.ts'
 type Payment = 'named' | 'no hash' | 'none'
 
 export type Filter = {
-  /** Looked for in the whole text of a record, without regard to upper and lower case. */
+  /** A text to be found anywhere in a record, without regard to upper and lower case. */
   readonly text: string
   readonly participant: string
   readonly scenario: string
@@ -37,7 +38,7 @@ export const everything: Filter = {
 const payments: readonly Payment[] = ['none', 'named', 'no hash']
 const day = 86_400_000
 
-/** Numbers that are added one by one. */
+/** A list of numbers in one growing buffer. */
 class Growing {
   #numbers = new Float64Array(1024)
   length = 0
@@ -56,7 +57,7 @@ class Growing {
   }
 }
 
-/** Texts that come again and again, as numbers. */
+/** Gives each different text a number, because the same texts come again and again. */
 class Words {
   readonly #numbers = new Map<string, number>()
   readonly words: string[] = []
@@ -88,7 +89,7 @@ export class Columns {
   readonly #scenarios = new Words()
   readonly #standings = new Words()
 
-  /** From the chain; what is in the record comes later. */
+  /** Adds a row from the chain. The content of the record is added later, by `describe`. */
   add({ offset, length, line, sequence, received_at }: Link): void {
     this.#offset.push(offset)
     this.#length.push(length)
@@ -101,7 +102,7 @@ export class Columns {
     return this.#offset.length
   }
 
-  /** How many of the rows are described by now. */
+  /** How many rows are described already. */
   get described(): number {
     return this.#participant.length
   }
@@ -117,13 +118,13 @@ export class Columns {
 
   /** The first row of a sequence; -1 for none. */
   indexOf(sequence: number): number {
-    // nearly always its own place
+    // nearly always a record stands at the place of its sequence
     if (this.#sequence.at(sequence - 1) === sequence) return sequence - 1
     for (let index = 0; index < this.length; index++) if (this.#sequence.at(index) === sequence) return index
     return -1
   }
 
-  /** What the next row says. */
+  /** Adds the content of the next row. */
   describe(record: JsonObject | undefined): void {
     const text = (name: string): string => {
       const value = record && Object.hasOwn(record, name) ? record[name] : undefined
@@ -147,7 +148,7 @@ export class Columns {
     }
   }
 
-  /** The rows that pass everything but the text, which is not in the columns. */
+  /** The rows that pass the filter, except for the text, which is not in the columns. */
   passing(filter: Filter): number[] {
     const participant = this.#participants.words.indexOf(filter.participant)
     const standing = this.#standings.words.indexOf(filter.standing)
@@ -177,7 +178,7 @@ export type Choices = {
   readonly scenarios: readonly string[]
 }
 
-/** Whether a time is within two days, both counted, in UTC. A time that is none is only in an open span. */
+/** Whether a time lies within two days, both included, in UTC. A value that is no time passes only without bounds. */
 function span(from: string, to: string): (ms: number) => boolean {
   if (from === '' && to === '') return () => true
   const begins = from === '' ? Number.NEGATIVE_INFINITY : Date.parse(from)

@@ -1,4 +1,4 @@
-/** The worker's desk: the opened files, what was found about them, and the answers to what the page asks. */
+/** Runs in a worker: holds the opened files and the findings about them, and answers the questions of the page. */
 import type { JsonObject } from '../../../contracts/contract.ts'
 import { type ByteSource, lineBatches, withoutComma } from '../../records/lines.ts'
 import { type Place, placeName } from '../addons.ts'
@@ -16,12 +16,12 @@ import { readZip } from './zip.ts'
 
 export type Progress = { readonly done: number; readonly total: number; readonly what: string }
 
-/** A record as it is shown. */
+/** A record as the page shows it. */
 export type Shown = {
   readonly sequence: number
   readonly line: number
   readonly sha256: string
-  /** The stored line, as text; what is no UTF-8 in it is shown as U+FFFD. */
+  /** The stored line as text. Bytes that are not UTF-8 are shown as U+FFFD. */
   readonly text: string
   /** Undefined for a line that is no JSON object. */
   readonly record: JsonObject | undefined
@@ -46,7 +46,7 @@ export class Desk {
     this.#tell = tell
   }
 
-  /** Takes what was opened; `choices` has to be answered by `choose` when there are several data directories. */
+  /** Takes the opened files. If they hold several data directories, `choices` names them, and `choose` selects one. */
   async open(opened: readonly Opened[]): Promise<Pick<Placed, 'choices'> & { readonly count: number }> {
     const [only, ...others] = opened
     this.#opened =
@@ -97,7 +97,7 @@ export class Desk {
     return found
   }
 
-  /** Reads the records once, so that they can be filtered; whoever asks meanwhile waits for the same reading. */
+  /** Reads the records once, so that they can be filtered. Questions that come meanwhile wait for the same reading. */
   #described(place: Place): Promise<Columns> {
     const name = placeName(place)
     const reading = this.#reading.get(name) ?? this.#describe(place)
@@ -118,7 +118,7 @@ export class Desk {
     return columns
   }
 
-  /** The bytes of records, in the order of the rows; many are read at once where they stand one behind the other. */
+  /** Reads the bytes of records, in the order of the rows. Records that stand one behind the other are read together. */
   async #each(
     source: ByteSource,
     columns: Columns,
@@ -150,7 +150,7 @@ export class Desk {
     return { rows, total: columns.length, choices: columns.choices }
   }
 
-  /** A record holds its texts as JSON, so the text that is looked for is made into JSON, too. */
+  /** The rows whose records contain a text. The text is written as JSON first, because a record holds its texts as JSON. */
   async #containing(
     place: Place,
     columns: Columns,
@@ -187,7 +187,7 @@ export class Desk {
     return index === -1 ? undefined : (await this.shown(place, [index]))[0]
   }
 
-  /** A line that may be no record. */
+  /** A line of the file, which may be no record. */
   async line(place: Place, wanted: number): Promise<Shown | undefined> {
     const source = this.#sourceOf(place)
     let line = 0
@@ -202,7 +202,7 @@ export class Desk {
     return undefined
   }
 
-  /** The file of an address, of an addon that keeps the latest state. */
+  /** The record of an address, for an addon that keeps only the latest state. */
   async latest(
     path: string,
   ): Promise<{ readonly text: string; readonly record: JsonObject | undefined } | undefined> {
@@ -239,7 +239,7 @@ function texts(bytes: Uint8Array): { readonly text: string; readonly record: Jso
   return { text: new TextDecoder().decode(bytes), record: objectOf(bytes) }
 }
 
-/** A zip is unpacked into the browser's memory or its temporary files, so there is a bound. */
+/** Unpacks a zip. There is a limit, because a browser unpacks into memory or into temporary files. */
 async function unzipped(zip: Blob): Promise<Opened[]> {
   const entries = await readZip(zip)
   const size = entries.reduce((sum, entry) => sum + entry.size, 0)

@@ -1,4 +1,4 @@
-/** What the worker of the page and the tests of the page share: everything that reads and judges, and nothing that draws. */
+/** The reading and judging code of the page, without drawing, for the worker of the page and for tests. */
 
 import { judgeRange } from '../verify/content-range.ts'
 import { type Expectation, headsIn, type KeptReceipts, keptIn, NotKept } from '../verify/expectations.ts'
@@ -9,7 +9,7 @@ import { type Opened, sourceOf } from './opened-directory.ts'
 export { check } from './check.ts'
 export { placed } from './placed.ts'
 
-/** Judges in this very thread. */
+/** Judges in this thread. */
 export function judgeIn(files: readonly Opened[]): Judge {
   const byPath = new Map(files.map(({ path, file }) => [path, file]))
   return ({ path, place, ...range }) => judgeRange(sourceOf(byPath.get(path) as Blob), place, range)
@@ -29,7 +29,7 @@ export function keptFrom(texts: readonly KeptText[]): Kept {
   return { expected, sources }
 }
 
-/** A list of receipts and heads, or what was published as it is copied: a post or a mail, with other words around the heads. */
+/** Reads a list of receipts and heads, or the copied text of a post or a mail, with other words around the heads. */
 function comparable(text: string, name: string): KeptReceipts {
   if (/\.(tsr|pem)$/.test(name))
     throw new NotKept(

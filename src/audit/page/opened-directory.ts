@@ -1,6 +1,6 @@
 /**
- * The files that somebody opened in a browser, as the directory that `verify` reads. A browser gives no links, no modes, no
- * owners and no empty directories, so nothing is said about them; the page says that it did not see them.
+ * Presents the files that were opened in a browser as the directory that `verify` reads. A browser shows no links, modes,
+ * owners and empty directories, so these are not checked, and the page says so.
  */
 
 import type { ByteSource } from '../../records/lines.ts'
@@ -8,7 +8,7 @@ import { closing } from '../../records/position.ts'
 import type { Bytes } from '../verify/chain.ts'
 import type { Directory, Entry } from '../verify/directory.ts'
 
-/** A file with its path below the data directory. `changedMs`: when it was last changed. */
+/** A file with its path below the data directory. `changedMs` is the time of its last change. */
 export type Opened = { readonly path: string; readonly file: Blob; readonly changedMs: number }
 
 const words = {
@@ -17,7 +17,7 @@ const words = {
   ECHANGED: 'A file was changed or taken away since it was opened. Open it again.',
 }
 
-/** What a browser throws when a file was changed since it was chosen, or cannot be opened. */
+/** Thrown when a file was changed since it was chosen, or cannot be opened. */
 class Unread extends Error {
   override readonly name = 'Unread'
   readonly code: 'ENOENT' | 'EFBIG' | 'ECHANGED'
@@ -78,7 +78,7 @@ function entriesOf(files: readonly Opened[]): Map<string, Map<string, Entry>> {
   return entries
 }
 
-/** A file that grows while it is read is the one it was when it was chosen: a browser keeps the size it had then. */
+/** Opens a records file. A browser keeps the size that the file had when it was chosen, also when the file grows. */
 async function recordsIn(file: Blob): Promise<Bytes> {
   const { size } = file
   const tail = new TextDecoder().decode(await bytesOf(file.slice(Math.max(0, size - closing.length))))
@@ -87,7 +87,7 @@ async function recordsIn(file: Blob): Promise<Bytes> {
 }
 
 export function sourceOf(file: Blob): ByteSource {
-  // pieces of 4 MB: a browser takes as long to ask for a small one
+  // pieces of 4 MB, because in a browser reading a small piece takes as long
   return { chunk: 4 * 1024 * 1024, read: (from, until) => bytesOf(file.slice(from, until)) }
 }
 

@@ -1,10 +1,10 @@
 /**
- * What a person chose or dropped, as files with paths. A folder that is dropped on a page opened from a file is given by one
- * browser as handles only and by another as entries only, so both ways are tried.
+ * Collects the chosen or dropped files with their paths. When a folder is dropped on a page that was opened from a file, some
+ * browsers give handles only and others entries only, so both ways are tried.
  */
 import type { Opened } from './opened-directory.ts'
 
-/** Opened together; one by one, twenty thousand files take half a minute. */
+/** So many files are opened together, because one by one twenty thousand files take half a minute. */
 const atOnce = 200
 
 export function filesOfInput(files: FileList | null): Opened[] {
@@ -26,7 +26,7 @@ type Dropped = DataTransferItem & { getAsFileSystemHandle?(): Promise<Handle | n
 
 type Pending = { readonly path: string; file(): Promise<File> }
 
-/** Every item has to be asked for before the first wait: afterwards the browser has emptied the list. */
+/** Asks for every item before the first wait, because the browser empties the list afterwards. */
 export async function filesOfDrop(list: DataTransfer): Promise<Opened[]> {
   const items = ([...list.items] as Dropped[]).filter(({ kind }) => kind === 'file')
   const asked = items.map((item) => ({
@@ -64,7 +64,7 @@ async function underEntry(entry: FileSystemEntry, folder: string, into: Pending[
     return
   }
   const reader = (entry as FileSystemDirectoryEntry).createReader()
-  // it gives a hundred at a time, and none when there are no more
+  // the reader gives at most a hundred entries at a time, and none at the end
   for (;;) {
     const some = await new Promise<FileSystemEntry[]>((give, fail) => reader.readEntries(give, fail))
     if (some.length === 0) return

@@ -1,6 +1,6 @@
 /**
- * Finds the data directory in what somebody opened: it may be the directory itself, a folder around it, a stick with two
- * copies, a part of it, or single files. What has its place nowhere is counted and said, never left out in silence.
+ * Finds the data directory among the opened files. Somebody may have opened the directory itself, a folder around it, a memory
+ * stick with two copies, a part of it, or single files. Files outside of a data directory are counted and reported.
  */
 import { isSlug } from '../../../contracts/envelope.ts'
 import { headName, markName, recordsName } from '../../records/layout.ts'
@@ -11,9 +11,9 @@ import { isStamp, type UncheckedStamps, uncheckedStamps } from './unchecked-stam
 
 export type Placed = {
   readonly files: readonly Opened[]
-  /** Opened files that are outside of the data directory, stamps not counted. */
+  /** How many opened files are outside of the data directory, without stamps. */
   readonly outside: number
-  /** A folder that holds several data directories: their paths, of which one has to be chosen. */
+  /** The paths of several data directories, of which the person has to choose one. */
   readonly choices: readonly string[]
   readonly stamps: UncheckedStamps
 }
@@ -39,7 +39,7 @@ export async function placed(opened: readonly Opened[], chosen?: string): Promis
 
 const below = (root: string) => (opened: Opened) => ({ ...opened, path: opened.path.slice(root.length) })
 
-/** Paths, with a slash at their end, of what has the form of a data directory. One inside of another is a part of it. */
+/** The paths of directories that have the form of a data directory, with a slash at the end. Nested ones count as one. */
 function rootsIn(opened: readonly Opened[]): string[] {
   const found = new Set<string>()
   for (const { path } of opened) {
@@ -64,7 +64,7 @@ const prefix = (parts: readonly string[], length: number): string =>
     .map((part) => `${part}/`)
     .join('')
 
-/** Single files, or the folder of one association: their place is what the records themselves say. */
+/** Places single files, or the folder of one association, by what the records themselves say. */
 async function loose(opened: readonly Opened[]): Promise<Pick<Placed, 'files' | 'outside'>> {
   const files: Opened[] = []
   const folders = new Map<string, string>()
@@ -85,7 +85,7 @@ async function loose(opened: readonly Opened[]): Promise<Pick<Placed, 'files' | 
   return { files, outside: opened.filter(({ path }) => !isStamp(path)).length - files.length }
 }
 
-/** What stands beside a records file; a records file itself is placed by what it says. */
+/** Whether a file belongs beside a records file. A records file itself is placed by its content. */
 const isBeside = (name: string): boolean =>
   name === headName || name.startsWith(`${recordsName}.torn-`) || name === '.refused.json'
 
@@ -96,7 +96,7 @@ function splitPath(path: string): { folder: string; name: string } {
 
 const lookedAt = 64 * 1024
 
-/** `<addon>/<slug>`, from the first members that name them. */
+/** `<addon>/<slug>` from the first members in the file that name addon and association. */
 async function placeSaidBy({ file }: Opened, name: string): Promise<string | undefined> {
   const isRecords = name === recordsName
   if (!isRecords && (!name.endsWith('.json') || name.startsWith('.') || file.size > longestLine))

@@ -1,6 +1,6 @@
 /**
- * What was sent, as it was sent: line breaks, blanks and tabs stay, and everything is text. Characters that would turn the
- * reading direction or act on a screen are shown as `\u{…}`; the rest of a text keeps its own direction inside its box.
+ * Shows sent values as they were sent: line breaks, blanks and tabs stay, and everything is text. Characters that would turn
+ * the reading direction or act on a screen are shown as `\u{…}`. A text keeps its own reading direction inside its box.
  */
 import type { Json, JsonObject } from '../../../contracts/contract.ts'
 import { harmlessFormat, unsafe } from '../../cli/plain.ts'
@@ -15,7 +15,7 @@ export function visible(text: string): string {
   )
 }
 
-/** In one line, for a cell of a table. */
+/** A text in one line, for a cell of a table. */
 export function inLine(text: string): string {
   return visible(text.replace(/\s+/g, ' '))
 }
@@ -28,7 +28,7 @@ export function Verbatim({ text }: { text: string }) {
   )
 }
 
-/** Names and values, one below the other. */
+/** The names and values of an object, one below the other. */
 export function Members({ of, caption, depth = 0 }: { of: JsonObject; caption: string; depth?: number }) {
   return (
     <table class="members" aria-label={caption}>

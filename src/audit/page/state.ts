@@ -1,4 +1,4 @@
-/** What the page knows, in one place, and what the views may ask for. */
+/** The state of the page, and the actions that the views may call. */
 import type { Place } from '../addons.ts'
 import type { Finding } from '../verify/finding.ts'
 import type { Report } from './check.ts'
@@ -9,13 +9,13 @@ import type { DeskRemote } from './workers.ts'
 
 export type State = {
   readonly phase: 'start' | 'choose' | 'working' | 'done'
-  /** What was opened, in words: the name of the folder, the zip or the files. */
+  /** The name of the opened folder, zip or files. */
   readonly name: string
   readonly choices: readonly string[]
   readonly progress: Progress | undefined
   readonly report: Report | undefined
   readonly kept: readonly KeptText[]
-  /** What went wrong, for the person. */
+  /** What went wrong, as a sentence for the person. */
   readonly trouble: string
 }
 

@@ -1,6 +1,6 @@
 /**
- * The program of every worker. One is the desk: it follows the chains and answers the page. The others judge stretches of
- * records for it, each in its own thread, as the tool does with processes.
+ * The program of every worker. One worker is the desk: it follows the chains and answers the page. The others judge stretches
+ * of records for the desk, each in a thread of its own, as the tool does with processes.
  */
 
 import type { Judge, Stretch } from '../verify/in-directory.ts'
@@ -18,10 +18,10 @@ type Judging = {
   fileHash(path: string): Promise<string | undefined>
 }
 
-/** Stretches that are under way in one worker: one that is judged and one whose bytes are being read. */
+/** How many stretches are under way in one worker: one is judged while the bytes of the next are read. */
 const atOnce = 2
 
-/** Hands each stretch to the judge that has least to do. */
+/** Hands each stretch to the worker that has the least to do. */
 class Bench {
   readonly #judges: { readonly remote: Remote<Judging>; busy: number }[]
   readonly #queue: (() => void)[] = []
@@ -63,7 +63,7 @@ class Bench {
   }
 }
 
-/** Progress is for eyes: not more than this often. */
+/** Progress is sent at most this often. */
 const everyMs = 80
 
 function deskCalls(version: string) {
@@ -117,6 +117,6 @@ const roles = {
   judge: (_version: string, port: MessagePort): void => serve(port, judgeCalls()),
 } as const
 
-/** The first message says what this worker is. */
+/** The first message says which role this worker has. */
 page.onmessage = ({ data }: MessageEvent<{ role: keyof typeof roles; version: string; port: MessagePort }>) =>
   roles[data.role](data.version, data.port)

@@ -1,16 +1,16 @@
-/** Starts the workers of the page from the program that is inside of it. */
+/** Starts the workers of the page. Their program is a text inside the page. */
 import { type Remote, remote } from './call.ts'
 import type { Progress } from './desk.ts'
 import type { DeskCalls } from './worker.ts'
 
-/** Put in by the build: the text of the worker's program, and the version of the page. */
+/** The build puts in the text of the worker's program and the version of the page. */
 declare const workerProgram: string
 declare const pageVersion: string
 
 export const version = pageVersion
 export type DeskRemote = Remote<DeskCalls>
 
-/** More judges than this wait for each other's reading. */
+/** With more workers than this, each would wait for the reading of the others. */
 const mostJudges = 4
 
 export function startDesk(progress: (progress: Progress) => void): DeskRemote {
@@ -36,7 +36,7 @@ type TrustedTypes = {
   createPolicy(name: string, rules: object): { createScriptURL(url: string): unknown }
 }
 
-/** The policy of the page lets no other address become a program. Browsers without Trusted Types take it as it is. */
+/** The policy of the page lets no other address be run as a program. A browser without Trusted Types gets the plain address. */
 function trustedAddress(address: string): unknown {
   const { trustedTypes } = window as { readonly trustedTypes?: TrustedTypes }
   if (!trustedTypes) return address

@@ -4,7 +4,7 @@
  * Invariants
  *   1. A name that could mean two places (absolute, with `..`, with a backslash, twice in the zip) refuses the whole zip.
  *   2. A stream that ends without an error gave exactly the bytes whose size and CRC-32 the directory of the zip names.
- *   3. Nothing is read in silence that was left out: encrypted files and unknown methods refuse the whole zip.
+ *   3. No file is left out without a word: encrypted files and unknown methods refuse the whole zip.
  *
  * Not checked: links and modes, which a zip may carry and this reader ignores. zip64 is read; a zip in several parts is not.
  */
@@ -12,11 +12,11 @@
 export type ZipFile = {
   readonly name: string
   readonly size: number
-  /** The bytes of the file, unpacked. Can be called again; each call begins at the start. */
+  /** The unpacked bytes of the file. Each call begins at the start. */
   stream(): Promise<ReadableStream<Uint8Array>>
 }
 
-/** What is wrong with the zip, in words for the person who opened it. */
+/** The zip cannot be read. The message is for the person who opened it. */
 export class ZipFault extends Error {}
 
 type Entry = {
@@ -64,7 +64,7 @@ async function viewOf(zip: Blob, from: number, length: number): Promise<DataView
   return new DataView(await zip.slice(from, from + length).arrayBuffer())
 }
 
-/** Where the central directory lies. */
+/** Finds the central directory. */
 async function directoryOf(zip: Blob): Promise<{ count: number; offset: number; size: number }> {
   const length = Math.min(zip.size, endLength + longestComment)
   const tail = await viewOf(zip, zip.size - length, length)
@@ -80,7 +80,7 @@ async function directoryOf(zip: Blob): Promise<{ count: number; offset: number; 
   return isZip64 ? directory64(zip, zip.size - length + at) : found
 }
 
-/** The comment has to end where the zip ends, so that a signature inside a comment is not taken for the end record. */
+/** Whether this is the end record: its comment must end where the zip ends, so that a signature inside a comment does not count. */
 function isEndRecord(tail: DataView, at: number): boolean {
   return (
     tail.getUint32(at, true) === endSignature &&
@@ -117,7 +117,7 @@ function entriesOf(view: DataView, count: number): Entry[] {
     }
     if (at !== view.byteLength) throw damaged()
   } catch (error) {
-    // a RangeError: a length in the directory points behind its end
+    // a RangeError means that a length in the directory points behind its end
     throw error instanceof RangeError ? damaged() : error
   }
   return entries
@@ -140,9 +140,9 @@ function entryAt(view: DataView, at: number): Entry {
     view.getUint16(at + 30, true),
   )
   const wide = wideFields(extra)
-  /** A number of 32 bits, or the next of the zip64 field when it does not fit into them. */
+  /** A number of 32 bits, or the next number of the zip64 field if it needs more bits. */
   const either = (value: number): number => (value === unknown32 ? wide() : value)
-  // the zip64 field holds only what is needed, in this order
+  // the zip64 field holds only the numbers that are needed, in this order
   const size = either(view.getUint32(at + 24, true))
   const packed = either(view.getUint32(at + 20, true))
   const offset = either(view.getUint32(at + 42, true))
@@ -185,7 +185,7 @@ async function unpacked(zip: Blob, entry: Entry): Promise<ReadableStream<Uint8Ar
   return bytes.pipeThrough(checked(entry))
 }
 
-/** Passes the bytes on and fails when they are not those that the directory names. */
+/** Passes bytes on, and fails when their size or CRC-32 is not the one in the directory of the zip. */
 function checked(entry: Entry): TransformStream<Uint8Array, Uint8Array> {
   const fault = (): ZipFault => new ZipFault('A file in the zip is damaged. Copy the zip once more.')
   let crc = 0
@@ -194,7 +194,7 @@ function checked(entry: Entry): TransformStream<Uint8Array, Uint8Array> {
     transform(bytes, controller) {
       crc = crc32(bytes, crc)
       length += bytes.length
-      // before the end: a small zip that unpacks to more than it says is given up at once
+      // checked before the end, so that a small zip that unpacks to too much is given up at once
       if (length > entry.size) throw fault()
       controller.enqueue(bytes)
     },

@@ -1,4 +1,4 @@
-/** An address over time: every Scenario with the vital signs as they were then, two of them side by side, and the state now. */
+/** An address over time: every Scenario with the vital signs of that time, two Scenarios side by side, and the state now. */
 import { useLayoutEffect, useState } from 'hono/jsx/dom'
 import type { Json, JsonObject } from '../../../../contracts/contract.ts'
 import { counted } from '../../../cli/print.ts'

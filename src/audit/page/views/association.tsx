@@ -1,4 +1,4 @@
-/** One association: what was found about it, and its records as a table that can be searched, filtered, saved and printed. */
+/** One association: its findings, and its records as a table that can be searched, filtered, saved and printed. */
 import { useLayoutEffect, useState } from 'hono/jsx/dom'
 import { counted } from '../../../cli/print.ts'
 import { type Place, placeName } from '../../addons.ts'
@@ -11,7 +11,7 @@ import { Findings, type Heading, Paper, Picture, Print, Reading, saveAs, Verdict
 import { PrintedRecords } from './printed.tsx'
 import { RecordTable } from './table.tsx'
 
-/** More than this is not a print but a book; the CSV has all of it. */
+/** A print has at most so many records; the CSV has all. */
 const mostPrinted = 2_000
 
 export function Association({ checked, place }: { checked: Checked; place: Place }) {
@@ -104,7 +104,7 @@ export function useFileHash({ desk }: Checked, place: Place): string | undefined
   return sha256
 }
 
-/** What the heading of a sheet says about where its content comes from. */
+/** The heading of a printed sheet, which names the source of its content. */
 export function headingOf({ report, name }: Checked, place: Place, sha256: string | undefined): Heading {
   const mine = report.associations.find((each) => placeName(each.place) === placeName(place))
   const head = mine && headLine(mine)

@@ -1,4 +1,4 @@
-/** Two dates compared: what came between. */
+/** Compares two dates: shows the records that came between them. */
 import { useLayoutEffect, useState } from 'hono/jsx/dom'
 import { counted } from '../../../cli/print.ts'
 import { type Place, placeName } from '../../addons.ts'

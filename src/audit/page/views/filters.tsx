@@ -1,4 +1,4 @@
-/** What of the records is to be seen. Every field narrows the table at once. */
+/** The filters of the table. A change in a field changes the table at once. */
 import { useState } from 'hono/jsx/dom'
 import { type Choices, everything, type Filter } from '../columns.ts'
 import { inLine } from '../shown-text.tsx'
@@ -88,7 +88,7 @@ type FieldOf = {
   readonly set: (value: string) => void
 }
 
-/** Of many choices a browser makes a list to search in; of few, one to choose from. */
+/** Fewer choices than this are a list to choose from; more are a field with suggestions. */
 const mostOptions = 100
 
 function Choice({ id, label, value, of, set }: FieldOf & { of: readonly string[] }) {

@@ -1,4 +1,4 @@
-/** The answer: the verdict, what it stands on, the associations at a glance. */
+/** The first view after the check: the verdict, what it is based on, and the associations at a glance. */
 
 import { counted } from '../../../cli/print.ts'
 import { addonsWith, placeName } from '../../addons.ts'
@@ -120,7 +120,7 @@ function slugsWithoutRecords({ associations, files }: Checked['report']): string
   return [...new Set(files.map(({ slug }) => slug))].filter((slug) => !known.has(slug))
 }
 
-/** What was checked, with what, what was not, and what nobody can check. */
+/** Says what was checked and compared, what was not checked, and what nobody can check. */
 function Scope({ checked: { report, name } }: { checked: Checked }) {
   const { totals } = report
   const rows: [string, readonly string[]][] = [

@@ -1,4 +1,4 @@
-/** Small things that several views draw: the verdict, findings, a picture of records over time, a sheet of paper. */
+/** Parts that several views draw: the verdict, findings, a picture of records over time, a sheet for the printer. */
 import { parseReceipt } from '../../../records/line.ts'
 import type { Finding } from '../../verify/finding.ts'
 import type { Verdict } from '../../verify/verdict.ts'
@@ -6,7 +6,7 @@ import { verdictWords } from '../answer.ts'
 import type { Progress } from '../desk.ts'
 import { visible } from '../shown-text.tsx'
 
-/** A sign beside the word, so that the colour is never the only one. */
+/** A sign beside the word of the verdict, so that the colour is never the only mark. */
 export function Sign({ verdict }: { verdict: Verdict }) {
   const shape = {
     whole: 'M4 13l5 5L20 7',
@@ -31,7 +31,7 @@ export function VerdictMark({ verdict }: { verdict: Verdict }) {
 
 export const classOf = (verdict: Verdict): string => verdict.replaceAll(' ', '-')
 
-/** Of one kind, so many are to be seen at once; the others are behind a summary, and beyond a bound in the report alone. */
+/** So many findings of one kind are visible at once. More can be unfolded, and beyond a limit only the report has them. */
 const mostShown = 4
 const mostListed = 300
 
@@ -136,7 +136,7 @@ export function Picture({ days }: { days: readonly (readonly [string, number])[]
   )
 }
 
-/** What is wider than a small screen is scrolled by itself, with the keyboard, too. */
+/** A region that is wider than a small screen and scrolls by itself, also with the keyboard. */
 export function Wide({ label, children }: { label: string; children?: unknown }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reached by the keyboard
@@ -196,7 +196,7 @@ export function Reading({ what, progress }: { what: string; progress: Progress |
 
 type Printing = {
   readonly what: string
-  /** Of the whole file. It stands in the heading of the print, so a print waits until it is known. */
+  /** The SHA-256 of the whole file. A print waits for it, because it stands in the heading. */
   readonly sha256: string | undefined
   readonly isReady?: boolean
   print?(): unknown
@@ -210,7 +210,7 @@ export function Print({ what, sha256, isReady = true, print = () => window.print
   )
 }
 
-/** A new document of the person's own, made in the page; nothing is sent anywhere. */
+/** Saves a new file for the person. The page makes it itself and sends nothing. */
 export function saveAs(name: string, content: Blob): void {
   const address = URL.createObjectURL(content)
   const link = document.createElement('a')

@@ -1,4 +1,4 @@
-/** Records on paper: each with everything that was sent, as the view of one record shows it. */
+/** Records for the printer, each with everything that was sent, as the view of one record shows it. */
 import type { Place } from '../../addons.ts'
 import type { Shown } from '../desk.ts'
 import { Content } from './record.tsx'
@@ -6,7 +6,7 @@ import { Content } from './record.tsx'
 type Printed = {
   readonly place: Place
   readonly records: readonly Shown[]
-  /** How many that pass the filter are not on this print. */
+  /** How many records pass the filter and are not on this print. */
   readonly more: number
 }
 

@@ -1,4 +1,4 @@
-/** Receipts and heads that others kept: dropped, chosen or typed in, and the heads of this copy, to be kept for later. */
+/** Takes receipts and heads that others kept, dropped, chosen or typed in, and shows the heads of this copy, to be kept. */
 import { useRef, useState } from 'hono/jsx/dom'
 import { headLine } from '../answer.ts'
 import type { Opened } from '../opened-directory.ts'

@@ -1,7 +1,6 @@
 /**
- * One record, as it was sent. What this page says, what the receiver wrote, what was sent under the contract and what the
- * participant's side sent besides stand apart, each in a box with its own heading: nobody can forge a verdict by naming a
- * member after one.
+ * Shows one record as it was sent. Four boxes with headings keep apart what the page says, what the receiver wrote, what was
+ * sent under the contract, and what was sent besides. So nobody can forge a verdict by giving a member the name of one.
  */
 import { useLayoutEffect, useState } from 'hono/jsx/dom'
 import { type Place, paymentMember, placeName } from '../../addons.ts'
@@ -19,7 +18,7 @@ type Which = { readonly sequence: number } | { readonly line: number }
 export function RecordView({ checked, place, which }: { checked: Checked; place: Place; which: Which }) {
   const isRecord = 'sequence' in which
   const number = isRecord ? which.sequence : which.line
-  /** What is asked for; an answer to an earlier question is not shown under the name of this one. */
+  /** Names the current question, so that the answer to an earlier question is not shown under this one. */
   const asked = `${placeName(place)} ${isRecord ? 'Record' : 'Line'} ${number}`
   const [answer, setAnswer] = useState<
     { readonly to: string; readonly shown: Shown | undefined } | undefined

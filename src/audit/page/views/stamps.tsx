@@ -1,4 +1,4 @@
-/** Time stamps that lie beside the data: named as not checked, with the command that checks them. */
+/** Names the time stamps beside the data as not checked, and shows the command that checks them. */
 import { counted } from '../../../cli/print.ts'
 import { visible } from '../shown-text.tsx'
 import type { UncheckedStamps } from '../unchecked-stamps.ts'

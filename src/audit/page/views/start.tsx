@@ -1,4 +1,4 @@
-/** The first thing that a person sees: what to open, and that nothing leaves the computer. */
+/** The first view: says what to open, and that nothing leaves the computer. */
 import { useRef, useState } from 'hono/jsx/dom'
 import type { Opened } from '../opened-directory.ts'
 import { filesOfDrop, filesOfInput } from '../opening.ts'
@@ -31,7 +31,7 @@ function DropZone({ open }: { open: (files: readonly Opened[]) => void }) {
   const taken = (event: Event): void => {
     const input = event.target as HTMLInputElement
     const chosen = filesOfInput(input.files)
-    // the same folder can be chosen again
+    // cleared, so that the same folder can be chosen again
     input.value = ''
     if (chosen.length > 0) open(chosen)
   }

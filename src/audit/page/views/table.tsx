@@ -1,6 +1,6 @@
 /**
- * The records as a table of any length: only the rows that are to be seen are in the page, between two spacers. A browser
- * caps the height of what it lays out, so a very long table comes in parts.
+ * Shows the records as a table of any length. Only the visible rows are in the page, between two spacers. A browser limits the
+ * height of a page, so a very long table is divided into parts.
  */
 import { useLayoutEffect, useRef, useState } from 'hono/jsx/dom'
 import { type Place, paymentMember, placeName } from '../../addons.ts'
@@ -12,7 +12,7 @@ import { minute, receivedAt } from './parts.tsx'
 
 const rowHeight = 40
 const seen = 26
-/** Above and below what is to be seen, so that scrolling a little draws nothing. */
+/** So many rows above and below the visible ones are drawn, so that a little scrolling draws nothing new. */
 const spare = 10
 const part = 400_000
 
@@ -105,7 +105,7 @@ export function RecordTable({
   )
 }
 
-/** Asks for what is not known yet, and keeps what was shown last. */
+/** Asks for records that are not known yet, and keeps those that were shown last. */
 function useRecords({ desk }: Checked, place: Place, wanted: readonly number[]): ReadonlyMap<number, Shown> {
   const [records, setRecords] = useState<ReadonlyMap<number, Shown>>(new Map())
   const key = `${placeName(place)} ${wanted.length} ${wanted[0]} ${wanted.at(-1)}`

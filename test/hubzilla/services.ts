@@ -14,10 +14,13 @@ const asHub = ['setpriv', `--reuid=${hubUser}`, `--regid=${hubUser}`, '--clear-g
 
 export type Services = Awaited<ReturnType<typeof startServices>>
 
-/** PHP's server for the web has its version in its name. */
+/** PHP's server for the web has its version in its name. The first one in the PATH, so that another PHP can be put before it. */
 export function phpFpm(): string | undefined {
-  const found = readdirSync('/usr/sbin').find((name) => /^php-fpm\d/.test(name))
-  return found && join('/usr/sbin', found)
+  for (const directory of [...(process.env.PATH ?? '').split(':'), '/usr/sbin']) {
+    const found = existsSync(directory) && readdirSync(directory).find((name) => /^php-fpm(\d|$)/.test(name))
+    if (found) return join(directory, found)
+  }
+  return undefined
 }
 
 /** `directory` belongs to the user of the hub; `web` is Hubzilla's. */

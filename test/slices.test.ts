@@ -47,7 +47,8 @@ test('slices (1): a chunked body right behind its head is read whole', async () 
   line.socket.destroy()
 })
 
-async function requestsMadeOf(sent: string): Promise<number> {
+/** A connection of a stranger to an app that says "here", and how many requests were made of what came on it. */
+async function stranger(): Promise<{ accepted: Socket; socket: Socket; made(): number; end(): void }> {
   const app = new Hono<{ Bindings: Platform }>().get('/', (c) => c.text('here'))
   const { server } = createHttpServer(app, () => {})
   server.listen(0, '127.0.0.1')
@@ -59,11 +60,19 @@ async function requestsMadeOf(sent: string): Promise<number> {
     Promise.resolve(connect((server.address() as AddressInfo).port, '127.0.0.1')),
   ])
   socket.on('error', () => {}).resume()
+  const end = (): void => {
+    socket.destroy()
+    server.close()
+  }
+  return { accepted, socket, made: () => made, end }
+}
+
+async function requestsMadeOf(sent: string): Promise<number> {
+  const { accepted, socket, made, end } = await stranger()
   socket.write(sent)
   await once(accepted, 'close')
-  socket.destroy()
-  server.close()
-  return made
+  end()
+  return made()
 }
 
 test('slices (2) (3): of a thousand requests in one write of a stranger, one is made', async () => {
@@ -75,6 +84,20 @@ test('slices (2) (3): of a thousand requests in one write of a stranger, one is 
     requestsMadeOf(`${get}Host: localhost\r\n${'a: b\r\n'.repeat(1_500)}\r\n`.repeat(7)),
   ])
   assert.deepEqual(made, [1, 1, 1])
+})
+
+test('slices (3): what comes on a held connection is not kept', async () => {
+  const { accepted, socket, made, end } = await stranger()
+  // refused, and held when its body does not end, while it is being read
+  socket.write(head(chunked) + chunk('x'))
+  while (!accepted.isPaused()) await new Promise(setImmediate)
+  const before = accepted.bytesRead
+  socket.write(Buffer.alloc(1024 * 1024, 'x'))
+  while (accepted.bytesRead === before && !accepted.destroyed) await new Promise(setImmediate)
+  await new Promise(setImmediate)
+  assert.equal(accepted.readableLength, 0)
+  assert.equal(made(), 1)
+  end()
 })
 
 test('slices (4): from a valid token on, the connection is as Node made it', async () => {

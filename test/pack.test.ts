@@ -67,6 +67,17 @@ describe('a release', () => {
     execFileSync('sha256sum', ['--check', '--strict', '--quiet', 'SHA256SUMS'], { cwd: release })
   })
 
+  test('holds the pictures that its documents show, and no other', () => {
+    const documents = ['README.md', 'deploy/AUDITORS.md'].map((name) =>
+      readFileSync(join(release, name), 'utf8'),
+    )
+    const shown = documents.flatMap((text) =>
+      [...text.matchAll(/pictures\/([\w-]+\.png)/g)].map(([, name]) => name),
+    )
+    assert.ok(shown.length > 0)
+    assert.deepEqual(readdirSync(join(release, 'deploy/pictures')).sort(), [...new Set(shown)].sort())
+  })
+
   test('names every package of which there is code in it, with its licence', () => {
     const { components } = JSON.parse(readFileSync(join(release, 'sbom.cdx.json'), 'utf8'))
     const names = components.map(({ name }: { name: string }) => name)

@@ -1,7 +1,7 @@
 /** What is in a release, and its bytes. */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { buildPage } from '../page/build.ts'
 import { bundle, packagesOf } from './bundle.ts'
 import { billOfMaterials, componentsOf, licencesText } from './components.ts'
@@ -51,7 +51,7 @@ async function entriesOf(source: Source): Promise<TarEntry[]> {
   })
   const entries = [
     ...files,
-    ...asCommitted.flatMap((path) => committedFiles(source.directory, path)),
+    ...documented(asCommitted.flatMap((path) => committedFiles(source.directory, path))),
     // an administrator reads it before `database prepare` applies it
     text('schema.sql', readFileSync(join(source.directory, 'src/storage/postgres/schema.sql'), 'utf8')),
     text('auditor.html', page.html),
@@ -69,6 +69,14 @@ function committedFiles(directory: string, path: string): TarEntry[] {
     return readdirSync(join(directory, path)).flatMap((name) => committedFiles(directory, `${path}/${name}`))
   if (leftOut.test(path)) return []
   return [{ path, bytes: readFileSync(join(directory, path)), executable: (found.mode & 0o100) !== 0 }]
+}
+
+/** Without the pictures that no document of the release shows: they are larger than everything else together. */
+function documented(entries: readonly TarEntry[]): TarEntry[] {
+  const documents = entries.filter(({ path }) => path.endsWith('.md')).map(({ bytes }) => bytes.toString())
+  const isShown = ({ path }: TarEntry): boolean =>
+    documents.some((text) => text.includes(`pictures/${basename(path)}`))
+  return entries.filter((entry) => !entry.path.startsWith('deploy/pictures/') || isShown(entry))
 }
 
 /** For `sha256sum --check --strict`. */

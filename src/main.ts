@@ -11,7 +11,7 @@ import { teller } from './http/tell.ts'
 import { type Config, ConfigError, dataDirIn, readConfig, readTokens } from './server/config.ts'
 import { type DevelopmentToken, developmentToken, exampleCommand } from './server/development-token.ts'
 import { createHttpServer } from './server/http-server.ts'
-import { listen, type Place, SocketRefusal, targetsOf } from './server/listen.ts'
+import { type ListenPlace, listen, SocketRefusal, targetsOf } from './server/listen.ts'
 import { createLog } from './server/log.ts'
 import type { createMetrics } from './server/metrics.ts'
 import { isScarce, openFilesLimit, openFilesShared } from './server/open-files.ts'
@@ -23,8 +23,8 @@ import { developmentTokenFile, pausedFile, timelineFile } from './storage/files/
 import { openFileStore } from './storage/files/store.ts'
 import type { Store } from './storage/store.ts'
 
-type Metrics = ReturnType<typeof createMetrics>
-type TokenCheck = ReturnType<typeof tokenCheck>
+type ProcessMetrics = ReturnType<typeof createMetrics>
+type ReplaceableTokens = ReturnType<typeof tokenCheck>
 
 /** sysexits.h: EX_CONFIG. */
 const configurationMistake = 78
@@ -68,7 +68,7 @@ async function run(): Promise<void> {
 }
 
 /** Opens the file store, or with DATABASE_URL the PostgreSQL store, which is not even loaded otherwise. */
-async function openStore(config: Config, observer: Metrics['storage'] | undefined): Promise<Store> {
+async function openStore(config: Config, observer: ProcessMetrics['storage'] | undefined): Promise<Store> {
   const { dataDir, minFreeBytes, databaseUrl, requireStandby } = config
   if (databaseUrl === undefined) {
     const mostOpen = files.associations
@@ -88,8 +88,8 @@ async function openStore(config: Config, observer: Metrics['storage'] | undefine
 
 async function start(
   config: Config,
-  tokens: TokenCheck,
-  metrics: Metrics | undefined,
+  tokens: ReplaceableTokens,
+  metrics: ProcessMetrics | undefined,
   token: DevelopmentToken | undefined,
   store: Store,
 ): Promise<void> {
@@ -132,7 +132,7 @@ async function start(
   const listening = await listen(http.server, targetsOf(config, process.env, process.pid)).catch(cannotListen)
   for (const place of listening.places) log.info(place, 'listening')
   if (isScarce(files)) log.warn({ files: filesLimit, ...files }, fewFiles)
-  if (token) greet(listening.places[0] as Place, token, dataDir)
+  if (token) greet(listening.places[0] as ListenPlace, token, dataDir)
   store.start().catch((error) => log.error({ code: error.code }, 'leftovers could not be put in order'))
   const finish = async (): Promise<void> => {
     const closed = listening.close()
@@ -215,7 +215,7 @@ function cannotListen(error: NodeJS.ErrnoException & { address?: string; port?: 
 }
 
 /** Greets on standard error, so that standard output has only JSON lines and never shows a token. */
-function greet(place: Place, token: DevelopmentToken, dataDir: string): void {
+function greet(place: ListenPlace, token: DevelopmentToken, dataDir: string): void {
   const file = developmentTokenFile(dataDir)
   const presented = token.isNew ? token.token : `$(cat ${file})`
   console.error(
@@ -231,7 +231,7 @@ function greet(place: Place, token: DevelopmentToken, dataDir: string): void {
 }
 
 /** The arguments of curl that lead to the receiver, without the path. */
-function curlTarget(place: Place): string {
+function curlTarget(place: ListenPlace): string {
   if ('socket' in place) return `--unix-socket ${place.socket} http://localhost`
   const { address, port } = place
   return `http://${address.includes(':') ? `[${address}]` : address}:${port}`
@@ -255,7 +255,7 @@ function stop(signal: NodeJS.Signals, finish: () => Promise<void>): void {
   )
 }
 
-function reloadTokens(tokens: TokenCheck): void {
+function reloadTokens(tokens: ReplaceableTokens): void {
   try {
     const next = readTokens(process.env)
     if (next) tokens.replace(next)

@@ -44,7 +44,7 @@ export type Manifest = {
 
 const signatureBegins = '-----BEGIN SSH SIGNATURE-----'
 /** A longer manifest is refused. The manifest of 20,000 associations has 8 MB. */
-const mostBytes = 512 * 1024 * 1024
+const longestManifest = 512 * 1024 * 1024
 
 function manifestText(manifest: Manifest): string {
   const { associations, not_held, ...head } = manifest
@@ -77,7 +77,7 @@ function signatureOver(text: string, key: string): string {
 export function readManifest(backup: string, publicKey: string | undefined): Manifest | string {
   let text: string
   try {
-    text = readRegularSync(join(backup, manifestName), mostBytes).toString()
+    text = readRegularSync(join(backup, manifestName), longestManifest).toString()
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return 'holds no manifest'
@@ -95,7 +95,7 @@ export function readManifest(backup: string, publicKey: string | undefined): Man
 }
 
 export function isSigned(backup: string): boolean {
-  return readRegularSync(join(backup, manifestName), mostBytes).includes(signatureBegins)
+  return readRegularSync(join(backup, manifestName), longestManifest).includes(signatureBegins)
 }
 
 function parseManifest(text: string): Manifest | undefined {

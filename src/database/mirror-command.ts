@@ -9,7 +9,7 @@ import { holdsRecords, makeDataDirectory, markDirectory, readMark } from '../sto
 import { namesIn } from '../storage/files/names.ts'
 import type { Connection } from '../storage/postgres/connection.ts'
 import { connectToRead, isPassing } from '../storage/postgres/reading.ts'
-import { readUrl, type Target } from '../storage/postgres/url.ts'
+import { type DatabaseTarget, readUrl } from '../storage/postgres/url.ts'
 import { Mirror } from './mirror.ts'
 import { checkTree } from './mirror-check.ts'
 import { DatabaseRefused } from './refused.ts'
@@ -61,13 +61,13 @@ async function prepareDirectory(directory: string): Promise<void> {
   await markDirectory(directory)
 }
 
-async function connected(target: Target): Promise<Connection> {
+async function connected(target: DatabaseTarget): Promise<Connection> {
   const connection = await connectToRead(target)
   if ('facts' in connection) return connection
   throw new CannotRun(`no server can be read from: ${connection.join('; ')}`)
 }
 
-async function check(directory: string, target: Target, io: Io): Promise<Exit> {
+async function check(directory: string, target: DatabaseTarget, io: Io): Promise<Exit> {
   const connection = await connected(target)
   try {
     const { records, files, behind, findings } = await checkTree(directory, connection)
@@ -80,7 +80,7 @@ async function check(directory: string, target: Target, io: Io): Promise<Exit> {
   }
 }
 
-async function once(directory: string, target: Target, io: Io): Promise<Exit> {
+async function once(directory: string, target: DatabaseTarget, io: Io): Promise<Exit> {
   const connection = await connected(target)
   try {
     const { records, files, complaints } = await new Mirror(directory, io).pass(connection)
@@ -92,7 +92,7 @@ async function once(directory: string, target: Target, io: Io): Promise<Exit> {
   }
 }
 
-async function follow(directory: string, target: Target, io: Io): Promise<Exit> {
+async function follow(directory: string, target: DatabaseTarget, io: Io): Promise<Exit> {
   const stopping = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort())
   const mirror = new Mirror(directory, io)

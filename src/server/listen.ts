@@ -39,18 +39,22 @@ export class SocketRefusal extends Error {
   override readonly name = 'SocketRefusal'
 }
 
-type Target = ListenOptions | { readonly fd: number } | { readonly socket: string }
+type ListenTarget = ListenOptions | { readonly fd: number } | { readonly socket: string }
 
 /** A place where the receiver listens, for the log and for the command that is shown to a newcomer. */
-export type Place = { readonly socket: string } | { readonly address: string; readonly port: number }
+export type ListenPlace = { readonly socket: string } | { readonly address: string; readonly port: number }
 
 export type Listening = {
-  readonly places: readonly Place[]
+  readonly places: readonly ListenPlace[]
   /** Removes the unix socket and stops accepting on all targets but the first. Resolves when their connections have ended. */
   close(): Promise<void>
 }
 
-export function targetsOf({ socket, tcp }: Config, env: NodeJS.ProcessEnv, pid: number): readonly Target[] {
+export function targetsOf(
+  { socket, tcp }: Config,
+  env: NodeJS.ProcessEnv,
+  pid: number,
+): readonly ListenTarget[] {
   const handed = env.LISTEN_PID === String(pid) ? Number(env.LISTEN_FDS) : 0
   if (handed > 0) return Array.from({ length: handed }, (_, n) => ({ fd: firstHanded + n }))
   return [...(socket === undefined ? [] : [{ socket }]), ...(tcp === undefined ? [] : [tcp])]
@@ -60,8 +64,8 @@ export function targetsOf({ socket, tcp }: Config, env: NodeJS.ProcessEnv, pid: 
  * The HTTP server itself listens on the first target. Each other target gets a listener that hands its connections over to the HTTP
  * server, where they are counted with the others (`connections.ts`).
  */
-export async function listen(server: HttpServer, targets: readonly Target[]): Promise<Listening> {
-  const places: Place[] = []
+export async function listen(server: HttpServer, targets: readonly ListenTarget[]): Promise<Listening> {
+  const places: ListenPlace[] = []
   const others: Server[] = []
   let remove = (): void => {}
   for (const target of targets) {
@@ -92,7 +96,7 @@ async function opened(listener: Server, target: ListenOptions | { readonly fd: n
 }
 
 /** The place of a bound socket. Node gives no address for a unix socket that systemd handed over. */
-function placeOf(bound: AddressInfo | string | null): Place {
+function placeOf(bound: AddressInfo | string | null): ListenPlace {
   if (bound === null || typeof bound === 'string') return { socket: bound || 'unix' }
   return { address: bound.address, port: bound.port }
 }

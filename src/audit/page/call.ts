@@ -1,7 +1,7 @@
 /** Calls between the page and its workers: a name and arguments go out, a value or the words of an error come back. */
 
 /** A worker, the inside of a worker, or one end of a channel. */
-export type Line = Pick<MessagePort, 'postMessage'> & {
+export type CallPort = Pick<MessagePort, 'postMessage'> & {
   onmessage: ((event: MessageEvent) => void) | null
 }
 
@@ -16,7 +16,7 @@ type Told = { readonly told: unknown }
  * Answers calls in the order of their arrival; several may be under way at once. `tell` sends messages such as progress,
  * without a call.
  */
-export function serve(line: Line, calls: Calls): void {
+export function serve(line: CallPort, calls: Calls): void {
   line.onmessage = async ({ data }: MessageEvent<Asked>) => {
     const { id, call, args } = data
     try {
@@ -28,7 +28,7 @@ export function serve(line: Line, calls: Calls): void {
   }
 }
 
-export const tell = (line: Line, told: unknown): void => line.postMessage({ told } satisfies Told)
+export const tell = (line: CallPort, told: unknown): void => line.postMessage({ told } satisfies Told)
 
 export type Remote<C extends Calls> = {
   readonly [Name in keyof C]: (...args: Parameters<C[Name]>) => Promise<Awaited<ReturnType<C[Name]>>>
@@ -37,7 +37,7 @@ export type Remote<C extends Calls> = {
 type Waiting = { resolve(value: unknown): void; reject(error: Error): void }
 
 /** Makes calls to the other end. Arguments that are message ports are transferred, not copied. */
-export function remote<C extends Calls>(line: Line, told: (told: unknown) => void = () => {}): Remote<C> {
+export function remote<C extends Calls>(line: CallPort, told: (told: unknown) => void = () => {}): Remote<C> {
   const waiting = new Map<number, Waiting>()
   let last = 0
   line.onmessage = ({ data }: MessageEvent<Answered | Told>) => {

@@ -7,7 +7,7 @@ import type { JsonObject } from '../../../contracts/contract.ts'
 import { paymentMember } from '../addons.ts'
 import type { Link } from '../verify/chain.ts'
 
-type Payment = 'named' | 'no hash' | 'none'
+type PaymentKind = 'named' | 'no hash' | 'none'
 
 export type Filter = {
   /** A text to be found anywhere in a record, without regard to upper and lower case. */
@@ -15,7 +15,7 @@ export type Filter = {
   readonly participant: string
   readonly scenario: string
   readonly standing: string
-  readonly payment: Payment | ''
+  readonly payment: PaymentKind | ''
   /** Days as `2026-07-02`, both counted; '' for no bound. */
   readonly receivedFrom: string
   readonly receivedTo: string
@@ -35,7 +35,7 @@ export const everything: Filter = {
   submittedTo: '',
 }
 
-const payments: readonly Payment[] = ['none', 'named', 'no hash']
+const payments: readonly PaymentKind[] = ['none', 'named', 'no hash']
 const day = 86_400_000
 
 /** A list of numbers in one growing buffer. */
@@ -152,7 +152,7 @@ export class Columns {
   passing(filter: Filter): number[] {
     const participant = this.#participants.words.indexOf(filter.participant)
     const standing = this.#standings.words.indexOf(filter.standing)
-    const payment = payments.indexOf(filter.payment as Payment)
+    const payment = payments.indexOf(filter.payment as PaymentKind)
     const pins = this.#scenarios.words.map((word) => idsIn(word).includes(filter.scenario))
     const received = span(filter.receivedFrom, filter.receivedTo)
     const submitted = span(filter.submittedFrom, filter.submittedTo)

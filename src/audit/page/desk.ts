@@ -14,7 +14,7 @@ import { nothingPlaced, type Placed, placed } from './placed.ts'
 import { sha256All } from './sha256.ts'
 import { readZip } from './zip.ts'
 
-export type Progress = { readonly done: number; readonly total: number; readonly what: string }
+export type DeskProgress = { readonly done: number; readonly total: number; readonly what: string }
 
 /** A record as the page shows it. */
 export type Shown = {
@@ -34,14 +34,14 @@ const piece = 4 * 1024 * 1024
 
 export class Desk {
   readonly #version: string
-  readonly #tell: (progress: Progress) => void
+  readonly #tell: (progress: DeskProgress) => void
   #opened: readonly Opened[] = []
   #placed: Placed = nothingPlaced
   readonly #columns = new Map<string, Columns>()
   readonly #sources = new Map<string, ByteSource>()
   readonly #reading = new Map<string, Promise<Columns>>()
 
-  constructor(version: string, tell: (progress: Progress) => void) {
+  constructor(version: string, tell: (progress: DeskProgress) => void) {
     this.#version = version
     this.#tell = tell
   }

@@ -2,7 +2,7 @@
 import type { Place } from '../addons.ts'
 import type { Finding } from '../verify/finding.ts'
 import type { Report } from './check.ts'
-import type { Progress } from './desk.ts'
+import type { DeskProgress } from './desk.ts'
 import type { KeptText } from './engine.ts'
 import type { Opened } from './opened-directory.ts'
 import type { DeskRemote } from './workers.ts'
@@ -12,7 +12,7 @@ export type State = {
   /** The name of the opened folder, zip or files. */
   readonly name: string
   readonly choices: readonly string[]
-  readonly progress: Progress | undefined
+  readonly progress: DeskProgress | undefined
   readonly report: Report | undefined
   readonly kept: readonly KeptText[]
   /** What went wrong, as a sentence for the person. */
@@ -33,7 +33,7 @@ export type Checked = {
   readonly report: Report
   readonly name: string
   readonly desk: DeskRemote
-  readonly progress: Progress | undefined
+  readonly progress: DeskProgress | undefined
 }
 
 export type Actions = {

@@ -4,13 +4,13 @@
  */
 
 import type { Judge, Stretch } from '../verify/in-directory.ts'
-import { type Calls, type Line, type Remote, remote, serve, tell } from './call.ts'
-import { Desk, type Progress } from './desk.ts'
+import { type CallPort, type Calls, type Remote, remote, serve, tell } from './call.ts'
+import { Desk, type DeskProgress } from './desk.ts'
 import { judgeIn } from './engine.ts'
 import { type Opened, sourceOf } from './opened-directory.ts'
 import { sha256Of } from './sha256.ts'
 
-const page = self as unknown as Line
+const page = self as unknown as CallPort
 
 type Judging = {
   take(files: readonly Opened[]): void
@@ -69,7 +69,7 @@ const everyMs = 80
 function deskCalls(version: string) {
   let bench: Bench | undefined
   let told = 0
-  const desk = new Desk(version, (progress: Progress) => {
+  const desk = new Desk(version, (progress: DeskProgress) => {
     if (performance.now() - told < everyMs) return
     told = performance.now()
     tell(page, progress)

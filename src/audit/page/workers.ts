@@ -1,6 +1,6 @@
 /** Starts the workers of the page. Their program is a text inside the page. */
 import { type Remote, remote } from './call.ts'
-import type { Progress } from './desk.ts'
+import type { DeskProgress } from './desk.ts'
 import type { DeskCalls } from './worker.ts'
 
 /** The build puts in the text of the worker's program and the version of the page. */
@@ -13,14 +13,14 @@ export type DeskRemote = Remote<DeskCalls>
 /** With more workers than this, each would wait for the reading of the others. */
 const mostJudges = 4
 
-export function startDesk(progress: (progress: Progress) => void): DeskRemote {
+export function startDesk(progress: (progress: DeskProgress) => void): DeskRemote {
   const address = URL.createObjectURL(new Blob([workerProgram], { type: 'text/javascript' }))
   const trusted = trustedAddress(address)
   const start = (): Worker => new Worker(trusted as string)
   const desk = start()
   desk.postMessage({ role: 'desk', version })
   const calls = remote<DeskCalls>(desk as unknown as Parameters<typeof remote>[0], (told) =>
-    progress(told as Progress),
+    progress(told as DeskProgress),
   )
   const judges = Math.min(mostJudges, Math.max(1, navigator.hardwareConcurrency || 1))
   const ports = Array.from({ length: judges }, () => {

@@ -40,8 +40,8 @@ export class Answer {
   }
 }
 
-const mostRecords = 64
-const mostBytes = 1024 * 1024
+const mostBatchRecords = 64
+const mostBatchBytes = 1024 * 1024
 
 /** Takes the next batch from a queue, without requests that were answered already. A single record may be longer than the limit. */
 export function takeBatch<T extends { readonly answer: Answer }>(
@@ -53,7 +53,7 @@ export function takeBatch<T extends { readonly answer: Answer }>(
   let taken = 0
   for (const waiting of queue) {
     const size = sizeOf(waiting)
-    if (batch.length === mostRecords || (bytes > 0 && bytes + size > mostBytes)) break
+    if (batch.length === mostBatchRecords || (bytes > 0 && bytes + size > mostBatchBytes)) break
     taken++
     if (waiting.answer.isGiven) continue
     batch.push(waiting)

@@ -1,10 +1,10 @@
 /** A client of the library for one host. Every option is given, because the library takes missing options from PG… variables. */
 import { Socket } from 'node:net'
 import pg from 'pg'
-import type { Host, Target } from './url.ts'
+import type { DatabaseTarget, Host } from './url.ts'
 
 export function clientOf(
-  target: Target,
+  target: DatabaseTarget,
   host: Host = target.hosts[0] as Host,
   socket = new Socket(),
 ): pg.Client {

@@ -7,7 +7,7 @@ import type pg from 'pg'
 import { clientOf } from './client.ts'
 import { type Facts, factsOf } from './facts.ts'
 import { Broken, ClocksApart, NotKnown } from './fault.ts'
-import type { Host, Target } from './url.ts'
+import type { DatabaseTarget, Host } from './url.ts'
 
 const connectMs = 2_000
 /** After this time the difference of the two clocks is measured again. */
@@ -42,7 +42,7 @@ export class Connection {
   }
 
   /** Connects within two seconds and asks the server for its facts. The caller judges whether the server is fit. */
-  static async open(target: Target, host: Host): Promise<Connection> {
+  static async open(target: DatabaseTarget, host: Host): Promise<Connection> {
     const socket = new Socket()
     const client = clientOf(target, host, socket)
     client.on('error', () => {})

@@ -11,7 +11,7 @@ import { Connection, type Statement } from './connection.ts'
 import { unfit } from './facts.ts'
 import { Broken, codeOf } from './fault.ts'
 import type { Timeline } from './timeline.ts'
-import type { Host, Target } from './url.ts'
+import type { DatabaseTarget, Host } from './url.ts'
 
 const most = 4
 /** A commit that takes longer than this probably waits for a standby, or a server, that is gone. */
@@ -21,7 +21,7 @@ const lookMs = 500
 type Borrower = { readonly take: (connection: Connection) => void; readonly fail: (error: unknown) => void }
 
 export class Connections {
-  readonly #target: Target
+  readonly #target: DatabaseTarget
   readonly #timeline: Timeline
   readonly #log: Log
   readonly #open = new Set<Connection>()
@@ -34,7 +34,7 @@ export class Connections {
   #reasons: readonly string[] = []
   #isClosed = false
 
-  constructor(target: Target, timeline: Timeline, log: Log) {
+  constructor(target: DatabaseTarget, timeline: Timeline, log: Log) {
     this.#target = target
     this.#timeline = timeline
     this.#log = log

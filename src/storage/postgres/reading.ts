@@ -9,10 +9,10 @@ import { Connection, type Row, type Statement } from './connection.ts'
 import { Broken, codeOf } from './fault.ts'
 import { schemaVersion } from './prepare.ts'
 import { type AssociationName, isImporting } from './statements.ts'
-import type { Target } from './url.ts'
+import type { DatabaseTarget } from './url.ts'
 
 /** Connects to the first host that has the tables; a standby will do. If there is none, gives the reasons of all hosts. */
-export async function connectToRead(target: Target): Promise<Connection | readonly string[]> {
+export async function connectToRead(target: DatabaseTarget): Promise<Connection | readonly string[]> {
   const reasons: string[] = []
   for (const [at, host] of target.hosts.entries()) {
     try {

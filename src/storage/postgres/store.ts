@@ -16,10 +16,10 @@ import type { Shared } from './shared.ts'
 import { attachedStandbys, isImporting, namesStandby } from './statements.ts'
 import { Stopped } from './stopped.ts'
 import { Timeline } from './timeline.ts'
-import type { Target } from './url.ts'
+import type { DatabaseTarget } from './url.ts'
 
 export type PostgresStoreOptions = {
-  readonly target: Target
+  readonly target: DatabaseTarget
   /** The file in the data directory that remembers the server in which this receiver last stored. */
   readonly timelineFile: string
   /** Nothing is acknowledged unless the primary is set to wait for a standby. */
@@ -83,7 +83,8 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
 
     async readiness() {
       const { trouble } = connections
-      const found: State = trouble === undefined ? await state(shared) : { reasons: [trouble], notes: [] }
+      const found: StoreState =
+        trouble === undefined ? await state(shared) : { reasons: [trouble], notes: [] }
       const reasons = found.reasons.map((text) => ({ kind: 'database' as const, text }))
       return { ...found, reasons, refused: [...refused].sort() }
     },
@@ -108,21 +109,21 @@ function reasonOf(error: unknown): string {
   return meaning.kind === 'fault' ? meaning.reason : 'the connection to the database was lost'
 }
 
-type State = {
+type StoreState = {
   readonly reasons: readonly string[]
   readonly notes: readonly string[]
   readonly standbys?: number
 }
 
-async function state({ connections, requireStandby }: Shared): Promise<State> {
+async function state({ connections, requireStandby }: Shared): Promise<StoreState> {
   const until = performance.now() + readinessMs
-  const late = new Promise<State>((resolve) => {
+  const late = new Promise<StoreState>((resolve) => {
     setTimeout(() => resolve({ reasons: ['the database does not answer'], notes: [] }), readinessMs).unref()
   })
   const asked = connections
     .with(until, (connection) => stateSeenFrom(connection, requireStandby))
     .catch(
-      (error): State => ({
+      (error): StoreState => ({
         reasons: [connections.trouble ?? reasonOf(error)],
         notes: [],
       }),
@@ -130,7 +131,7 @@ async function state({ connections, requireStandby }: Shared): Promise<State> {
   return Promise.race([asked, late])
 }
 
-async function stateSeenFrom(connection: Connection, requireStandby: boolean): Promise<State> {
+async function stateSeenFrom(connection: Connection, requireStandby: boolean): Promise<StoreState> {
   const [isNamed, attached] = [await namesStandby(connection), await attachedStandbys(connection)]
   const reasons: string[] = []
   if (await isImporting(connection)) reasons.push('an import is under way or was broken off')

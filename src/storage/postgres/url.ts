@@ -9,7 +9,7 @@ import type { ConnectionOptions } from 'node:tls'
 
 export type Host = { readonly host: string; readonly port: number }
 
-export type Target = {
+export type DatabaseTarget = {
   readonly hosts: readonly Host[]
   readonly user: string
   readonly database: string
@@ -34,7 +34,7 @@ const shape = /^postgres(?:ql)?:\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^@/?#]*)\
 const parameters = ['sslmode', 'sslrootcert', 'host', 'port']
 
 /** `name` is the variable or the option from which the text comes. Throws `UrlMistakes`. */
-export function readUrl(name: string, text: string, env: Environment = process.env): Target {
+export function readUrl(name: string, text: string, env: Environment = process.env): DatabaseTarget {
   const found = shape.exec(text)
   if (!found)
     throw new UrlMistakes([
@@ -156,7 +156,7 @@ function certificate(path: string | undefined, name: string, mistakes: string[])
   }
 }
 
-type Login = Pick<Target, 'hosts' | 'user' | 'database'>
+type Login = Pick<DatabaseTarget, 'hosts' | 'user' | 'database'>
 
 /** Reads the password file of libpq: `host:port:database:user:password` on each line, `*` for any, `\:` for a colon. */
 function passwordFrom(path: string | undefined, login: Login, mistakes: string[]): string | undefined {

@@ -16,7 +16,7 @@ import { paymentIn } from './table.tsx'
 type Dated = Shown & { readonly place: Place }
 /** `total`: those that are not shown counted, too. */
 type Said = { readonly records: readonly Dated[]; readonly total: number }
-type Latest = { readonly path: string; readonly addon: string; readonly record: JsonObject | undefined }
+type LatestRecord = { readonly path: string; readonly addon: string; readonly record: JsonObject | undefined }
 
 /** Of an address with more records, the others are in the table of its association, and that is said. */
 const mostShown = 500
@@ -31,7 +31,7 @@ export function Address({
   participant: string
 }) {
   const [said, setSaid] = useState<Said | undefined>(undefined)
-  const [latest, setLatest] = useState<readonly Latest[]>([])
+  const [latest, setLatest] = useState<readonly LatestRecord[]>([])
   const places = checked.report.associations.map(({ place }) => place).filter((place) => place.slug === slug)
   const sha256 = useFileHash(checked, places[0] ?? { addon: 'scn01', slug })
   useLayoutEffect(() => {
@@ -83,7 +83,11 @@ async function recordsOf({ desk }: Checked, places: readonly Place[], participan
   return { records, total }
 }
 
-async function latestOf({ desk, report }: Checked, slug: string, participant: string): Promise<Latest[]> {
+async function latestOf(
+  { desk, report }: Checked,
+  slug: string,
+  participant: string,
+): Promise<LatestRecord[]> {
   const files = report.files.filter((file) => file.slug === slug && file.name === participant)
   return Promise.all(
     files.map(async ({ path, addon }) => ({ path, addon, record: (await desk.latest(path))?.record })),
@@ -212,7 +216,7 @@ function Compare({ records }: { records: readonly Dated[] }) {
   )
 }
 
-function Now({ latest }: { latest: readonly Latest[] }) {
+function Now({ latest }: { latest: readonly LatestRecord[] }) {
   return (
     <section aria-labelledby="now-title">
       <h2 id="now-title">The state that is kept now</h2>

@@ -3,7 +3,7 @@ import { parseReceipt } from '../../../records/line.ts'
 import type { Finding } from '../../verify/finding.ts'
 import type { Verdict } from '../../verify/verdict.ts'
 import { verdictWords } from '../answer.ts'
-import type { Progress } from '../desk.ts'
+import type { DeskProgress } from '../desk.ts'
 import { visible } from '../shown-text.tsx'
 
 /** A sign beside the word of the verdict, so that the colour is never the only mark. */
@@ -179,13 +179,13 @@ export function Paper({ heading, children }: { heading: Heading; children?: unkn
 }
 
 /** Of what is being read; undefined while nothing was counted. */
-export const shareOf = (progress: Progress | undefined): number | undefined =>
+export const shareOf = (progress: DeskProgress | undefined): number | undefined =>
   progress && progress.total > 0 ? Math.min(1, progress.done / progress.total) : undefined
 
 export const percent = (share: number): string => `${Math.floor(share * 100)} %`
 
 /** Shown while the records are read for a table: that takes a while where there are very many. */
-export function Reading({ what, progress }: { what: string; progress: Progress | undefined }) {
+export function Reading({ what, progress }: { what: string; progress: DeskProgress | undefined }) {
   const share = shareOf(progress)
   return (
     <p role="status">

@@ -1,6 +1,6 @@
 /** Long records files are read when the receiver starts, so that no sender waits for that. */
 import assert from 'node:assert/strict'
-import { readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { AppendLog } from '../src/storage/files/append.ts'
@@ -32,6 +32,31 @@ test('the start reads a long records file, says so, and the first post reads not
   const { association, records } = told[0] as { association: string; records: number }
   assert.deepEqual([association, records], [slug, 3_000])
   assert.equal(chainOf(recordsPath(root, slug)).length, 3_001)
+})
+
+test('the longest file is read first, and of two that are as long the one that was written last', async () => {
+  const root = scratchDir()
+  mkdirSync(join(root, 'scn01'))
+  for (const [name, count, day] of [
+    ['early', 3_000, '2026-01-01'],
+    ['late', 3_000, '2026-01-02'],
+    ['longest', 4_000, '2025-01-01'],
+  ] as const) {
+    const { directory, records } = build(scratchDir(), count)
+    utimesSync(records, new Date(day), new Date(day))
+    renameSync(directory, join(root, 'scn01', name))
+  }
+  const order: string[] = []
+  const store = storeIn(root, {
+    ...quiet,
+    info: (fields, message) => {
+      if (message === 'a long records file was read')
+        order.push((fields as { association: string }).association)
+    },
+  })
+  await store.start()
+  assert.deepEqual(order, ['longest', 'late', 'early'])
+  await store.close()
 })
 
 test('an association that is being read is named, and a post that could only be late is told at once', async () => {

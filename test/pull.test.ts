@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:http'
@@ -90,15 +91,21 @@ describe('pull', () => {
     server.close()
   })
 
-  test('upgrades and rolls back under load, and no post fails', async () => {
+  test('upgrades and rolls back under load, six times: no post fails, and env_file is not touched', async () => {
+    const envFile = join(host.etc, 'env_file')
+    const known = (): unknown => [readFileSync(envFile, 'utf8'), statSync(envFile).ctimeMs]
+    const before = known()
     const load = send({ url: host.url, token: host.token, senders: 16, keepAlive: true })
     const fresh = send({ url: host.url, token: host.token, senders: 4, keepAlive: false })
-    const up = await host.run('pull', [two])
-    assert.equal(up.code, 0, up.output)
-    assert.equal(host.current(), '0.0.2')
-    const back = await host.run('pull', ['rollback'])
-    assert.equal(back.code, 0, back.output)
-    assert.equal(host.current(), '0.0.1')
+    for (let round = 0; round < 3; round++) {
+      const up = await host.run('pull', [two])
+      assert.equal(up.code, 0, up.output)
+      assert.equal(host.current(), '0.0.2')
+      const back = await host.run('pull', ['rollback'])
+      assert.equal(back.code, 0, back.output)
+      assert.equal(host.current(), '0.0.1')
+    }
+    assert.deepEqual(known(), before)
     for (const sender of [load, fresh]) {
       const { stored, failed } = await sender.end()
       assert.deepEqual(failed, [])

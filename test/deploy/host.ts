@@ -28,6 +28,8 @@ export type Ran = { readonly code: number | string; readonly output: string }
 
 export type Host = {
   readonly root: string
+  /** What /etc/civic-orchestrator is on a host. */
+  readonly etc: string
   readonly url: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly token: () => string
@@ -100,6 +102,7 @@ export async function makeHost(signers: string): Promise<Host> {
   const url = `http://127.0.0.1:${port}`
   return {
     root,
+    etc,
     url,
     env,
     token: () => /^NODE_TOKEN=(.*)$/m.exec(readFileSync(join(etc, 'env_file'), 'utf8'))?.[1] as string,

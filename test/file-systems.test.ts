@@ -1,0 +1,67 @@
+/** File systems of another kind below the data directory: what was acknowledged is there after a kill, and nothing is left over. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { recordsPath } from './disk.ts'
+import { missingHere } from './faults/strace.ts'
+import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
+import { audit } from './said.ts'
+
+type Kind = {
+  readonly name: string
+  readonly needs: readonly string[]
+  /** `$0` is where it is to be, `$1` a directory of its own. */
+  readonly mount: string
+}
+
+const kinds: readonly Kind[] = [
+  {
+    name: 'overlayfs',
+    needs: ['mount'],
+    mount:
+      'mkdir "$1/l" "$1/u" "$1/w"; mount -t overlay civic-test -o "lowerdir=$1/l,upperdir=$1/u,workdir=$1/w" "$0"',
+  },
+  {
+    name: 'FUSE',
+    needs: ['fuse2fs', 'mkfs.ext4'],
+    mount: 'truncate -s 64M "$1/image"; mkfs.ext4 -q -F "$1/image"; fuse2fs "$1/image" "$0" -o rw',
+  },
+  {
+    name: 'btrfs',
+    needs: ['mkfs.btrfs', 'mount'],
+    mount: 'truncate -s 128M "$1/image"; mkfs.btrfs -q -f "$1/image"; mount -o loop "$1/image" "$0"',
+  },
+]
+
+for (const { name, needs, mount } of kinds) {
+  test(`on ${name} what was acknowledged is there after a kill`, {
+    skip: missingHere(needs) ?? false,
+  }, async () => {
+    const place = join(scratchDir(), 'mounted')
+    mkdirSync(place)
+    execFileSync('sh', ['-ec', mount, place, scratchDir()])
+    try {
+      const root = join(place, 'data')
+      const receiver = await startReceiver({ DATA_DIR: root })
+      const narratives = Array.from({ length: 50 }, (_, n) => `narrative ${n}`)
+      const posts = narratives.map((narrative) => receiver.post(scn01({ narrative })))
+      for (const { status } of await Promise.all([...posts, receiver.post(vs01())])) assert.equal(status, 201)
+      await receiver.stop('SIGKILL')
+
+      const again = await startReceiver({ DATA_DIR: root })
+      for (const narrative of narratives) assert.equal((await again.post(scn01({ narrative }))).status, 200)
+      assert.equal((await again.post(vs01())).status, 200)
+      assert.equal((await fetch(`${again.url}/ready`)).status, 200)
+      await again.stop()
+      assert.equal((await audit('verify', '--data', root)).exit, 0)
+      assert.deepEqual(readdirSync(join(recordsPath(root), '..')).sort(), [
+        '.records.head.json',
+        'records.json',
+      ])
+    } finally {
+      execFileSync('umount', [place])
+    }
+  })
+}

@@ -118,28 +118,27 @@ export class Desk {
     return columns
   }
 
-  /** Reads the bytes of records, in the order of the rows. Records that stand one behind the other are read together. */
+  /** Reads the bytes of records, in the order of the rows. The next stretch is read while this one is looked at. */
   async #each(
     source: ByteSource,
     columns: Columns,
     from: number,
     see: (bytes: Uint8Array, index: number) => void,
   ) {
-    for (let first = from; first < columns.length; ) {
-      const begin = columns.where(first).offset
-      let end = begin
-      let last = first
-      for (; last < columns.length; last++) {
-        const { offset, length } = columns.where(last)
-        if (offset < begin || (last > first && offset + length - begin > piece)) break
-        end = Math.max(end, offset + length)
-      }
-      const bytes = await source.read(begin, end)
-      for (let index = first; index < last; index++) {
+    const read = (stretch: Together | undefined) => stretch && source.read(stretch.begin, stretch.end)
+    let stretch = together(columns, from)
+    let reading = read(stretch)
+    while (stretch && reading) {
+      const bytes: Uint8Array = await reading
+      const next = together(columns, stretch.last)
+      reading = read(next)
+      // a failure is met when it is waited for
+      reading?.catch(() => {})
+      for (let index = stretch.first; index < stretch.last; index++) {
         const { offset, length } = columns.where(index)
-        see(bytes.subarray(offset - begin, offset - begin + length), index)
+        see(bytes.subarray(offset - stretch.begin, offset - stretch.begin + length), index)
       }
-      first = last
+      stretch = next
     }
   }
 
@@ -233,6 +232,27 @@ export class Desk {
     }
     return new Blob(parts, { type: 'text/csv' })
   }
+}
+
+/** Rows from `first` until before `last`. Their records stand one behind the other in the file, so one read gets them all. */
+type Together = {
+  readonly first: number
+  readonly last: number
+  readonly begin: number
+  readonly end: number
+}
+
+function together(columns: Columns, first: number): Together | undefined {
+  if (first >= columns.length) return undefined
+  const begin = columns.where(first).offset
+  let end = begin
+  let last = first
+  for (; last < columns.length; last++) {
+    const { offset, length } = columns.where(last)
+    if (offset < begin || (last > first && offset + length - begin > piece)) break
+    end = Math.max(end, offset + length)
+  }
+  return { first, last, begin, end }
 }
 
 function texts(bytes: Uint8Array): { readonly text: string; readonly record: JsonObject | undefined } {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, openSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -247,6 +247,18 @@ describe('by what becomes of posts an alert fires when', options, () => {
     clearInterval(beat)
     fires(after, late, ['CivicAssociationLocked', 'CivicLockWaits', 'CivicNotStored'])
     await receiver.stop()
+  })
+
+  test('the log does not fit on its disk', async () => {
+    const receiver = await startMuted(openSync('/dev/full', 'w'), { METRICS: '1' })
+    const first = await scrape(receiver.url)
+    assert.equal((await fetch(`${receiver.url}/nowhere`)).status, 404)
+    let after = first
+    const lost = 'civic_log_lost_lines_total'
+    while (after.get(lost) === first.get(lost)) after = await scrape(receiver.url)
+    fires(after, late, ['CivicLogLost'], first)
+    receiver.child.kill('SIGTERM')
+    assert.equal(await receiver.ended, 0)
   })
 
   test('the clock is far from the senders', async () => {

@@ -1,5 +1,6 @@
 /** Standard output that takes nothing: a full disk, a reader that stands still, a reader that is gone. It holds nothing up. */
 import assert from 'node:assert/strict'
+import { type StdioOptions, spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -53,6 +54,17 @@ describe('standard output that takes nothing', { concurrency: 2 }, () => {
       closeSync(output)
     })
   }
+
+  test('a mistake in the configuration ends with 78, though standard error takes nothing either', () => {
+    for (const open of Object.values(outputs)) {
+      const output = open()
+      const stdio: StdioOptions = ['ignore', output, output]
+      const env = { PATH: process.env.PATH, PORT: 'none' }
+      const { status } = spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts'], { env, stdio })
+      assert.equal(status, 78)
+      closeSync(output)
+    }
+  })
 
   test(
     'a reader that stands still costs no record, and reads all lines when it reads again',

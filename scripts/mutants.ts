@@ -51,7 +51,7 @@ const copied = ['src', 'contracts', 'test', 'scripts', 'deploy', 'package.json',
 /** Longer than any check; a mutant that hangs is killed. */
 const longestMs = 300_000
 
-type Verdict = 'passed' | 'failed' | 'could not run'
+type CheckVerdict = 'passed' | 'failed' | 'could not run'
 
 /** A test file longer than this has been made to hang. */
 const longestTestMs = 60_000
@@ -180,7 +180,7 @@ async function passes(root: string, test: string): Promise<boolean> {
   return status === 0
 }
 
-function run(root: string, check: Check, seed: string): Verdict {
+function run(root: string, check: Check, seed: string): CheckVerdict {
   const args =
     'part' in check
       ? ['scripts/faults.ts', '--only', check.part, '--share', String(check.share), '--seed', seed]

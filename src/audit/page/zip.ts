@@ -19,7 +19,7 @@ export type ZipFile = {
 /** The zip cannot be read. The message is for the person who opened it. */
 export class ZipFault extends Error {}
 
-type ZipEntry = {
+type ZipMember = {
   readonly name: string
   readonly method: number
   readonly crc: number
@@ -106,8 +106,8 @@ function long(view: DataView, at: number): number {
   return value
 }
 
-function entriesOf(view: DataView, count: number): ZipEntry[] {
-  const entries: ZipEntry[] = []
+function entriesOf(view: DataView, count: number): ZipMember[] {
+  const entries: ZipMember[] = []
   try {
     let at = 0
     while (entries.length < count) {
@@ -123,7 +123,7 @@ function entriesOf(view: DataView, count: number): ZipEntry[] {
   return entries
 }
 
-function entryAt(view: DataView, at: number): ZipEntry {
+function entryAt(view: DataView, at: number): ZipMember {
   const flags = view.getUint16(at + 8, true)
   const method = view.getUint16(at + 10, true)
   if (flags & isEncrypted) throw new ZipFault('The zip is encrypted. Unpack it and open the folder.')
@@ -175,7 +175,7 @@ function nameOf(bytes: Uint8Array, flags: number): string {
   return name
 }
 
-async function unpacked(zip: Blob, entry: ZipEntry): Promise<ReadableStream<Uint8Array>> {
+async function unpacked(zip: Blob, entry: ZipMember): Promise<ReadableStream<Uint8Array>> {
   const local = await viewOf(zip, entry.offset, 30)
   if (local.getUint32(0, true) !== localSignature) throw damaged()
   const start = entry.offset + 30 + local.getUint16(26, true) + local.getUint16(28, true)
@@ -186,7 +186,7 @@ async function unpacked(zip: Blob, entry: ZipEntry): Promise<ReadableStream<Uint
 }
 
 /** Passes bytes on, and fails when their size or CRC-32 is not the one in the directory of the zip. */
-function checked(entry: ZipEntry): TransformStream<Uint8Array, Uint8Array> {
+function checked(entry: ZipMember): TransformStream<Uint8Array, Uint8Array> {
   const fault = (): ZipFault => new ZipFault('A file in the zip is damaged. Copy the zip once more.')
   let crc = 0
   let length = 0

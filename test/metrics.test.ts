@@ -157,7 +157,7 @@ describe('metrics', () => {
   })
 
   test('hold every series that the example alerts ask for', async () => {
-    const receiver = await startReceiver({ METRICS: '1' })
+    const receiver = await startReceiver({ METRICS: '1', BACKUP_STATUS: join(scratchDir(), 'status') })
     await receiver.post(scn01())
     const { text } = await metricsOf(receiver)
     const asked =

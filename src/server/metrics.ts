@@ -23,10 +23,23 @@ export function createMetrics(addons: Iterable<string>): {
   watch(sources: Sources): void
 } {
   const registry = new Registry()
-  const registers = [registry]
   let look = async (): Promise<void> => {}
   collectDefaultMetrics({ register: registry })
+  const http: Metrics = {
+    contentType: registry.contentType,
+    async text() {
+      await look()
+      return registry.metrics()
+    },
+    answered: answersIn([registry], addons),
+  }
+  const watch = (sources: Sources): void => {
+    look = gaugesOf(sources, registry)
+  }
+  return { http, storage: storageIn([registry]), watch }
+}
 
+function answersIn(registers: [Registry], addons: Iterable<string>): Metrics['answered'] {
   const requests = new Counter({
     name: `${prefix}requests_total`,
     help: 'Answers by addon (none when it is not known), status and outcome: stored, duplicate, or the kind of refusal',
@@ -50,6 +63,14 @@ export function createMetrics(addons: Iterable<string>): {
     help: 'Bytes of the bodies that were read',
     registers,
   })
+  return ({ addon = 'none', status, outcome, bytes: read = 0, ms }) => {
+    requests.inc({ addon, status, outcome })
+    seconds.observe({ addon }, ms / 1000)
+    if (read > 0) bytes.inc(read)
+  }
+}
+
+function storageIn(registers: [Registry]): StorageObserver {
   const syncs = new Histogram({
     name: `${prefix}sync_seconds`,
     help: 'Until the disk had a batch of appended records (append), or a file that was replaced (overwrite)',
@@ -75,27 +96,10 @@ export function createMetrics(addons: Iterable<string>): {
     labelNames: ['why'],
     registers,
   })
-
-  const http: Metrics = {
-    contentType: registry.contentType,
-    async text() {
-      await look()
-      return registry.metrics()
-    },
-    answered({ addon = 'none', status, outcome, bytes: read = 0, ms }) {
-      requests.inc({ addon, status, outcome })
-      seconds.observe({ addon }, ms / 1000)
-      if (read > 0) bytes.inc(read)
-    },
-  }
-  const storage: StorageObserver = {
+  return {
     synced: (rule, ms) => syncs.observe({ rule }, ms / 1000),
     batch: (records) => batch.observe(records),
     lockWait: (ms) => locks.observe(ms / 1000),
     again: (why) => again.inc({ why }),
   }
-  const watch = (sources: Sources): void => {
-    look = gaugesOf(sources, registry)
-  }
-  return { http, storage, watch }
 }

@@ -5,6 +5,7 @@
 import type { StorageRule } from '../../../contracts/contract.ts'
 import type { AcceptedRecord, Outcome, RecordStore } from '../../../contracts/record.ts'
 import type { Log } from '../../log.ts'
+import { nameOf } from '../../records/layout.ts'
 import type { StorageObserver } from '../observer.ts'
 import type { Store } from '../store.ts'
 import { AppendQueue } from './append.ts'
@@ -39,37 +40,14 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
   const shared: Shared = { connections, timeline, requireStandby, log, observer }
   const overwrites = new OverwriteQueue(shared)
   const stopped = new Stopped()
-  /** The queues in order of use: a queue that is used moves to the end. */
-  const queues = new Map<string, AppendQueue>()
-  const refused = new Set<string>()
+  const appends = new AppendQueues(shared)
   const unanswered = new Set<Promise<Outcome>>()
-
-  const queueOf = (record: AcceptedRecord): AppendQueue => {
-    const name = `${record.addon}/${record.association_slug}`
-    const queue = queues.get(name) ?? new AppendQueue(record, shared)
-    queues.delete(name)
-    queues.set(name, queue)
-    for (const [oldest, { isIdle }] of queues) {
-      if (queues.size <= mostQueues) break
-      if (isIdle) queues.delete(oldest)
-    }
-    return queue
-  }
-
-  const append = async (record: AcceptedRecord, deadline: number): Promise<Outcome> => {
-    const queue = queueOf(record)
-    const outcome = await queue.put(record, deadline)
-    const name = `${record.addon}/${record.association_slug}`
-    if (queue.isDamaged) refused.add(name)
-    else refused.delete(name)
-    return outcome
-  }
 
   const overwrite = async (record: AcceptedRecord, deadline: number): Promise<Outcome> =>
     stopped.recently ? { ok: false, fault: 'busy' } : overwrites.put(record, deadline)
 
   const rules: Readonly<Record<StorageRule, RecordStore['put']>> = {
-    'append-only': append,
+    'append-only': (record, deadline) => appends.put(record, deadline),
     'overwrite-by-placekey': overwrite,
   }
 
@@ -86,7 +64,7 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
       const found: StoreState =
         trouble === undefined ? await state(shared) : { reasons: [trouble], notes: [] }
       const reasons = found.reasons.map((text) => ({ kind: 'database' as const, text }))
-      return { ...found, reasons, refused: [...refused].sort() }
+      return { ...found, reasons, refused: [...appends.refused].sort() }
     },
 
     async start() {
@@ -101,6 +79,39 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
       stopped.close()
       await connections.close()
     },
+  }
+}
+
+/** A queue for each association that was used lately. */
+class AppendQueues {
+  /** Associations whose records are refused as damaged. */
+  readonly refused = new Set<string>()
+  readonly #shared: Shared
+  /** The queues in order of use: a queue that is used moves to the end. */
+  readonly #queues = new Map<string, AppendQueue>()
+
+  constructor(shared: Shared) {
+    this.#shared = shared
+  }
+
+  async put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
+    const name = nameOf(record)
+    const queue = this.#queueOf(name, record)
+    const outcome = await queue.put(record, deadline)
+    if (queue.isDamaged) this.refused.add(name)
+    else this.refused.delete(name)
+    return outcome
+  }
+
+  #queueOf(name: string, record: AcceptedRecord): AppendQueue {
+    const queue = this.#queues.get(name) ?? new AppendQueue(record, this.#shared)
+    this.#queues.delete(name)
+    this.#queues.set(name, queue)
+    for (const [oldest, { isIdle }] of this.#queues) {
+      if (this.#queues.size <= mostQueues) break
+      if (isIdle) this.#queues.delete(oldest)
+    }
+    return queue
   }
 }
 

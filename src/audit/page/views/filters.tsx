@@ -5,6 +5,21 @@ import { inLine } from '../shown-text.tsx'
 
 type Change = (filter: Filter) => void
 
+type Field = readonly [name: keyof Filter, id: string, label: string]
+
+const choiceFields: readonly (readonly [...Field, of: (choices: Choices) => readonly string[]])[] = [
+  ['participant', 'f-participant', 'Address (Placekey)', ({ participants }) => participants],
+  ['scenario', 'f-scenario', 'Scenario', ({ scenarios }) => scenarios],
+  ['standing', 'f-standing', 'Standing', ({ standings }) => standings],
+  ['payment', 'f-payment', 'Payment', () => ['named', 'no hash', 'none']],
+]
+const dayFields: readonly Field[] = [
+  ['receivedFrom', 'f-received-from', 'Received from'],
+  ['receivedTo', 'f-received-to', 'Received to'],
+  ['submittedFrom', 'f-submitted-from', 'Submitted from'],
+  ['submittedTo', 'f-submitted-to', 'Submitted to'],
+]
+
 export function Filters({ filter, choices, change }: { filter: Filter; choices: Choices; change: Change }) {
   const [text, setText] = useState(filter.text)
   const set = (name: keyof Filter) => (value: string) => change({ ...filter, [name]: value })
@@ -29,43 +44,12 @@ export function Filters({ filter, choices, change }: { filter: Filter; choices: 
           <button type="submit">Search</button>
         </span>
       </div>
-      <Choice
-        id="f-participant"
-        label="Address (Placekey)"
-        value={filter.participant}
-        of={choices.participants}
-        set={set('participant')}
-      />
-      <Choice
-        id="f-scenario"
-        label="Scenario"
-        value={filter.scenario}
-        of={choices.scenarios}
-        set={set('scenario')}
-      />
-      <Choice
-        id="f-standing"
-        label="Standing"
-        value={filter.standing}
-        of={choices.standings}
-        set={set('standing')}
-      />
-      <Choice
-        id="f-payment"
-        label="Payment"
-        value={filter.payment}
-        of={['named', 'no hash', 'none']}
-        set={set('payment')}
-      />
-      <Day id="f-received-from" label="Received from" value={filter.receivedFrom} set={set('receivedFrom')} />
-      <Day id="f-received-to" label="Received to" value={filter.receivedTo} set={set('receivedTo')} />
-      <Day
-        id="f-submitted-from"
-        label="Submitted from"
-        value={filter.submittedFrom}
-        set={set('submittedFrom')}
-      />
-      <Day id="f-submitted-to" label="Submitted to" value={filter.submittedTo} set={set('submittedTo')} />
+      {choiceFields.map(([name, id, label, of]) => (
+        <Choice key={id} id={id} label={label} value={filter[name]} of={of(choices)} set={set(name)} />
+      ))}
+      {dayFields.map(([name, id, label]) => (
+        <Day key={id} id={id} label={label} value={filter[name]} set={set(name)} />
+      ))}
       <div class="field">
         <button
           type="button"

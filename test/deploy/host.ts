@@ -82,6 +82,10 @@ export async function makeHost(signers: string): Promise<Host> {
   })
   // the supervisor has its own copy; this process must not accept from it
   listening.close()
+  // a test that fails before it closes the host ends all the same, and the supervisor with it
+  supervisor.unref()
+  const input = supervisor.stdin as unknown as { unref(): void }
+  input.unref()
 
   const run: Host['run'] = async (script, args = [], { killAfterMs, env: more = {} } = {}) => {
     const child = spawn(resolve('deploy', script), args, {
@@ -118,6 +122,7 @@ export async function makeHost(signers: string): Promise<Host> {
       assert.equal((await once(child, 'exit'))[0], 0)
     },
     async close() {
+      supervisor.ref()
       supervisor.kill('SIGTERM')
       await once(supervisor, 'exit')
       rmSync(root, { recursive: true, force: true, maxRetries: 3 })

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   fixtures,
   forward,
@@ -390,6 +391,25 @@ test('before anybody knows that the receiver hangs, two processes wait for it at
   await site.start()
   assert.equal((await site.cron()).waiting, 0)
   assert.equal(site.records().length, 4)
+})
+
+test('while two processes have waited longer than a receiver that is well takes, nobody waits for their places', {
+  skip,
+}, async (t) => {
+  const site = place(t)
+  const silent = await hanging(t)
+  site.at(silent.port)
+  let answered = 0
+  const first = [1, 2].map((n) => site.submit(scn(String(n))).then(() => answered++))
+  while (silent.connections() < 2) await sleep(20)
+  for (const name of ['lock-place-1', 'lock-place-2']) utimesSync(join(site.spool, name), 1, 1)
+  const burst = Array.from({ length: 20 }, (_, n) => scn(`of the burst ${n}`))
+  for (const { kept, detail } of await site.submit(...burst)) {
+    assert.ok(kept)
+    assert.match(detail, /wait for its answer already/)
+  }
+  assert.equal(answered, 0, 'all twenty are in the spool before the first two have given up')
+  await Promise.all(first)
 })
 
 test('check posts what can only be refused, and says whether the token is right', { skip }, async (t) => {

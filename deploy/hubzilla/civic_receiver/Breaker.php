@@ -37,6 +37,7 @@ final class Breaker
 
 	/**
 	 * A place to wait for the receiver in: held until it is closed. False when all are taken, true when places cannot be had here.
+	 * A place is waited for only as long as they change hands, so that a burst of submissions does not wait one after the other.
 	 *
 	 * @return resource|bool
 	 */
@@ -47,10 +48,15 @@ final class Breaker
 			return true;
 		}
 		for ($end = microtime(true) + self::PLACE_WAIT; microtime(true) < $end; usleep(20000)) {
-			foreach ($places as $place) {
+			foreach ($places as $n => $place) {
 				if ($this->files->acquire($place, 0)) {
+					@touch("{$this->files->path}/" . self::PLACES[$n]);
 					return $place;
 				}
+			}
+			$lastTaken = max(array_map(fn($place) => fstat($place)['mtime'], $places));
+			if ($lastTaken < time() - self::PLACE_WAIT) {
+				return false;
 			}
 		}
 		return false;

@@ -114,7 +114,7 @@ async function measure(
   const { peers, missing } = await findPeers(disk.path, given['no-peer'] ? 'none' : 'all', (text) =>
     show(0, undefined, text),
   )
-  const points = all.filter(({ name }) => !missing.some(({ server }) => name.startsWith(server)))
+  const points = all.filter(({ name }) => !missing.some(({ server }) => name.includes(server)))
   const programs = await bundlePrograms(disk.path, peers)
   const notes = missing.map(({ server, why }) => `${server} was not measured: ${why}.`)
   if (given.paired) return paired(given, about, points, programs, disk, notes)

@@ -208,7 +208,10 @@ test('pairs are of the receiver with what does the same work, and of a long file
   const pairs = pairsIn(plan('standard')).map(({ of, to }) => `${of.name} ÷ ${to.name}`)
   assert.ok(pairs.includes('receiver: append, 1 at once ÷ SQLite: append, 1 at once'))
   assert.ok(pairs.includes('receiver: append, 64 at once, 100,000 stored ÷ receiver: append, 64 at once'))
-  assert.ok(pairs.every((pair) => pair.startsWith('receiver: ')))
+  const onPostgres = 'receiver on PostgreSQL with standby: append, 1 at once'
+  assert.ok(pairs.includes(`${onPostgres} ÷ PostgreSQL with standby: append, 1 at once`))
+  assert.ok(pairs.includes(`${onPostgres} ÷ receiver: append, 1 at once`))
+  assert.ok(pairs.every((pair) => /^receiver(?: on PostgreSQL(?: with standby)?)?: /.test(pair)))
   assert.ok(pairs.every((pair) => !/no checks|no storage|obvious|stored ÷ SQLite/.test(pair)))
 })
 

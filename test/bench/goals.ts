@@ -24,6 +24,10 @@ export const goals: readonly Goal[] = [
   ratio(newConnectionsName(1), `SQLite: ${newConnectionsName(1)}`, 0.9),
   ratio(appendName(64), `obvious program: ${appendName(64)}`, 10),
   ratio(appendName(64, 10_000), `obvious program: ${appendName(64, 10_000)}`, 1_000),
+  ...onDatabase(appendName(64), 4),
+  ...onDatabase(manyAssociations, 2),
+  ...onDatabase(overwrites, 1.5),
+  ...onDatabase(appendName(1), 1.1),
   { of: firstName, figure: 'startMs', what: 'ms from the start to the first receipt', most: 300 },
   { of: firstName, figure: 'firstTimes', what: '× the median when warm', most: 3 },
   { of: slowName(10_000), figure: 'wakeUpsPerSecond', what: 'wake-ups a second when idle', most: 5 },
@@ -36,6 +40,15 @@ export const goals: readonly Goal[] = [
 
 function ratio(of: string, to: string, least: number): Goal {
   return { of: `receiver: ${of}`, to, least }
+}
+
+/** Against one transaction for each request. */
+function onDatabase(of: string, least: number): Goal[] {
+  return ['PostgreSQL', 'PostgreSQL with standby'].map((peer) => ({
+    of: `receiver on ${peer}: ${of}`,
+    to: `${peer}: ${of}`,
+    least,
+  }))
 }
 
 /** The median over the rounds of the ratio of one round, for points that were taken one after the other. */

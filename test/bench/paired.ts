@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path'
 import type { Slice } from './job.ts'
-import { comparisons, type LoadPoint, type Point } from './plan.ts'
+import { type Comparison, comparisons, type LoadPoint, type Point } from './plan.ts'
 import type { Load, Running } from './programs.ts'
 import { type Bench, jobFor, readBack, type Watcher, withRecords } from './run.ts'
 import { median, quantile } from './statistics.ts'
@@ -29,15 +29,18 @@ export type PairResult = {
 
 const sliceMs = 600
 
-/** Every comparison of the receiver with a peer that does the same work, and of a long file with an empty one. */
+/** Every comparison of a receiver with a peer that does the same work, with files, and of a long file with an empty one. */
+const wanted: readonly Comparison['as'][] = ['SQLite', 'PostgreSQL', 'files', 'empty']
+const receivers: readonly LoadPoint['server'][] = ['bundled', 'database', 'databaseStandby']
+
 export function pairsIn(points: readonly Point[]): readonly Pair[] {
   const load = (name: string): LoadPoint | undefined =>
     points.find((point): point is LoadPoint => point.type === 'load' && point.name === name)
   return comparisons(points)
-    .filter(({ as }) => as === 'SQLite' || as === 'PostgreSQL' || as === 'empty')
+    .filter(({ as }) => wanted.includes(as))
     .flatMap(({ of, to, as }) => {
       const [one, other] = [load(of), load(to)]
-      const isWanted = one?.server === 'bundled' && (as === 'empty' || one.stored === 0)
+      const isWanted = one && receivers.includes(one.server) && (as === 'empty' || one.stored === 0)
       return one && other && isWanted ? [{ of: one, to: other }] : []
     })
 }

@@ -4,14 +4,24 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { newServer, type Server as PostgresServer, withoutServer } from '../postgres/cluster.ts'
+import {
+  attachStandby,
+  newServer,
+  type Server as PostgresServer,
+  withoutServer,
+} from '../postgres/cluster.ts'
+import { makeTables } from '../postgres/prepared.ts'
 
 export type Peers = {
   /** Where better-sqlite3 is installed. */
   readonly sqliteFolder: string
-  /** A running PostgreSQL with an empty database, the same server for the whole run; up until `stop`. */
-  startPostgres(): Promise<{ readonly url: string; stop(): Promise<void> }>
+  /** A running PostgreSQL with an empty database, one of each kind for the whole run; up until `stop`. */
+  startPostgres(kind: PostgresKind): Promise<Started>
 }
+
+/** For the receiver or for the peer, which makes its own tables; with a synchronous standby on the same disk or without one. */
+export type PostgresKind = { readonly isReceivers: boolean; readonly standby: boolean }
+type Started = { readonly url: string; stop(): Promise<void> }
 
 export type Missing = { readonly server: 'SQLite' | 'PostgreSQL'; readonly why: string }
 
@@ -32,22 +42,36 @@ export async function findPeers(
     ...(sqlite === undefined ? [] : [{ server: 'SQLite', why: sqlite } as const]),
     ...(postgres === undefined ? [] : [{ server: 'PostgreSQL', why: postgres } as const]),
   ]
-  return { peers: { sqliteFolder: folder, startPostgres: () => startPostgres(scratch) }, missing }
+  return { peers: { sqliteFolder: folder, startPostgres: (kind) => startPostgres(scratch, kind) }, missing }
 }
 
-let postgres: PostgresServer | undefined
+const servers = new Map<string, PostgresServer>()
 
-async function startPostgres(scratch: string): Promise<{ url: string; stop(): Promise<void> }> {
-  if (postgres) await postgres.start()
-  else {
-    postgres = await newServer('UTF8', scratch)
-    await postgres.stop()
-    postgres.set(settings)
-    await postgres.start()
-  }
-  const server = postgres
+async function startPostgres(scratch: string, { isReceivers, standby }: PostgresKind): Promise<Started> {
+  const name = JSON.stringify([isReceivers, standby])
+  const server = servers.get(name) ?? (await stoppedServer(scratch))
+  servers.set(name, server)
+  // what the last run has told it to wait for is gone
+  server.set(`synchronous_standby_names = ''`)
+  await server.start()
   await server.sql('DROP TABLE IF EXISTS appended, latest')
-  return { url: server.url('postgres'), stop: () => server.stop() }
+  await server.sql('DROP SCHEMA IF EXISTS civic CASCADE')
+  if (isReceivers) await makeTables(server)
+  const attached = standby ? await attachStandby(server, { below: scratch }) : undefined
+  return {
+    url: isReceivers ? server.url() : server.url('postgres'),
+    async stop() {
+      await server.stop()
+      await attached?.discard()
+    },
+  }
+}
+
+async function stoppedServer(scratch: string): Promise<PostgresServer> {
+  const server = await newServer('UTF8', scratch)
+  await server.stop()
+  server.set(settings)
+  return server
 }
 
 /** Whether better-sqlite3 is there and runs; if not, it may be installed, once, in its own folder. Undefined when all is well. */

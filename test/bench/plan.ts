@@ -77,7 +77,10 @@ export const names: Readonly<Record<Server, string>> = {
   sqlite: 'SQLite, no checks',
   sqliteChecked: 'SQLite',
   postgresChecked: 'PostgreSQL',
+  postgresStandby: 'PostgreSQL with standby',
   obvious: 'obvious program',
+  database: 'receiver on PostgreSQL',
+  databaseStandby: 'receiver on PostgreSQL with standby',
 }
 
 const storedName = (stored: number): string => (stored > 0 ? `, ${count(stored)} stored` : '')
@@ -116,7 +119,21 @@ export function plan(mode: Mode): readonly Point[] {
     load('bundled', 'refusal with 401, 64 at once', { kind: 'wrong-token' }),
     load('bundled', 'refusal with 422, 64 at once', { kind: 'bad-envelope' }),
     ...starts(storedCounts[mode]),
+    ...onDatabases(),
   ]
+}
+
+/** The receiver on a database, beside one transaction for each request, each with and without a synchronous standby. */
+function onDatabases(): LoadPoint[] {
+  const shapes: readonly (readonly [string, Partial<LoadPoint>])[] = [
+    [appendName(64), {}],
+    [manyAssociations, { associations: 100 }],
+    [overwrites, { kind: 'overwrite' }],
+    [appendName(1), { concurrency: 1 }],
+  ]
+  return shapes.flatMap(([name, more]) =>
+    (['database', 'postgresStandby', 'databaseStandby'] as const).map((server) => load(server, name, more)),
+  )
 }
 
 /** Hubzilla opens a connection for each post, and posts a few an hour. */
@@ -193,6 +210,7 @@ export type Comparison = {
 export const comparedAs = [
   'SQLite',
   'PostgreSQL',
+  'files',
   'obvious',
   'empty',
   'SQLite, no checks',
@@ -208,8 +226,14 @@ export function comparisons(points: readonly Point[]): readonly Comparison[] {
     if (known.has(to) && of !== to) found.push({ of, to, as })
   }
   for (const point of points) {
-    if (point.type !== 'load' || !['bundled', 'source', 'unchecked'].includes(point.server)) continue
+    if (point.type !== 'load') continue
     const same = point.name.slice(point.name.indexOf(': ') + 2)
+    if (point.server === 'database' || point.server === 'databaseStandby') {
+      const peer = point.server === 'database' ? 'postgresChecked' : 'postgresStandby'
+      compare(point.name, 'PostgreSQL', `${names[peer]}: ${same}`)
+      compare(point.name, 'files', `${names.bundled}: ${same}`)
+    }
+    if (!['bundled', 'source', 'unchecked'].includes(point.server)) continue
     const empty = appendName(point.concurrency)
     const isPlain = point.kind === 'append' && point.keepAlive && point.associations === 1
     const like = isPlain ? empty : same

@@ -9,7 +9,7 @@ import { build } from 'esbuild'
 import { markDirectory } from '../../src/storage/files/mark.ts'
 import { exchange, openConnection } from './connection.ts'
 import type { LoadJob, LoadMessage, LoadOrder, LoopJob, Measured, Slice } from './job.ts'
-import type { Peers } from './peers.ts'
+import type { Peers, PostgresKind } from './peers.ts'
 import { benchToken, requestFor } from './request.ts'
 
 const project = fileURLToPath(new URL('../../', import.meta.url))
@@ -29,7 +29,8 @@ const sources = {
 
 /**
  * What is measured. `source` and `bundled` are the receiver. `answer`, `unchecked` and `sqlite` are floors that check nothing;
- * `sqliteChecked` and `postgresChecked` do the same work; `obvious` is what one would write at first.
+ * `sqliteChecked` and `postgresChecked` do the same work; `obvious` is what one would write at first. `database` is the receiver
+ * on PostgreSQL; what ends in `Standby` has commits that wait for a synchronous standby.
  */
 export type Server =
   | 'source'
@@ -39,7 +40,10 @@ export type Server =
   | 'sqlite'
   | 'sqliteChecked'
   | 'postgresChecked'
+  | 'postgresStandby'
   | 'obvious'
+  | 'database'
+  | 'databaseStandby'
 
 export type Programs = {
   start(server: Server, dataDir: string): Promise<Running>
@@ -85,21 +89,30 @@ export async function bundlePrograms(into: string, peers: Peers): Promise<Progra
     logLevel: 'warning',
   })
   const bundled = (name: keyof typeof sources): string[] => [join(into, `${name}.cjs`)]
+  const asInstalled = [
+    ...optionsIn('systemd/civic-orchestrator.service', '\\S+server.cjs'),
+    ...bundled('receiver'),
+  ]
   const commands: Readonly<Record<Server, readonly string[]>> = {
     source: [...optionsIn('from-git.conf', 'src/main.ts'), sources.receiver],
-    bundled: [...optionsIn('systemd/civic-orchestrator.service', '\\S+server.cjs'), ...bundled('receiver')],
+    bundled: asInstalled,
     answer: bundled('answer'),
     unchecked: bundled('unchecked'),
     sqlite: bundled('sqlite'),
     sqliteChecked: bundled('sqliteChecked'),
     postgresChecked: bundled('postgresChecked'),
+    postgresStandby: bundled('postgresChecked'),
     obvious: bundled('obvious'),
+    database: asInstalled,
+    databaseStandby: asInstalled,
   }
   return {
     async start(server, dataDir) {
       const env = { DATA_DIR: dataDir, PEER: peers.sqliteFolder }
-      if (server !== 'postgresChecked') return startServer(commands[server], env)
-      return withPostgres(peers, (url) => startServer(commands[server], { ...env, PEER_URL: url }))
+      const kind = databases.get(server)
+      if (!kind) return startServer(commands[server], env)
+      const name = kind.isReceivers ? 'DATABASE_URL' : 'PEER_URL'
+      return withPostgres(peers, kind, (url) => startServer(commands[server], { ...env, [name]: url }))
     },
     load: (job) => startLoad([...bundled('load'), JSON.stringify(job)]),
     async loop(job) {
@@ -119,9 +132,20 @@ export async function bundlePrograms(into: string, peers: Peers): Promise<Progra
   }
 }
 
+const databases: ReadonlyMap<Server, PostgresKind> = new Map([
+  ['postgresChecked', { isReceivers: false, standby: false }],
+  ['postgresStandby', { isReceivers: false, standby: true }],
+  ['database', { isReceivers: true, standby: false }],
+  ['databaseStandby', { isReceivers: true, standby: true }],
+])
+
 /** The server of the database is up as long as the program that uses it. */
-async function withPostgres(peers: Peers, start: (url: string) => Promise<Running>): Promise<Running> {
-  const { url, stop } = await peers.startPostgres()
+async function withPostgres(
+  peers: Peers,
+  kind: PostgresKind,
+  start: (url: string) => Promise<Running>,
+): Promise<Running> {
+  const { url, stop } = await peers.startPostgres(kind)
   try {
     const running = await start(url)
     const end = (how: () => Promise<void>) => async (): Promise<void> => {

@@ -274,10 +274,12 @@ export async function newServer(encoding = 'UTF8', below?: string): Promise<Serv
   return server
 }
 
-/** A standby of a running server, on a port of its own or a given one; from then on the server's commits wait for it. */
-export async function attachStandby(primary: Server, port?: number): Promise<Server> {
+type Place = { readonly port?: number; readonly below?: string }
+
+/** A standby of a running server, where it is free or at a given place; from then on the server's commits wait for it. */
+export async function attachStandby(primary: Server, { port, below }: Place = {}): Promise<Server> {
   const name = 'standby'
-  const standby = new Server(newDirectory(), port ?? (await freePort()))
+  const standby = new Server(newDirectory(below), port ?? (await freePort()))
   await run('pg_basebackup', [
     '-h',
     '127.0.0.1',

@@ -7,8 +7,12 @@ export const schema = readFileSync(new URL('../../src/storage/postgres/schema.sq
 
 export async function preparedServer(): Promise<Server> {
   const server = await newServer()
-  await server.asOwner((owner) => prepare(owner, { schema, role: 'civic_receiver' }))
+  await makeTables(server)
   return server
+}
+
+export async function makeTables(server: Server): Promise<void> {
+  await server.asOwner((owner) => prepare(owner, { schema, role: 'civic_receiver' }))
 }
 
 /** The same, with a role `civic_reader` that may only read. */

@@ -155,7 +155,7 @@ export class Site {
     const place = [...this.#servers].find((server) => server !== this.primary) as Server
     await place.discard()
     this.#servers.delete(place)
-    this.standby = await attachStandby(this.primary, place.port)
+    this.standby = await attachStandby(this.primary, { port: place.port })
     this.#servers.add(this.standby)
     // a commit that began before the names were set has waited for nobody: this one is behind it
     await this.primary.sql(`SELECT pg_logical_emit_message(true, 'civic', '')`)

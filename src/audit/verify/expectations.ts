@@ -7,7 +7,17 @@
 import { isSlug } from '../../../contracts/envelope.ts'
 import { isHash } from '../../records/line.ts'
 import { type Place, placeName, ruleOf } from '../addons.ts'
-import type { TimeStamp } from './stamped.ts'
+
+export type TimeStamp = {
+  /** The name of the file that holds the stamp. */
+  readonly file: string
+  /** The name of the authority, as it stands in the name of the file. */
+  readonly authority: string
+  /** The time in the stamp, in ISO form. */
+  readonly at: string
+  /** The auditor's own file with the certificate that fits the stamp; undefined: only the certificate beside the stamp fits. */
+  readonly under: string | undefined
+}
 
 export type Expectation = {
   readonly place: Place

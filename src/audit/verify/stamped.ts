@@ -7,19 +7,8 @@
  * and vouches for nothing.
  */
 import type { ChainReport, Link } from './chain.ts'
-import type { Expectation } from './expectations.ts'
+import type { Expectation, TimeStamp } from './expectations.ts'
 import type { FileFinding } from './finding.ts'
-
-export type TimeStamp = {
-  /** The name of the file that holds the stamp. */
-  readonly file: string
-  /** The name of the authority, as it stands in the name of the file. */
-  readonly authority: string
-  /** The time in the stamp, in ISO form. */
-  readonly at: string
-  /** The auditor's own file with the certificate that fits the stamp; undefined: only the certificate beside the stamp fits. */
-  readonly under: string | undefined
-}
 
 /** Whether a receipt or head vouches for records: a kept one does, a stamped one only under a certificate of the auditor's. */
 export function vouches({ stamp }: Expectation): boolean {

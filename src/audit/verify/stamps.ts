@@ -15,9 +15,8 @@ import { CannotRun } from '../../cli/io.ts'
 import { hasCode } from '../../error-code.ts'
 import { readRegularSync } from '../../storage/files/regular-file.ts'
 import { whyUnread } from './directory.ts'
-import { type Expectation, keptIn, NotKept } from './expectations.ts'
+import { type Expectation, keptIn, NotKept, type TimeStamp } from './expectations.ts'
 import type { Finding } from './finding.ts'
-import type { TimeStamp } from './stamped.ts'
 
 export type Stamps = {
   readonly expected: readonly Expectation[]

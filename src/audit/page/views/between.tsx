@@ -6,9 +6,9 @@ import { receivedAt as receivedOf } from '../../members.ts'
 import { everything } from '../columns.ts'
 import { visible } from '../shown-text.tsx'
 import type { Checked } from '../state.ts'
-import { headingOf, useFileHash } from './association.tsx'
 import { Day } from './filters.tsx'
 import { Paper } from './parts.tsx'
+import { headingOf, useFileHash } from './print-heading.ts'
 import { RecordTable } from './table.tsx'
 
 type Between = {

@@ -10,8 +10,8 @@ import { parted } from '../../parted.ts'
 import type { Shown } from '../desk.ts'
 import { Members, visible } from '../shown-text.tsx'
 import { type Checked, findingsIn } from '../state.ts'
-import { headingOf, useFileHash } from './association.tsx'
 import { Findings, Paper, Print } from './parts.tsx'
+import { headingOf, useFileHash } from './print-heading.ts'
 
 type Which = { readonly sequence: number } | { readonly line: number }
 

@@ -186,33 +186,50 @@ function Compare({ records }: { records: readonly Dated[] }) {
           ? 'No vital sign is different.'
           : `${changed.size} of ${names.length} vital signs ${changed.size === 1 ? 'is' : 'are'} different.`}
       </p>
-      <Wide label="Two snapshots side by side">
-        <table class="plain compare">
-          <thead>
-            <tr>
-              <th scope="col">Vital sign</th>
-              <th scope="col">Record {records[left]?.sequence}</th>
-              <th scope="col">Record {records[right]?.sequence}</th>
-              <th scope="col">Changed</th>
-            </tr>
-          </thead>
-          <tbody>
-            {names.map((name) => (
-              <tr key={name} class={changed.has(name) ? 'changed' : ''}>
-                <th scope="row">{visible(name)}</th>
-                <td>
-                  <Verbatim text={shownValue(one.get(name))} />
-                </td>
-                <td>
-                  <Verbatim text={shownValue(two.get(name))} />
-                </td>
-                <td>{changed.has(name) ? 'changed' : ''}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Wide>
+      <SideBySide left={records[left]} right={records[right]} names={names} changed={changed} />
     </section>
+  )
+}
+
+function SideBySide({
+  left,
+  right,
+  names,
+  changed,
+}: {
+  left: Dated | undefined
+  right: Dated | undefined
+  names: readonly string[]
+  changed: ReadonlySet<string>
+}) {
+  const [one, two] = [membersOf(left?.record), membersOf(right?.record)]
+  return (
+    <Wide label="Two snapshots side by side">
+      <table class="plain compare">
+        <thead>
+          <tr>
+            <th scope="col">Vital sign</th>
+            <th scope="col">Record {left?.sequence}</th>
+            <th scope="col">Record {right?.sequence}</th>
+            <th scope="col">Changed</th>
+          </tr>
+        </thead>
+        <tbody>
+          {names.map((name) => (
+            <tr key={name} class={changed.has(name) ? 'changed' : ''}>
+              <th scope="row">{visible(name)}</th>
+              <td>
+                <Verbatim text={shownValue(one.get(name))} />
+              </td>
+              <td>
+                <Verbatim text={shownValue(two.get(name))} />
+              </td>
+              <td>{changed.has(name) ? 'changed' : ''}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Wide>
   )
 }
 

@@ -17,20 +17,11 @@ const mostPrinted = 2_000
 export function Association({ checked, place }: { checked: Checked; place: Place }) {
   const { desk, report } = checked
   const [filter, setFilter] = useState<Filter>(everything)
-  const [found, setFound] = useState<Found | undefined>(undefined)
   const [printed, setPrinted] = useState<readonly Shown[] | undefined>(undefined)
   const [busy, setBusy] = useState('')
   const sha256 = useFileHash(checked, place)
-  useLayoutEffect(() => {
-    let current = true
-    setPrinted(undefined)
-    void desk.find(place, filter).then((answer) => {
-      if (current) setFound(answer)
-    })
-    return () => {
-      current = false
-    }
-  }, [filter, placeName(place)])
+  const found = useFound(checked, place, filter)
+  useLayoutEffect(() => setPrinted(undefined), [filter, placeName(place)])
   useLayoutEffect(() => setFilter(everything), [placeName(place)])
   useLayoutEffect(() => {
     if (printed) requestAnimationFrame(() => window.print())
@@ -52,25 +43,14 @@ export function Association({ checked, place }: { checked: Checked; place: Place
       <h1 tabIndex={-1}>
         {place.slug} <small>{place.addon}</small>
       </h1>
-      <p class="glance">
-        <VerdictMark verdict={mine.verdict} />
-        <span>{counted(mine.records, 'record')}</span>
-        <Picture days={mine.days} />
-        <a href={`#/d/${placeName(place)}`} class="no-print">
-          Compare two dates
-        </a>
-      </p>
+      <Glance place={place} of={mine} />
       <Findings of={findingsIn(report, place)} title="What was found about this association" />
       <section aria-labelledby="records-title" class="no-print">
         <h2 id="records-title">Records</h2>
         {found ? (
           <div>
             <Filters filter={filter} choices={found.choices} change={setFilter} />
-            <p role="status">
-              {found.rows.length === found.total
-                ? counted(found.total, 'record')
-                : `${found.rows.length.toLocaleString('en-US')} of ${counted(found.total, 'record')}`}
-            </p>
+            <p role="status">{shownOf(found)}</p>
             <RecordTable checked={checked} place={place} rows={found.rows} />
           </div>
         ) : (
@@ -93,4 +73,38 @@ export function Association({ checked, place }: { checked: Checked; place: Place
       )}
     </Paper>
   )
+}
+
+/** The records that pass the filter; undefined until the desk has answered. */
+function useFound({ desk }: Checked, place: Place, filter: Filter): Found | undefined {
+  const [found, setFound] = useState<Found | undefined>(undefined)
+  useLayoutEffect(() => {
+    let current = true
+    void desk.find(place, filter).then((answer) => {
+      if (current) setFound(answer)
+    })
+    return () => {
+      current = false
+    }
+  }, [filter, placeName(place)])
+  return found
+}
+
+function Glance({ place, of }: { place: Place; of: Checked['report']['associations'][number] }) {
+  return (
+    <p class="glance">
+      <VerdictMark verdict={of.verdict} />
+      <span>{counted(of.records, 'record')}</span>
+      <Picture days={of.days} />
+      <a href={`#/d/${placeName(place)}`} class="no-print">
+        Compare two dates
+      </a>
+    </p>
+  )
+}
+
+/** How many records pass the filter, and of how many. */
+function shownOf({ rows, total }: Found): string {
+  const all = counted(total, 'record')
+  return rows.length === total ? all : `${rows.length.toLocaleString('en-US')} of ${all}`
 }

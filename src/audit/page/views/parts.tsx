@@ -1,4 +1,5 @@
 /** Parts that several views draw: the verdict, findings, a picture of records over time, a sheet for the printer. */
+import type { RefObject } from 'hono/jsx/dom'
 import { parseReceipt } from '../../../records/line.ts'
 import type { Finding } from '../../verify/finding.ts'
 import type { Verdict } from '../../verify/verdict.ts'
@@ -225,3 +226,30 @@ export function receivedAt(text: string): string {
 }
 
 export const minute = (time: string): string => time.slice(0, 16).replace('T', ' ')
+
+/** The input behind a button that opens files. `input` leads to it, so that the button can press it. */
+export function FileInput({
+  id,
+  input,
+  isFolder = false,
+  chosen,
+}: {
+  id: string
+  input: RefObject<HTMLInputElement | null>
+  isFolder?: boolean
+  chosen: (event: Event) => void
+}) {
+  return (
+    <input
+      ref={input}
+      class="off"
+      type="file"
+      id={id}
+      tabIndex={-1}
+      aria-hidden="true"
+      multiple
+      {...(isFolder ? { webkitdirectory: true } : {})}
+      onInput={chosen}
+    />
+  )
+}

@@ -4,6 +4,7 @@ import { headLine } from '../answer.ts'
 import type { Opened } from '../opened-directory.ts'
 import { filesOfDrop, filesOfInput } from '../opening.ts'
 import type { Actions, Checked } from '../state.ts'
+import { FileInput } from './parts.tsx'
 
 export function Receipts({ report, actions }: { report: Checked['report']; actions: Actions }) {
   const [typed, setTyped] = useState('')
@@ -17,9 +18,10 @@ export function Receipts({ report, actions }: { report: Checked['report']; actio
     event.stopPropagation()
     if (event.dataTransfer) await take(await filesOfDrop(event.dataTransfer))
   }
-  const heads = report.associations
-    .filter(({ verdict }) => verdict !== 'altered')
-    .flatMap((each) => headLine(each) ?? [])
+  const compare = (): void => {
+    actions.addKept([{ name: 'typed in', text: typed }])
+    setTyped('')
+  }
   return (
     <section
       class="receipts"
@@ -42,41 +44,37 @@ export function Receipts({ report, actions }: { report: Checked['report']; actio
           rows={3}
           spellcheck={false}
           value={typed}
-          onInput={(event: Event) => setTyped((event.target as HTMLTextAreaElement).value)}
+          onInput={({ target }: Event) => setTyped((target as HTMLTextAreaElement).value)}
         />
         <p class="buttons">
-          <button
-            type="button"
-            disabled={typed.trim() === ''}
-            onClick={() => {
-              actions.addKept([{ name: 'typed in', text: typed }])
-              setTyped('')
-            }}
-          >
+          <button type="button" disabled={typed.trim() === ''} onClick={compare}>
             Compare with these
           </button>
           <button type="button" onClick={() => input.current?.click()}>
             Choose a file of them
           </button>
         </p>
-        <input
-          ref={input}
-          class="off"
-          type="file"
+        <FileInput
           id="open-receipts"
-          tabIndex={-1}
-          aria-hidden="true"
-          multiple
-          onInput={(event: Event) => void take(filesOfInput((event.target as HTMLInputElement).files))}
+          input={input}
+          chosen={(event) => void take(filesOfInput((event.target as HTMLInputElement).files))}
         />
       </div>
-      {heads.length > 0 && (
-        <details>
-          <summary>Heads of this copy, to be kept somewhere else</summary>
-          <p>Whoever keeps these lines can show later whether anything up to here was changed.</p>
-          <pre class="heads">{heads.join('\n')}</pre>
-        </details>
-      )}
+      <HeadsOfCopy report={report} />
     </section>
+  )
+}
+
+function HeadsOfCopy({ report }: { report: Checked['report'] }) {
+  const heads = report.associations
+    .filter(({ verdict }) => verdict !== 'altered')
+    .flatMap((each) => headLine(each) ?? [])
+  if (heads.length === 0) return null
+  return (
+    <details>
+      <summary>Heads of this copy, to be kept somewhere else</summary>
+      <p>Whoever keeps these lines can show later whether anything up to here was changed.</p>
+      <pre class="heads">{heads.join('\n')}</pre>
+    </details>
   )
 }

@@ -3,7 +3,7 @@ import { useRef, useState } from 'hono/jsx/dom'
 import type { Opened } from '../opened-directory.ts'
 import { filesOfDrop, filesOfInput } from '../opening.ts'
 import type { Actions, State } from '../state.ts'
-import { percent, shareOf } from './parts.tsx'
+import { FileInput, percent, shareOf } from './parts.tsx'
 
 export function Start({ actions, trouble }: { actions: Actions; trouble: string }) {
   return (
@@ -64,27 +64,8 @@ function DropZone({ open }: { open: (files: readonly Opened[]) => void }) {
         Your browser may say “upload” and ask whether you trust this page. It means: let this page read the
         folder. Nothing is sent.
       </p>
-      <input
-        ref={folder}
-        class="off"
-        type="file"
-        id="open-folder"
-        tabIndex={-1}
-        aria-hidden="true"
-        multiple
-        webkitdirectory
-        onInput={taken}
-      />
-      <input
-        ref={files}
-        class="off"
-        type="file"
-        id="open-files"
-        tabIndex={-1}
-        aria-hidden="true"
-        multiple
-        onInput={taken}
-      />
+      <FileInput id="open-folder" input={folder} isFolder chosen={taken} />
+      <FileInput id="open-files" input={files} chosen={taken} />
     </div>
   )
 }

@@ -15,16 +15,11 @@ const seen = 26
 /** So many rows above and below the visible ones are drawn, so that a little scrolling draws nothing new. */
 const spare = 10
 const part = 400_000
+const columns = ['No.', 'Received', 'Submitted', 'Address', 'Standing', 'Scenarios', 'Payment', 'Narrative']
 
-export function RecordTable({
-  checked,
-  place,
-  rows,
-}: {
-  checked: Checked
-  place: Place
-  rows: readonly number[]
-}) {
+type Rows = { readonly checked: Checked; readonly place: Place; readonly rows: readonly number[] }
+
+export function RecordTable({ checked, place, rows }: Rows) {
   const [newestFirst, setNewestFirst] = useState(false)
   const [at, setAt] = useState(0)
   const [top, setTop] = useState(0)
@@ -54,39 +49,12 @@ export function RecordTable({
         <button type="button" onClick={() => setNewestFirst(!newestFirst)}>
           {newestFirst ? 'Oldest first' : 'Newest first'}
         </button>
-        {parts > 1 &&
-          Array.from({ length: parts }, (_, index) => (
-            <button
-              type="button"
-              key={String(index)}
-              aria-pressed={index === within}
-              onClick={() => setAt(index)}
-            >
-              Part {index + 1}
-            </button>
-          ))}
+        {parts > 1 && <Parts count={parts} at={within} choose={setAt} />}
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reached by the keyboard */}
       <section class="scroll" ref={box} onScroll={scrolled} aria-label="Table of records" tabIndex={0}>
         <table class="records" aria-rowcount={rows.length + 1}>
-          <thead>
-            <tr aria-rowindex={1}>
-              {[
-                'No.',
-                'Received',
-                'Submitted',
-                'Address',
-                'Standing',
-                'Scenarios',
-                'Payment',
-                'Narrative',
-              ].map((name) => (
-                <th scope="col" key={name}>
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <Head />
           <tbody>
             <Spacer rows={first} />
             {wanted.map((row, index) => (
@@ -102,6 +70,33 @@ export function RecordTable({
         </table>
       </section>
     </div>
+  )
+}
+
+function Head() {
+  return (
+    <thead>
+      <tr aria-rowindex={1}>
+        {columns.map((name) => (
+          <th scope="col" key={name}>
+            {name}
+          </th>
+        ))}
+      </tr>
+    </thead>
+  )
+}
+
+/** The buttons for the parts of a very long table. */
+function Parts({ count, at, choose }: { count: number; at: number; choose: (at: number) => void }) {
+  return (
+    <>
+      {Array.from({ length: count }, (_, index) => (
+        <button type="button" key={String(index)} aria-pressed={index === at} onClick={() => choose(index)}>
+          Part {index + 1}
+        </button>
+      ))}
+    </>
   )
 }
 

@@ -16,7 +16,7 @@ export type Metrics = {
   }): void
 }
 
-/** `outcome` is what was done with the envelope, or the name of the refusal. */
+/** `outcome` is the outcome of the storage, such as `appended`, or the name of the refusal. */
 export type Tell = (visit: Visit, status: number, outcome: string) => void
 
 /** Refusals without a valid token: so many of each kind get a log line of their own in each second. */

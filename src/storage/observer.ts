@@ -9,6 +9,6 @@ export type StorageObserver = {
   batch(records: number): void
   /** The lock on a records file was acquired, or was not acquired in time, after this long. */
   lockWait(ms: number): void
-  /** What was sent to a database is sent again: another writer was first, or the connection broke. */
+  /** A batch is sent to the database again, because another writer was first or the connection broke. */
   again(why: 'lost' | 'broken'): void
 }

@@ -17,7 +17,7 @@ export async function sha256All(list: readonly Uint8Array[]): Promise<readonly s
   return digests.map((digest) => hexOf(new Uint8Array(digest)))
 }
 
-/** Of a whole file, piece by piece, so that memory stays flat. */
+/** The SHA-256 of a whole file, read piece by piece, so that memory stays flat. */
 export async function sha256Of({ read }: ByteSource, size: number): Promise<string> {
   if (size <= atOnce) return (await sha256All([await read(0, size)]))[0] as string
   const hash = sha256.create()

@@ -47,7 +47,7 @@ class Bench {
     }
   }
 
-  /** Of a whole file, once: a long one takes longer than the answers to what a person asks meanwhile. */
+  /** The hash of a whole file. It is computed in another worker, because a long file would delay the answers to the person. */
   fileHash(path: string): Promise<string | undefined> {
     const found = this.#hashes.get(path) ?? this.#judges.at(-1)?.remote.fileHash(path)
     if (found) this.#hashes.set(path, found)

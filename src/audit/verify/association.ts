@@ -150,7 +150,7 @@ function unlisted({ more }: ChainReport): FileFinding[] {
   ]
 }
 
-/** What was passed over is said, because silence would look like a check. */
+/** Reports records that were not judged, because silence would look like a check. */
 function unjudged(judged: readonly RangeJudgement[]): FileFinding[] {
   const lines = judged.flatMap(({ unjudgedFrom }) => unjudgedFrom ?? [])
   if (lines.length === 0) return []

@@ -48,7 +48,7 @@ export type OverwriteFile = {
   readonly slug: string
   /** The name without `.json`. */
   readonly name: string
-  /** Below the data directory. */
+  /** The path below the data directory. */
   readonly path: string
   readonly size: number
 }

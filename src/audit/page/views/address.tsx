@@ -18,7 +18,7 @@ type Dated = Shown & { readonly place: Place }
 type Said = { readonly records: readonly Dated[]; readonly total: number }
 type LatestRecord = { readonly path: string; readonly addon: string; readonly record: JsonObject | undefined }
 
-/** Of an address with more records, the others are in the table of its association, and that is said. */
+/** At most so many records of an address are shown. The view says that the others are in the table of the association. */
 const mostShown = 500
 
 export function Address({

@@ -179,7 +179,7 @@ export function Paper({ heading, children }: { heading: Heading; children?: unkn
   )
 }
 
-/** Of what is being read; undefined while nothing was counted. */
+/** The share that was read already; undefined until the total is known. */
 export const shareOf = (progress: DeskProgress | undefined): number | undefined =>
   progress && progress.total > 0 ? Math.min(1, progress.done / progress.total) : undefined
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, renameSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { Outcome } from '../contracts/record.ts'
 import { AppendLog } from '../src/storage/files/append.ts'
 import { build, numbered, slug } from './audit-build.ts'
 import { chainOf, recordsPath } from './disk.ts'
@@ -57,6 +58,54 @@ test('the longest file is read first, and of two that are as long the one that w
   await store.start()
   assert.deepEqual(order, ['longest', 'late', 'early'])
   await store.close()
+})
+
+function hold(ms: number): void {
+  for (const until = performance.now() + ms; performance.now() < until; );
+}
+
+test('a slow first moment of the reading costs no post that could wait for it', async () => {
+  const root = scratchDir()
+  build(root, 20_000)
+  const log = new AppendLog([join(root, 'scn01'), join(root, 'scn01', slug)], quiet)
+  const before = bytesRead()
+  const reading = log.preload()
+  // until the first megabyte has come
+  while (bytesRead() - before < 1024 * 1024) await new Promise(setImmediate)
+  hold(1_000)
+  const outcomes: Outcome[] = []
+  for (let n = 1; n <= 5; n++) {
+    await new Promise(setImmediate)
+    void log
+      .put(accepted(numbered(30_000 + n)), performance.now() + 20_000)
+      .then((each) => outcomes.push(each))
+  }
+  await reading
+  while (outcomes.length < 5) await new Promise(setImmediate)
+  assert.deepEqual(new Set(outcomes.map(({ ok }) => ok)), new Set([true]))
+  await log.close()
+})
+
+test('a post that was let in and would come too late is told before the reading ends', async () => {
+  const root = scratchDir()
+  build(root, 20_000)
+  const log = new AppendLog([join(root, 'scn01'), join(root, 'scn01', slug)], quiet)
+  let hasEnded = false
+  const reading = log.preload().then(() => {
+    hasEnded = true
+  })
+  let wasToldBefore = false
+  void log.put(accepted(numbered(30_000)), performance.now() + 300).then(({ ok }) => {
+    wasToldBefore = !ok && !hasEnded
+  })
+  while (!hasEnded) {
+    // more than a second for the 25 parts of the file
+    hold(50)
+    await new Promise(setImmediate)
+  }
+  await reading
+  assert.ok(wasToldBefore)
+  await log.close()
 })
 
 test('an association that is being read is named, and a post that could only be late is told at once', async () => {

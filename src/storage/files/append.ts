@@ -33,12 +33,12 @@ import type { StorageObserver } from '../observer.ts'
 import { AssociationFile } from './association-file.ts'
 import { forgetDirectories, removeEmptyDirectories } from './durable-file.ts'
 import { codeOf, faultOf, troubleOf } from './fault.ts'
+import { sureAfterMs } from './file-reading.ts'
 import type { Lock } from './lock.ts'
 import { isRefused, keepRefusal, removeRefusal } from './refusal.ts'
 import { Tenure } from './tenure.ts'
+import { takeBatch, type WaitingRecord, withoutLate } from './waiting.ts'
 
-const mostBatchRecords = 64
-const mostBatchBytes = 1024 * 1024
 /** A lock without work is released after this time. A lock with work is released after `holdMs`, for `pauseMs`. */
 const idleMs = 50
 const holdMs = 100
@@ -46,8 +46,6 @@ const pauseMs = 5
 /** While batch follows batch and no other process asks for the lock, these longer times hold instead. */
 const longestIdleMs = 250
 const longestHoldMs = 1_000
-
-type WaitingRecord = Draft & { readonly deadline: number; readonly answer: (outcome: Outcome) => void }
 
 export class AppendLog {
   readonly #directories: readonly [string, string]
@@ -57,6 +55,8 @@ export class AppendLog {
   #queue: WaitingRecord[] = []
   #working: Promise<void> | undefined
   #idle: NodeJS.Timeout | undefined
+  /** Runs while records wait for the file to be read. */
+  #watch: NodeJS.Timeout | undefined
   /** More than one batch has come since the lock was acquired, so another one is likely. */
   #isBusy = false
   #isDamaged = false
@@ -98,6 +98,7 @@ export class AppendLog {
     return new Promise((answer) => {
       this.#queue.push({ id: draft.id, opening: draft.opening, deadline, answer })
       if (!this.#working) this.#run(() => this.#work())
+      this.#watchReading()
     })
   }
 
@@ -159,7 +160,7 @@ export class AppendLog {
         // One turn of the event loop lets records that have arrived already join this batch. The first record after a rest does
         // not wait, because on most nodes no second one is near.
         if (this.#isBusy) await nextTurn()
-        if (!(await this.#store(this.#take(), lock))) {
+        if (!(await this.#store(takeBatch(this.#queue), lock))) {
           await this.#tenure.release()
           continue
         }
@@ -189,25 +190,15 @@ export class AppendLog {
     this.#log.info({}, 'a records file that was refused is whole again; its association is served')
   }
 
-  /** Takes the next batch from the queue. A record whose deadline has passed is answered `busy` instead. */
-  #take(): WaitingRecord[] {
-    const now = performance.now()
-    const batch: WaitingRecord[] = []
-    let bytes = 0
-    let taken = 0
-    for (const waiting of this.#queue) {
-      if (batch.length === mostBatchRecords || (bytes > 0 && bytes + waiting.opening.length > mostBatchBytes))
-        break
-      taken++
-      if (waiting.deadline < now) {
-        waiting.answer({ ok: false, fault: 'busy' })
-        continue
-      }
-      batch.push(waiting)
-      bytes += waiting.opening.length
-    }
-    this.#queue.splice(0, taken)
-    return batch
+  /** While the file is being read, a record that cannot be stored in time is answered as soon as that is known. */
+  #watchReading(): void {
+    if (this.#watch || this.#file.isKnown || this.#queue.length === 0) return
+    this.#watch = setTimeout(() => {
+      this.#watch = undefined
+      const leftMs = this.#file.readingLeftMs
+      if (leftMs > 0) this.#queue = withoutLate(this.#queue, performance.now() + leftMs)
+      this.#watchReading()
+    }, sureAfterMs).unref()
   }
 
   /** False when the lock was lost or the file was changed by somebody else: nobody was answered, and the batch is queued again. */

@@ -28,13 +28,11 @@ import { sourceOf } from './byte-source.ts'
 import { datasync, openOrMake, truncateSync, writeAllSync } from './durable-file.ts'
 import { makeEmptyFiles, removeEmptyFiles } from './empty-files.ts'
 import { codeOf, ifThere, isFull, requireLock, StorageFault } from './fault.ts'
+import { FileReading } from './file-reading.ts'
 import { readHead, writeHeadSync } from './head-file.ts'
 import { type FileStamp, isSame, KnownRecords, stampOf } from './known-records.ts'
 import { isClosed, repair } from './recover.ts'
 import { readRefusal } from './refusal.ts'
-
-/** How far a reading from the start has come, to estimate when it ends. */
-type FileReading = { readonly began: number; readonly size: number; offset: number }
 
 export class AssociationFile {
   readonly #directory: string
@@ -73,9 +71,7 @@ export class AssociationFile {
 
   /** How long the reading that is under way will still take, at its speed so far; 0 when nothing is being read. */
   get readingLeftMs(): number {
-    if (!this.#reading || this.#reading.offset === 0) return 0
-    const { began, size, offset } = this.#reading
-    return ((performance.now() - began) * (size - offset)) / offset
+    return this.#reading?.leftMs ?? 0
   }
 
   /** The last record that must be in the file: known from memory, the head file or an earlier refusal when it was last opened. */
@@ -93,10 +89,10 @@ export class AssociationFile {
     if (!file) return
     try {
       const stat = await file.stat({ bigint: true })
-      const reading: FileReading = { began: performance.now(), size: Number(stat.size), offset: 0 }
+      const reading = new FileReading(Number(stat.size))
       this.#reading = reading
       await this.#known.readUnlocked(file, stat, head, (offset) => {
-        reading.offset = offset
+        reading.reached(offset)
       })
     } finally {
       this.#reading = undefined

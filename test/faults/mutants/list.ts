@@ -349,9 +349,9 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'append-after-its-deadline',
     breaks: 'what has not begun by its deadline is dropped',
-    file: 'src/storage/files/append.ts',
-    find: '      if (waiting.deadline < now) {\n',
-    replace: '      if (waiting.deadline < now && waiting.deadline < 0) {\n',
+    file: 'src/storage/files/waiting.ts',
+    find: '    if (waiting.deadline < now) {\n',
+    replace: '    if (waiting.deadline < now && waiting.deadline < 0) {\n',
     caughtBy: [{ test: 'test/deadlines.test.ts' }],
   },
   {

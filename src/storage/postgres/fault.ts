@@ -66,9 +66,13 @@ function isBroken(error: unknown, code: string): boolean {
   return error instanceof Broken || /^(?:08|57P)/.test(code) || code === '25006'
 }
 
+/** What the library says of a server with `ssl = off`: the one mistake in a set-up for which it has no code. */
+const withoutTls = 'The server does not support SSL connections'
+
 /** The code of an error, for the log. */
 export function codeOf(error: unknown): string {
   const { code } = (error ?? {}) as ServerError
   if (typeof code === 'string') return code
+  if (error instanceof Error && error.message === withoutTls) return 'it offers no TLS'
   return error instanceof Error ? error.name : 'unknown'
 }

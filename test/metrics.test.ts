@@ -7,6 +7,7 @@ import { runBackup } from '../src/backup/cli.ts'
 import { markDirectory } from '../src/storage/files/mark.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { said } from './said.ts'
+import { answerAt, head, problemIn, request, wire } from './wire.ts'
 
 type Series = Map<string, number>
 
@@ -26,6 +27,29 @@ describe('metrics', () => {
   test('are not there unless METRICS=1', async () => {
     const receiver = await startReceiver()
     assert.equal((await fetch(`${receiver.url}/metrics`)).status, 404)
+    await receiver.stop()
+  })
+
+  test('count what the server refuses by itself, before the app sees it', async () => {
+    const receiver = await startReceiver({ METRICS: '1' })
+    const slow = await wire(receiver.url)
+    slow.send('POST /receive HTTP/1.1\r\n')
+    const refused = [
+      await answerAt(receiver.url, request(vs01(), { expect: 'a-miracle' })),
+      await answerAt(receiver.url, head({ filler: 'x'.repeat(17_000) })),
+      await answerAt(receiver.url, 'NONSENSE\r\n\r\n'),
+      await slow.answer({ withinMs: 30_000 }),
+    ]
+    await slow.closed()
+    assert.deepEqual(
+      refused.map(({ status }) => status),
+      [417, 431, 400, 408],
+    )
+    const { series } = await metricsOf(receiver)
+    for (const answer of refused) {
+      const name = `civic_requests_total{addon="none",status="${answer.status}",outcome="${problemIn(answer)}"}`
+      assert.equal(series.get(name), 1, name)
+    }
     await receiver.stop()
   })
 

@@ -38,9 +38,11 @@ function filesIn(root: string, directory = root): Opened[] {
   })
 }
 
-async function byPage(root: string, heads: readonly string[]) {
+const byPage = (root: string, heads: readonly string[]) => checked(filesIn(root), heads)
+
+async function checked(opened: readonly Opened[], heads: readonly string[], chosen?: string) {
   const kept = page.keptFrom(heads.length > 0 ? [{ name: '--expect', text: heads.join('\n') }] : [])
-  const { files, outside, stamps } = await page.placed(filesIn(root))
+  const { files, outside, stamps } = await page.placed(opened, chosen)
   const now = new Date()
   const options = {
     kept,
@@ -120,6 +122,10 @@ test('the data directory is found in a folder around it, and a folder with two o
   assert.deepEqual(choices, [])
   assert.ok(files.some(({ path }) => path === relative(whole[1]!.root, whole[1]!.records)))
   assert.equal(outside, opened.length - files.length)
+  const { not_checked } = await checked(opened, [], 'second/')
+  assert.ok(
+    not_checked.some((text) => text.startsWith(`${outside} opened files outside of the data directory`)),
+  )
 })
 
 test('single files are placed by what they say: a records file with its head file, and the file of an address', async () => {

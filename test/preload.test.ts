@@ -72,7 +72,7 @@ test('a slow first moment of the reading costs no post that could wait for it', 
   const reading = log.preload()
   // until the first megabyte has come
   while (bytesRead() - before < 1024 * 1024) await new Promise(setImmediate)
-  hold(1_000)
+  hold(2_000)
   const outcomes: Outcome[] = []
   for (let n = 1; n <= 5; n++) {
     await new Promise(setImmediate)
@@ -99,8 +99,8 @@ test('a post that was let in and would come too late is told before the reading 
     wasToldBefore = !ok && !hasEnded
   })
   while (!hasEnded) {
-    // more than a second for the 25 parts of the file
-    hold(50)
+    // some seconds for the 25 parts of the file
+    hold(150)
     await new Promise(setImmediate)
   }
   await reading

@@ -33,7 +33,6 @@ import type { StorageObserver } from '../observer.ts'
 import { AssociationFile } from './association-file.ts'
 import { forgetDirectories, removeEmptyDirectories } from './durable-file.ts'
 import { codeOf, faultOf, troubleOf } from './fault.ts'
-import { sureAfterMs } from './file-reading.ts'
 import type { Lock } from './lock.ts'
 import { isRefused, keepRefusal, removeRefusal } from './refusal.ts'
 import { Tenure } from './tenure.ts'
@@ -46,6 +45,8 @@ const pauseMs = 5
 /** While batch follows batch and no other process asks for the lock, these longer times hold instead. */
 const longestIdleMs = 250
 const longestHoldMs = 1_000
+/** While a file is being read, so often it is estimated anew when that ends. */
+const watchMs = 250
 
 export class AppendLog {
   readonly #directories: readonly [string, string]
@@ -198,7 +199,7 @@ export class AppendLog {
       const leftMs = this.#file.readingLeftMs
       if (leftMs > 0) this.#queue = withoutLate(this.#queue, performance.now() + leftMs)
       this.#watchReading()
-    }, sureAfterMs).unref()
+    }, watchMs).unref()
   }
 
   /** False when the lock was lost or the file was changed by somebody else: nobody was answered, and the batch is queued again. */

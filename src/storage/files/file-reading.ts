@@ -4,7 +4,7 @@
  * The speed is measured from the first part on, and for so long before it counts: a process that has just started is slow at first,
  * and a post must not be refused because of that.
  */
-export const sureAfterMs = 200
+const sureAfterMs = 1_000
 
 export class FileReading {
   readonly #size: number

@@ -1,4 +1,4 @@
-/** dsc01: Diagnostics (DSC) of an address. Only the latest set is kept. */
+/** dsc01: Diagnostic Surface Categories of an address. Only the latest set is kept. */
 import type { Contract } from './contract.ts'
 import { common, envelope, fieldMap, reserved } from './envelope.ts'
 

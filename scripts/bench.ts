@@ -23,7 +23,8 @@ intake, contract, id and chain), beside the obvious program (lock, read, push, w
 server without storage, and with storage but without any check; the system calls alone in a loop. First of all in the shape of
 real traffic: a new connection for each request, the first requests after a start, a request every 10 s, and none at all.
 Each point has fresh processes; at the end of a load the receiver is killed (SIGKILL), and every acknowledged record is looked for
-on disk.
+on disk. And the receiver on PostgreSQL, with and without a synchronous standby, beside one transaction for each request and beside
+itself on files; what became of its rows is for test:faults.
 
   --quick       about two minutes: one round, short points, 0 and 100,000 records stored
   --full        five rounds, and 1,000,000 records stored (needs 10 GB; an hour and a half)

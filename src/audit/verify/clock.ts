@@ -19,7 +19,7 @@ export class Clock {
       this.#tell(noTime(sequence, line))
       return
     }
-    if (ms < this.#lastMs - toleratedMs) this.#tell(backwards(sequence, line))
+    if (ms < this.#lastMs - toleratedMs) this.#tell({ ...outOfOrder, record: sequence, line })
     this.#last = received_at
     this.#lastMs = ms
   }
@@ -28,7 +28,7 @@ export class Clock {
     if (this.#more === 0) return this.#found
     return [
       ...this.#found,
-      { ...backwards(0, 0), kind: 'more', what: `${this.#more} more times of receipt are out of order` },
+      { ...outOfOrder, kind: 'more', what: `${this.#more} more times of receipt are out of order` },
     ]
   }
 
@@ -49,13 +49,10 @@ function noTime(sequence: number, line: number): FileFinding {
   }
 }
 
-function backwards(record: number, line: number): FileFinding {
-  return {
-    level: 'finding',
-    kind: 'clock',
-    ...(record > 0 ? { record, line } : {}),
-    what: 'was received before the record that stands before it',
-    meaning:
-      "The order of the records is certain, the times are not: either the receiver's clock was set back, or another program wrote this time. Ask the operator.",
-  }
+const outOfOrder: FileFinding = {
+  level: 'finding',
+  kind: 'clock',
+  what: 'was received before the record that stands before it',
+  meaning:
+    "The order of the records is certain, the times are not: either the receiver's clock was set back, or another program wrote this time. Ask the operator.",
 }

@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { acquire } from '../src/storage/files/lock.ts'
+import { openFileStore } from '../src/storage/files/store.ts'
 import { chainOf, recordsPath, sha256 } from './disk.ts'
 import { scn01, scratchDir } from './receiver.ts'
 import { put, quiet, stored, storeIn } from './records.ts'
@@ -351,5 +352,19 @@ test('a directory where the records file should be is a fault, not a crash', asy
   mkdirSync(recordsPath(root), { recursive: true })
   const store = storeIn(root)
   assert.deepEqual(await put(store, scn01()), { ok: false, fault: 'io' })
+  await store.close()
+})
+
+test('a batch has at most 64 records, and at most a mebibyte where it has more than one', async () => {
+  const sizes: number[] = []
+  const observer = { synced() {}, batch: (many: number) => void sizes.push(many), lockWait() {}, again() {} }
+  const store = openFileStore({ root: scratchDir(), minFreeBytes: 0, log: quiet, observer })
+  const all = (many: number, narrative: string) =>
+    Promise.all(Array.from({ length: many }, (_, n) => put(store, scn01({ narrative: `${narrative} ${n}` }))))
+  for (const outcome of await all(150, 'small')) assert.ok(outcome.ok)
+  assert.equal(Math.max(...sizes), 64)
+  sizes.length = 0
+  for (const outcome of await all(10, 'x'.repeat(400_000))) assert.ok(outcome.ok)
+  assert.equal(Math.max(...sizes), 2)
   await store.close()
 })

@@ -28,6 +28,21 @@ test('a scale admits in order of arrival what fits, and one body of any size', a
   assert.ok(await scale.admit(40), "who gave up stands in nobody's way")
 })
 
+test('who was admitted does not take the place of one who waits when its own time would have been over', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const scale = new Scale(100)
+  const first = await scale.admit(100)
+  const second = scale.admit(100)
+  first?.()
+  const release = await second
+  t.mock.timers.tick(500)
+  const third = scale.admit(100)
+  // when the second one would have given up, and before the third one does
+  t.mock.timers.tick(700)
+  release?.()
+  assert.ok(await third)
+})
+
 test('turns come one after another, and other work gets through between them', async () => {
   const turns = new Turns()
   const order: string[] = []

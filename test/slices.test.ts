@@ -47,6 +47,17 @@ test('slices (1): a chunked body right behind its head is read whole', async () 
   line.socket.destroy()
 })
 
+test('slices (1): a stranger that was refused may try again on its connection, after a body of more than one slice', async () => {
+  const line = await wire(receiver.url)
+  for (let n = 0; n < 3; n++) {
+    line.send(request(vs01({ fields: { long: 'z'.repeat(40_000) } }), { 'x-node-token': 'wrong' }))
+    assert.equal((await line.answer()).status, 401)
+  }
+  line.send(request(vs01()))
+  assert.ok((await line.answer()).status < 300)
+  line.socket.destroy()
+})
+
 /** A connection of a stranger to an app that says "here", and how many requests were made of what came on it. */
 async function stranger(): Promise<{ accepted: Socket; socket: Socket; made(): number; end(): void }> {
   const app = new Hono<{ Bindings: Platform }>().get('/', (c) => c.text('here'))

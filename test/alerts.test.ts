@@ -39,10 +39,15 @@ function start(env: Record<string, string> = {}, command?: readonly string[]): P
   return startReceiver({ METRICS: '1', ...env }, command)
 }
 
-async function until(receiver: Receiver, series: string, value: number): Promise<Scrape> {
+async function until(
+  { url }: { url: string },
+  series: string,
+  expected: number | ((value: number) => boolean),
+): Promise<Scrape> {
+  const isIt = typeof expected === 'number' ? (value: number) => value === expected : expected
   for (;;) {
-    const found = await scrape(receiver.url)
-    if (found.get(series) === value) return found
+    const found = await scrape(url)
+    if (isIt(found.get(series) ?? Number.NaN)) return found
     await delay(50)
   }
 }
@@ -185,9 +190,12 @@ describe('without a post an alert fires when', options, () => {
     await receiver.stop()
   })
 
-  test('nobody reads standard output', async () => {
+  test('nobody reads standard output', async (t) => {
     const receiver = await startMuted(filledFifo(), { METRICS: '1' })
-    fires(await scrape(receiver.url), late, ['CivicLogLost'])
+    t.after(() => receiver.child.kill('SIGKILL'))
+    // the first lines are gathered for a moment before they wait for a reader
+    const waiting = await until(receiver, 'civic_log_waiting_bytes', (bytes) => bytes > 0)
+    fires(waiting, late, ['CivicLogLost'])
     receiver.child.kill('SIGKILL')
     await receiver.ended
   })
@@ -249,8 +257,9 @@ describe('by what becomes of posts an alert fires when', options, () => {
     await receiver.stop()
   })
 
-  test('the log does not fit on its disk', async () => {
+  test('the log does not fit on its disk', async (t) => {
     const receiver = await startMuted(openSync('/dev/full', 'w'), { METRICS: '1' })
+    t.after(() => receiver.child.kill('SIGKILL'))
     const first = await scrape(receiver.url)
     assert.equal((await fetch(`${receiver.url}/nowhere`)).status, 404)
     let after = first

@@ -1,0 +1,45 @@
+/** Biome holds the wall of every room: it lints files with forbidden words in a tree that has the same rooms and nothing else. */
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { test } from 'node:test'
+import { scratchDir } from './receiver.ts'
+
+const biome = resolve('node_modules/@biomejs/biome/bin/biome')
+const tracked = execFileSync('git', ['ls-files', 'contracts/*.ts', 'src/*/*.ts', 'src/*/*.tsx'])
+const rooms = [...new Set(String(tracked).trim().split('\n').map(dirname))]
+
+/** What Biome finds in a file of this text in each of these rooms: lines that begin with the rule and the file. */
+function lint(rooms: readonly string[], text: string): string[] {
+  const root = scratchDir()
+  copyFileSync('biome.json', join(root, 'biome.json'))
+  for (const room of rooms) {
+    mkdirSync(join(root, room), { recursive: true })
+    writeFileSync(join(root, room, 'tried.ts'), text)
+  }
+  const args = ['lint', '--vcs-enabled=false', '--reporter=github', '--max-diagnostics=none', '.']
+  const { stdout } = spawnSync(process.execPath, [biome, ...args], { cwd: root, encoding: 'utf8' })
+  return stdout.split('\n').filter((line) => /noRestricted/.test(line))
+}
+
+test('a room imports what its sentence in biome.json names, and nothing else', () => {
+  assert.ok(rooms.length > 12, rooms.join(' '))
+  const found = lint(rooms, "export * from '../../../../database/import.ts'\nexport * from './tried.ts'\n")
+  for (const room of rooms) {
+    const [line = '', ...others] = found.filter((each) => each.includes(`/${room}/tried.ts,line=1,`))
+    assert.equal(others.length, 0, room)
+    assert.match(line, /::(?!This room has no wall)[\w .,:;/'-]+\.$/, room)
+  }
+  assert.equal(found.length, rooms.length)
+})
+
+test('a new room imports nothing before biome.json names it', () => {
+  assert.match(lint(['src/new-room'], "export * from '../log.ts'\n").join(), /no wall yet/)
+})
+
+test('what runs in a browser, too, names nothing of Node', () => {
+  const found = lint(rooms, 'export const of = Buffer.from\n').join()
+  for (const room of ['src/envelope', 'src/records', 'src/audit/page', 'src/audit/page/views'])
+    assert.ok(found.includes(`/${room}/tried.ts`), room)
+})

@@ -6,6 +6,11 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 /** A parsed JSON object. Made by `JSON.parse`, so `constructor` or `toString` may be own keys: use `Object.hasOwn`. */
 export type JsonObject = { readonly [key: string]: Json }
 
+/** Whether the value holds no other values. */
+export function isScalar(value: Json): value is null | boolean | number | string {
+  return typeof value !== 'object' || value === null
+}
+
 /** `pointer` names a place in the sent document (RFC 6901); `detail` says what to change there and never repeats a sent value. */
 export type FieldError = { readonly pointer: string; readonly detail: string }
 

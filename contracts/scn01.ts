@@ -9,6 +9,8 @@ import { common, envelope, fieldMap, isObject, line, reserved, rule } from './en
 const listOfPins = 'must be a list of 1 to 3 different scenario ids'
 const pin = 'must be a string of 1 to 128 characters that is not blank'
 const pinSchema = { type: 'string', maxLength: 128, pattern: '\\S' }
+const hex64 = '[0-9A-Fa-f]{64}'
+const g1Hash = new RegExp(`^(?:0x)?(${hex64})$`)
 const integerKey = '^(0|[1-9][0-9]*)$'
 
 export const scn01 = {
@@ -43,7 +45,11 @@ export const scn01 = {
     ),
     ...reserved,
     node_token_hash: v.exactOptional(
-      line(/^[0-9A-Fa-f]{64}$/, 64, 'must be the SHA-256 of the node token as 64 hex digits, or be left out'),
+      line(
+        new RegExp(`^${hex64}$`),
+        64,
+        'must be the SHA-256 of the node token as 64 hex digits, or be left out',
+      ),
     ),
   }),
   attestsToken: true,
@@ -109,7 +115,7 @@ function normaliseG1(sent: Json): { g1_tx_hash: string | null; g1_tx_hash_raw?: 
     return { g1_tx_hash: null, g1_tx_hash_raw: firstCodePoints(JSON.stringify(sent)) }
   const text = sent.trim()
   if (text === '') return { g1_tx_hash: null }
-  const digits = /^(?:0x)?([0-9A-Fa-f]{64})$/.exec(text)?.[1]
+  const digits = g1Hash.exec(text)?.[1]
   return digits
     ? { g1_tx_hash: `0x${digits.toLowerCase()}` }
     : { g1_tx_hash: null, g1_tx_hash_raw: firstCodePoints(sent) }

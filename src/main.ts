@@ -8,6 +8,7 @@ import { createApp } from './http/app.ts'
 import { reasonsOf } from './http/ready.ts'
 import type { Closed } from './http/receive.ts'
 import { teller } from './http/tell.ts'
+import { umask } from './records/layout.ts'
 import { type Config, ConfigError, dataDirIn, readConfig, readTokens } from './server/config.ts'
 import { type DevelopmentToken, developmentToken, exampleCommand } from './server/development-token.ts'
 import { createHttpServer } from './server/http-server.ts'
@@ -39,7 +40,7 @@ Buffer.poolSize = 64 * 1024
 setFlagsFromString('--heap-growing-percent=10')
 
 // records are readable for the owner and the auditors' group, whatever umask this was started with
-process.umask(0o027)
+process.umask(umask)
 
 const fewFiles = 'few files may be open at once (ulimit -n): fewer connections and requests are taken at once'
 

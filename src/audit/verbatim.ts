@@ -3,7 +3,7 @@
  * that looks like one of the tool's own. `│` begins a line of the record; `┆` continues a line that was too long for the
  * screen. Blanks and tabs stay as they are; control characters are shown as `\u{…}`.
  */
-import type { Json, JsonObject } from '../../contracts/contract.ts'
+import { isScalar, type Json, type JsonObject } from '../../contracts/contract.ts'
 import { plain } from '../cli/plain.ts'
 
 const deepest = 64
@@ -25,7 +25,7 @@ function* valueLines(value: Json, depth: number, columns: number): Generator<str
   const indent = 4 * depth
   if (typeof value === 'string') {
     for (const line of value.split('\n')) yield* barred(line, indent, columns)
-  } else if (typeof value !== 'object' || value === null || depth > deepest)
+  } else if (isScalar(value) || depth > deepest)
     yield* barred(`${jsonText(value)}   (not a text)`, indent, columns)
   else if (Array.isArray(value)) {
     if (value.length === 0) yield* barred('[]   (an empty list)', indent, columns)
@@ -37,7 +37,8 @@ function* valueLines(value: Json, depth: number, columns: number): Generator<str
   else yield* members(value as JsonObject, depth, columns)
 }
 
-function jsonText(value: Json): string {
+/** The JSON of a value; a sentence when the value is nested too deeply for it. */
+export function jsonText(value: Json): string {
   try {
     return JSON.stringify(value)
   } catch {

@@ -13,10 +13,8 @@ import { lstatSync, mkdirSync, openSync, readdirSync, rmSync, type Stats, unlink
 import { join } from 'node:path'
 import { CannotRun } from '../cli/io.ts'
 import { hasCode } from '../error-code.ts'
-import { ownerOnly, ownerOnlyDirectory } from '../records/layout.ts'
+import { ownerOnly, ownerOnlyDirectory, writableByOthers } from '../records/layout.ts'
 import { backupLockName, isBackup, isUnfinished, stampsName } from './layout.ts'
-
-const writableByOthers = 0o022
 
 /** Checks a directory, or makes it when it does not exist. */
 export function ownDirectory(path: string): void {

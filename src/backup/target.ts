@@ -36,6 +36,7 @@ import {
   directoryMode,
   fileMode,
   markName,
+  openToOthers,
   ownerOnly,
   ownerOnlyDirectory,
   type RecordPath,
@@ -114,7 +115,7 @@ export class RestoreTarget {
   #holdWork(): HeldDirectory {
     const work = hold(this.#at(restoring))
     const { uid, mode } = fstatSync(work.fd)
-    if (uid !== process.geteuid?.() || (mode & 0o077) !== 0)
+    if (uid !== process.geteuid?.() || (mode & openToOthers) !== 0)
       throw new CannotRun(`${join(this.#name, restoring)} was made by another user: remove it first`)
     return work
   }

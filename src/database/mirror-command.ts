@@ -5,6 +5,7 @@ import { CannotRun, type Command, type Exit, type Io } from '../cli/io.ts'
 import { dataDirectory, parse } from '../cli/options.ts'
 import { plain } from '../cli/plain.ts'
 import { counted } from '../cli/print.ts'
+import { umask } from '../records/layout.ts'
 import { holdsRecords, makeDataDirectory, markDirectory, readMark } from '../storage/files/mark.ts'
 import { namesIn } from '../storage/files/names.ts'
 import type { Connection } from '../storage/postgres/connection.ts'
@@ -45,7 +46,7 @@ export const mirrorCommand: Command = {
     const target = readUrl('DATABASE_URL', url)
     if (options.flag('check')) return check(dataDirectory(directory), target, io)
     // records are readable for the owner and the auditors' group, whatever umask this was started with
-    process.umask(0o027)
+    process.umask(umask)
     await prepareDirectory(directory)
     return options.flag('follow') ? follow(directory, target, io) : once(directory, target, io)
   },

@@ -7,8 +7,8 @@
  * caused a fifth of all garbage of an append.
  */
 
-import type { Json } from '../../contracts/contract.ts'
-import { backslash, comma, quote } from './line.ts'
+import { isScalar, type Json } from '../../contracts/contract.ts'
+import { backslash, closeBrace, closeBracket, comma, openBrace, openBracket, quote } from './line.ts'
 
 export function canonicalBytes(value: Json): Uint8Array {
   // what JavaScript prints differs in the order of names alone, and it prints several times as fast as a writer here does
@@ -20,7 +20,7 @@ export function canonicalBytes(value: Json): Uint8Array {
 
 /** Whether the names of every object in it come in canonical order, as they do in what the receiver stored. */
 function isInOrder(value: Json): boolean {
-  if (typeof value !== 'object' || value === null) return true
+  if (isScalar(value)) return true
   if (Array.isArray(value)) return value.every(isInOrder)
   const object = value as { readonly [key: string]: Json }
   let before = ''
@@ -91,29 +91,29 @@ export class CanonicalWriter {
 
   value(value: Json): void {
     if (typeof value === 'string') this.#string(value)
-    else if (typeof value !== 'object' || value === null) this.#text(JSON.stringify(value))
+    else if (isScalar(value)) this.#text(JSON.stringify(value))
     else if (Array.isArray(value)) this.#array(value)
     else this.#object(value as { readonly [key: string]: Json })
   }
 
   #array(values: readonly Json[]): void {
-    this.byte(91 /* [ */)
+    this.byte(openBracket)
     for (let at = 0; at < values.length; at++) {
       if (at > 0) this.byte(comma)
       this.value(values[at] as Json)
     }
-    this.byte(93 /* ] */)
+    this.byte(closeBracket)
   }
 
   #object(object: { readonly [key: string]: Json }): void {
-    this.byte(123 /* { */)
+    this.byte(openBrace)
     const keys = Object.keys(object).sort()
     for (let at = 0; at < keys.length; at++) {
       if (at > 0) this.byte(comma)
       const key = keys[at] as string
       this.member(key, object[key] as Json)
     }
-    this.byte(125 /* } */)
+    this.byte(closeBrace)
   }
 
   #string(text: string): void {

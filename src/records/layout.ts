@@ -39,3 +39,8 @@ export const directoryMode = 0o2750
 /** For tokens, backups and temporaries: only the owner can read and write them. */
 export const ownerOnly = 0o600
 export const ownerOnlyDirectory = 0o700
+/** The umask under which the two modes above come out: the owner and the auditors' group read, and nobody else. */
+export const umask = 0o027
+/** A mode that has one of these bits lets users other than the owner write, or do anything at all. */
+export const writableByOthers = 0o022
+export const openToOthers = 0o077

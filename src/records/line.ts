@@ -14,6 +14,7 @@
 import { latin1 } from './bytes.ts'
 
 export const lineFeed = 10
+export const carriageReturn = 13
 export const quote = 34
 export const comma = 44
 export const backslash = 92
@@ -42,16 +43,17 @@ export function receiptText(receipt: LineReceipt): string {
   return `"receipt":{"id":"${receipt.id}","sequence":${receipt.sequence},"received_at":"${receipt.received_at}","previous_sha256":"${receipt.previous_sha256}"}}`
 }
 
-const hash = /^[0-9a-f]{64}$/
+/** The pattern of a hash as the format writes one. */
+export const hex64 = '[0-9a-f]{64}'
+const hash = new RegExp(`^${hex64}$`)
 
-/** Whether a value is a hash as the format writes one: 64 lower-case hex digits. */
+/** Whether a value is such a hash. */
 export function isHash(value: unknown): value is string {
   return typeof value === 'string' && hash.test(value)
 }
 
-const hex64 = '([0-9a-f]{64})'
 const tail = new RegExp(
-  `"receipt":\\{"id":"${hex64}","sequence":([1-9]\\d{0,15}),"received_at":"([0-9TZ:.-]{24})","previous_sha256":"${hex64}"\\}\\}$`,
+  `"receipt":\\{"id":"(${hex64})","sequence":([1-9]\\d{0,15}),"received_at":"([0-9TZ:.-]{24})","previous_sha256":"(${hex64})"\\}\\}$`,
 )
 const longestTail = 256
 

@@ -29,6 +29,7 @@ import type { Server as HttpServer } from 'node:http'
 import { type AddressInfo, connect, createServer, type ListenOptions, type Server } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { hasCode } from '../error-code.ts'
+import { writableByOthers } from '../records/layout.ts'
 import type { Config } from './config.ts'
 
 /** The first descriptor that systemd hands over. */
@@ -177,7 +178,7 @@ function trustedDirectory(named: string): string {
   const directory = realpathSync(named)
   for (let at = directory; ; at = dirname(at)) {
     const { mode, uid } = statSync(at)
-    const isOthers = (mode & 0o022) !== 0
+    const isOthers = (mode & writableByOthers) !== 0
     // in a sticky directory such as /tmp others cannot replace foreign files, but they can be the first to take a name
     const isSticky = (mode & 0o1000) !== 0 && at !== directory
     if ((uid !== 0 && uid !== process.getuid?.()) || (isOthers && !isSticky)) throw untrusted

@@ -3,6 +3,7 @@ import { CannotRun, type Command, type Exit, type Io } from '../../cli/io.ts'
 import { type Parsed, parse } from '../../cli/options.ts'
 import { aligned, counted, type Printer, printer } from '../../cli/print.ts'
 import { type Progress, progressOn } from '../../cli/progress.ts'
+import { isHash } from '../../records/line.ts'
 import { member, textMember } from '../members.ts'
 import { Trouble } from '../trouble.ts'
 import { Payments } from '../verify/same.ts'
@@ -224,14 +225,13 @@ async function ask(
   )
 }
 
-const hashForm = /^0x[0-9a-f]{64}$/
-
 function problemsOf({ place, record }: Subject, hash: string | undefined, seen: Payments): string[] {
   if (hash === undefined)
     return Object.hasOwn(record, 'g1_tx_hash_raw')
       ? ['what was sent as g1_tx_hash is no transaction hash']
       : []
-  if (!hashForm.test(hash)) return ['g1_tx_hash is not 0x and 64 lower-case hexadecimal digits']
+  if (!(hash.startsWith('0x') && isHash(hash.slice(2))))
+    return ['g1_tx_hash is not 0x and 64 lower-case hexadecimal digits']
   if (Object.hasOwn(record, 'g1_tx_hash_raw'))
     return ['there is a g1_tx_hash and a g1_tx_hash_raw; the receiver writes only one']
   const first = seen.firstUse(hash, place)

@@ -1,5 +1,6 @@
 /** Checks whether an extrinsic is the one that a record names, and whether it names that record. Needs only the bytes. */
 import type { JsonObject } from '../../../contracts/contract.ts'
+import { hex64 } from '../../records/line.ts'
 import { blake2b256 } from './blake2b.ts'
 import { amountText, effectsOf, knownSpecVersions } from './call.ts'
 import { contentDigest } from './digest.ts'
@@ -26,7 +27,7 @@ export type Proof = {
   readonly unread: string | null
 }
 
-const comment = /^scn01:([0-9a-f]{64})$/i
+const comment = new RegExp(`^scn01:(${hex64})$`, 'i')
 
 export function proveExtrinsic(bytes: Uint8Array, record: JsonObject, chain: ChainFacts = noFacts): Proof {
   const extrinsic_hash = blake2b256(bytes)

@@ -2,8 +2,9 @@
  * Shows sent values as they were sent: line breaks, blanks and tabs stay, and everything is text. Characters that would turn
  * the reading direction or act on a screen are shown as `\u{…}`. A text keeps its own reading direction inside its box.
  */
-import type { Json, JsonObject } from '../../../contracts/contract.ts'
+import { isScalar, type Json, type JsonObject } from '../../../contracts/contract.ts'
 import { harmlessFormat, unsafe } from '../../cli/plain.ts'
+import { jsonText } from '../verbatim.ts'
 
 const deepest = 64
 
@@ -50,8 +51,7 @@ export function Members({ of, caption, depth = 0 }: { of: JsonObject; caption: s
 
 function Value({ value, name, depth }: { value: Json; name: string; depth: number }) {
   if (typeof value === 'string') return <Verbatim text={value} />
-  if (typeof value !== 'object' || value === null || depth > deepest)
-    return <span class="no-text">{jsonText(value)} (not a text)</span>
+  if (isScalar(value) || depth > deepest) return <span class="no-text">{jsonText(value)} (not a text)</span>
   if (Array.isArray(value)) {
     if (value.length === 0) return <span class="no-text">[] (an empty list)</span>
     return (
@@ -66,12 +66,4 @@ function Value({ value, name, depth }: { value: Json; name: string; depth: numbe
   }
   if (Object.keys(value).length === 0) return <span class="no-text">{'{}'} (no members)</span>
   return <Members of={value as JsonObject} caption={`Members of ${inLine(name)}`} depth={depth + 1} />
-}
-
-function jsonText(value: Json): string {
-  try {
-    return JSON.stringify(value)
-  } catch {
-    return '(nested too deeply to be shown)'
-  }
 }

@@ -3,6 +3,7 @@
  * named. Where the change can be undone, it is undone in memory, so that the records can be checked as they were acknowledged.
  */
 import { utf8 } from '../../records/bytes.ts'
+import { carriageReturn, lineFeed } from '../../records/line.ts'
 import { closing } from '../../records/position.ts'
 import type { Bytes } from './chain.ts'
 
@@ -88,13 +89,13 @@ function withoutMark(bytes: Uint8Array): Uint8Array {
 
 /** A stored record holds no carriage return of its own: JSON writes one as `\r`. */
 function withoutReturns(bytes: Uint8Array): Uint8Array {
-  return bytes.filter((byte) => byte !== 13)
+  return bytes.filter((byte) => byte !== carriageReturn)
 }
 
 function withLineFeed(bytes: Uint8Array): Uint8Array {
   const whole = new Uint8Array(bytes.length + 1)
   whole.set(bytes)
-  whole[bytes.length] = 10
+  whole[bytes.length] = lineFeed
   return whole
 }
 
@@ -103,7 +104,7 @@ function unquoted(bytes: Uint8Array): Uint8Array {
   let length = 0
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number
-    if (byte === 13) continue
+    if (byte === carriageReturn) continue
     if (byte !== 61) {
       kept[length++] = byte
       continue

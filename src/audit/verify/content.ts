@@ -11,7 +11,7 @@ import { hasByteOrderMark, intake } from '../../envelope/intake.ts'
 import { isEqual } from '../../records/bytes.ts'
 import { canonicalBytes } from '../../records/canonical.ts'
 import { hashedForms } from '../../records/id.ts'
-import { isHash, parseReceipt } from '../../records/line.ts'
+import { carriageReturn, isHash, lineFeed, parseReceipt } from '../../records/line.ts'
 import { sha256All } from '../../records/sha256.ts'
 import { addedNames, type Place, paymentMember } from '../addons.ts'
 
@@ -124,9 +124,10 @@ function layoutOf(bytes: Uint8Array): string | undefined {
     return 'begins with a byte order mark (BOM), which an editor puts before a text'
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff))
     return 'is in UTF-16: an editor saved it as "Unicode"'
-  // JSON writes a carriage return in a text as `\r`, so the byte 13 is none of the record's
-  if (bytes.includes(13)) return 'has the line ends of Windows (CRLF): an editor or a transfer changed them'
-  return bytes.length > 0 && bytes.at(-1) !== 10
+  // JSON writes a carriage return in a text as `\r`, so this byte is none of the record's
+  if (bytes.includes(carriageReturn))
+    return 'has the line ends of Windows (CRLF): an editor or a transfer changed them'
+  return bytes.length > 0 && bytes.at(-1) !== lineFeed
     ? 'does not end in a line feed: it was cut, or an editor took it away'
     : undefined
 }

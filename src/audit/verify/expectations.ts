@@ -104,9 +104,8 @@ export function keptIn(text: string, name: string): KeptReceipts {
   return atLeastOne(expected, withoutHistory, name)
 }
 
-/** Finds a head anywhere on a line, but not inside a longer word. */
-const headInText =
-  /(?<![\w/:.-])(?:[a-z0-9_-]+\/)?[a-z0-9](?:[a-z0-9_-]{0,126}[a-z0-9])?:\d{1,15}:[0-9A-Fa-f]{64}(?![\w:])/g
+/** Finds a head anywhere on a line, but not inside a longer word. Whether its names may be names, `expectation` decides. */
+const headInText = /(?<![\w/:.-])(?:[a-z0-9_-]+\/)?[a-z0-9_-]+:\d{1,15}:[0-9A-Fa-f]{64}(?![\w:])/g
 /** Finds text that may be a cut or mistyped head. Skipping it would compare less than the auditor meant to compare. */
 const likeAHead = /:\d+:[0-9A-Fa-f]{16,}/
 

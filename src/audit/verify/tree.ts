@@ -15,6 +15,7 @@ import {
   lockName,
   markName,
   oldIndexPattern,
+  openToOthers,
   ownTemporaryPattern,
   pausedName,
   recordsName,
@@ -266,7 +267,7 @@ class Walk {
   /** Reports a development token that other users can read. */
   async #token(path: string): Promise<void> {
     const mode = ((await this.#directory.state(path))?.mode ?? 0) & 0o777
-    if (!this.#options.checkModes || (mode & 0o077) === 0) return
+    if (!this.#options.checkModes || (mode & openToOthers) === 0) return
     this.#tell(
       'finding',
       'mode',

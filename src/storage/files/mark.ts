@@ -47,6 +47,7 @@ export function holdsRecords(root: string, addons: Iterable<string>): boolean {
   return false
 }
 
+/** Unlike `namesIn`, takes a directory that cannot be read for an empty one: nobody can say that records are in it. */
 function namesBelow(directory: string): string[] {
   try {
     return readdirSync(directory)

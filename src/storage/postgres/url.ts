@@ -6,6 +6,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
+import { openToOthers } from '../../records/layout.ts'
 
 export type Host = { readonly host: string; readonly port: number }
 
@@ -162,7 +163,7 @@ type Login = Pick<DatabaseTarget, 'hosts' | 'user' | 'database'>
 function passwordFrom(path: string | undefined, login: Login, mistakes: string[]): string | undefined {
   if (!path) return undefined
   try {
-    if ((statSync(path).mode & 0o077) !== 0) {
+    if ((statSync(path).mode & openToOthers) !== 0) {
       mistakes.push('the file that PGPASSFILE names may be read by others than its owner: chmod 600')
       return undefined
     }

@@ -1,6 +1,7 @@
 /** An address over time: every Scenario with the vital signs of that time, two Scenarios side by side, and the state now. */
 import { useLayoutEffect, useState } from 'hono/jsx/dom'
 import type { Json, JsonObject } from '../../../../contracts/contract.ts'
+import { isObject } from '../../../../contracts/envelope.ts'
 import { counted } from '../../../cli/print.ts'
 import { addonsWith, type Place, placeName } from '../../addons.ts'
 import { member, textMember } from '../../members.ts'
@@ -124,8 +125,8 @@ function membersOf(record: JsonObject | undefined): Map<string, Json> {
   const found = new Map<string, Json>()
   for (const name of snapshots) {
     const value = member(record, name)
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) continue
-    for (const [field, content] of Object.entries(value)) found.set(`${name} / ${field}`, content as Json)
+    if (!isObject(value)) continue
+    for (const [field, content] of Object.entries(value)) found.set(`${name} / ${field}`, content)
   }
   return found
 }

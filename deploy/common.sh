@@ -1,40 +1,40 @@
 # shellcheck shell=bash
-# What the scripts beside this file share. The variables are there for tests and for hosts that differ.
+# Functions that the scripts beside this file share. Tests, and hosts with other paths, set the variables.
 #
-# Who is trusted: root alone. The user of the service may be in the hands of an attacker. Root therefore never opens, renames
-# or removes a name in a directory that this user can write to: such work is done as this user (`as_receiver`). What the
-# receiver, a server or a file of others says is printed through `printable`. A lock lies where nobody else can open it.
+# Only root is trusted. An attacker may control the user of the service. Root therefore never opens, renames or removes a name in a
+# directory that this user can write to; such work is done as this user (`as_receiver`). Text from the receiver, from a server or
+# from a file of others is printed through `printable`. A lock lies where nobody else can open it.
 : "${CIVIC_ROOT:=/srv/civic-orchestrator}"
 : "${CIVIC_ETC:=/etc/civic-orchestrator}"
 : "${CIVIC_USER:=civic-orchestrator}"
-# what starts, stops and asks the service: a program with the commands of the file `service` beside this one
+# The program that starts, stops and asks the service. It has the commands of the file `service` beside this one.
 : "${CIVIC_SERVICE:=${BASH_SOURCE[0]%/*}/service}"
 env_file=$CIVIC_ETC/env_file
-# tools speak one language, and sort and match bytes
+# With this locale tools print English, and sort and match bytes.
 export LC_ALL=C
 
-# A terminal that was closed must not end a script between two steps.
+# A closed terminal must not end a script between two steps, so errors of printing are ignored.
 say() { printf '%s: %s\n' "${0##*/}" "$*" 2>/dev/null || true; }
 die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2 || true
   exit 1
 }
 
-# usage_of FILE: the comment at the top of a script
+# usage_of FILE: prints the comment at the top of a script
 usage_of() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"; }
 
-# printable TEXT: what somebody else wrote, with nothing in it that moves a cursor or speaks to a terminal. Every byte that
-# is not printable ASCII is shown in the notation of `cat -v`, for the same byte means other things to other terminals.
+# printable TEXT: prints the text of somebody else without anything that moves the cursor or controls the terminal. Every byte that is
+# not printable ASCII is shown in the notation of `cat -v`, because such a byte means different things to different terminals.
 printable() { printf '%s' "${1:0:4000}" | tr '\n\t' '  ' | cat -v; }
 
-# try WHAT COMMAND...: one sentence and the end of the script when the command fails
+# try WHAT COMMAND...: runs the command; if it fails, prints one sentence and ends the script
 try() {
   local what=$1 said
   shift
   said=$("$@" 2>&1) || die "$what: $(reason "$said")"
 }
 
-# reason TEXT: why a tool failed, from what it printed. A full disk makes some of them print a line for each file.
+# reason TEXT: prints in one line why a tool failed, from the output of the tool. On a full disk some tools print a line for each file.
 reason() {
   case $1 in
     *'No space left on device'* | *'Disk quota exceeded'*) printf 'no room is left on the disk, nothing was changed' ;;
@@ -43,7 +43,7 @@ reason() {
   esac
 }
 
-# setting NAME: its value in env_file, read as systemd reads it: blanks around it, quotes and a CR at its end do not count
+# setting NAME: prints the value in env_file as systemd reads it: without blanks around it, quotes, and a CR at its end
 setting() {
   sed -n -E "/^[[:space:]]*$1[[:space:]]*=/{
     s/^[^=]*=[[:space:]]*//
@@ -60,19 +60,19 @@ data_dir() {
   printf '%s\n' "${dir:-$CIVIC_ROOT/data}"
 }
 
-# only_one NAME: ends the script when another process holds this lock. Whoever can open a lock's file, for reading even, can
-# hold the lock for ever: so the files lie in a directory that only root can enter. Descriptor 9 is the lock.
+# only_one NAME: takes this lock, and ends the script when another process holds it. Anyone who can open the file of a lock, even only
+# for reading, can hold the lock for ever. So the files lie in a directory that only root can enter. Descriptor 9 is the lock.
 only_one() {
   local locks=$CIVIC_ROOT/.locks
   try "$locks cannot be made" install -d -m 0700 "$locks"
   exec 9>"$locks/$1"
-  # what a killed run has started may hold it for a moment
+  # A process that a killed run started may hold the lock for a moment.
   flock -w 5 9 || die "another $1 is at work"
 }
 
-# as_receiver SECONDS COMMAND...: as the user of the service, who can stop, trace and answer for any process of that user. So
-# the command gets no terminal, no environment, no lock, and a limit of time. Give it no pipe to write to: whoever keeps
-# one open is waited for.
+# as_receiver SECONDS COMMAND...: runs the command as the user of the service. An attacker with this user can stop the command, trace
+# it and answer in its place. So the command gets no terminal, no environment, no lock, and a time limit. Do not let it write to a
+# pipe, because the script would wait for any process that keeps the pipe open.
 as_receiver() {
   local seconds=$1
   shift
@@ -84,8 +84,8 @@ as_receiver() {
     setpriv --reuid="$CIVIC_USER" --regid="$CIVIC_USER" --clear-groups --no-new-privs -- "$@" 9>&-
 }
 
-# put_as_receiver FILE MODE: standard input becomes the content of FILE, whatever stands at that name. The temporary has a name
-# that the receiver removes at its start.
+# put_as_receiver FILE MODE: writes standard input to FILE, whatever stands at that name, as the receiver's user. The receiver removes
+# temporary files of this name when it starts.
 put_as_receiver() {
   # shellcheck disable=SC2016 # the inner shell expands them
   as_receiver 10 bash -c '
@@ -99,8 +99,8 @@ put_as_receiver() {
     mv -T "$new" "$1"' put "$1" "$2" >/dev/null 2>&1
 }
 
-# http METHOD PATH [HEADER]: the answer, head and body, from the first address of the receiver that takes a connection. The header may
-# hold a token, so it travels in the environment and not in arguments, which everybody on the host can see.
+# http METHOD PATH [HEADER]: prints the answer, head and body, from the first address of the receiver that accepts a connection. The
+# header may hold a token, so it is passed in the environment and not in arguments, which everybody on the host can see.
 http() {
   local address
   local -x HTTP_HEAD
@@ -114,7 +114,7 @@ http() {
   return 1
 }
 
-# By node, because bash knows no unix sockets.
+# This uses node, because bash knows no unix sockets.
 http_by_socket() {
   # shellcheck disable=SC2016 # it is JavaScript
   timeout --foreground 5 node -e '
@@ -137,7 +137,8 @@ http_by_port() {
     exec head -c 65536 <&3' http "$1" 2>/dev/null | tr -d '\0'
 }
 
-# Ready, or paused by the operator: then it runs as it should. What it said is left in `ready_answer`.
+# Whether the receiver is ready, or paused by the operator, which also means that it runs as it should. The body of its answer is left
+# in `ready_answer`.
 is_ready() {
   local answer
   answer=$(http GET /ready) || return 1
@@ -148,7 +149,7 @@ is_ready() {
   esac
 }
 
-# wait_ready SECONDS: false after them, and at once when the variable `interrupted` is set
+# wait_ready SECONDS: waits until the receiver is ready; false after SECONDS, and at once when the variable `interrupted` is set
 wait_ready() {
   local until=$((SECONDS + $1))
   until is_ready; do
@@ -157,8 +158,8 @@ wait_ready() {
   done
 }
 
-# write_atomically FILE MODE: standard input becomes its content; owner and mode of a file that is there stay. For directories of
-# root's, under a lock.
+# write_atomically FILE MODE: writes standard input to FILE; an existing file keeps its owner and mode. Use it only in directories of
+# root, under a lock.
 write_atomically() {
   local new=$1.new
   rm -f "$new" &&

@@ -26,7 +26,7 @@ async function anchoredHeads() {
   build(root, 3)
   const { out, exit } = await audit('heads', '--data', root, '--digest')
   assert.equal(exit, 0)
-  const file = join(root, '..', `${root.split('/').pop()}-heads.txt`)
+  const file = join(scratchDir(), 'heads.txt')
   writeFileSync(file, out)
   const [head, last] = out.trimEnd().split('\n') as [string, string]
   return { root, file, head, comment: last.replace(/^# /, '') }

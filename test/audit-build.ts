@@ -1,7 +1,6 @@
 /** Data directories for the auditor's tests, made with the receiver's own writing of lines, and damaged by hand. */
 
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JsonObject } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
@@ -13,11 +12,6 @@ import { emptyPosition } from '../src/records/position.ts'
 import { audit } from './said.ts'
 
 export const slug = 'plum-grove-21'
-
-export function temporaryDirectory(): Disposable & { readonly path: string } {
-  const path = mkdtempSync(join(tmpdir(), 'audit-'))
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
-}
 
 export const envelope: JsonObject = {
   addon: 'scn01',

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { build, envelope, slug, type Told, temporaryDirectory } from './audit-build.ts'
+import { build, envelope, slug, type Told } from './audit-build.ts'
 import { fileOf, linesOf, rechained } from './disk.ts'
+import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
 import { placekey, wholeDirectory, writeAssociation } from './variants.ts'
 
@@ -43,8 +44,8 @@ async function between(root: string, from: string, to: string): Promise<{ exit: 
 }
 
 test('a day counts whole, and both days count; a time counts to the millisecond', async () => {
-  using root = temporaryDirectory()
-  days(root.path)
+  const root = scratchDir()
+  days(root)
   const cases: [string, string, number[], number][] = [
     ['2026-07-02', '2026-07-04', [2, 3, 4], 1],
     ['2026-07-02T12:00:00Z', '2026-07-03T12:00:00Z', [2], 0],
@@ -52,7 +53,7 @@ test('a day counts whole, and both days count; a time counts to the millisecond'
     ['2026-08-01', '2026-08-31', [], 0],
   ]
   for (const [from, to, expected, latest] of cases) {
-    const { exit, told } = await between(root.path, from, to)
+    const { exit, told } = await between(root, from, to)
     assert.equal(exit, 0)
     assert.deepEqual(
       told.filter(({ type }) => type === 'record').map(({ sequence }) => sequence),
@@ -67,26 +68,17 @@ test('a day counts whole, and both days count; a time counts to the millisecond'
 })
 
 test('what came is shown to be read, with what was there before and after', async () => {
-  using root = temporaryDirectory()
-  days(root.path)
-  const { out } = await audit(
-    'changes',
-    slug,
-    '--from',
-    '2026-07-02',
-    '--to',
-    '2026-07-03',
-    '--data',
-    root.path,
-  )
+  const root = scratchDir()
+  days(root)
+  const { out } = await audit('changes', slug, '--from', '2026-07-02', '--to', '2026-07-03', '--data', root)
   assert.match(out, / 2 {2}2026-07-02 12:00 {2}Ğ1 /)
   assert.match(out, new RegExp(`vs01/${slug}/${placekey}: its latest state was received 2026-07-02`))
   assert.match(out, /2 records between the two, 1 of them with a payment; 1 before, 3 after/)
 })
 
 test('dates that are none, or in the wrong order, are refused, and a name that is not there, too', async () => {
-  using root = temporaryDirectory()
-  days(root.path)
+  const root = scratchDir()
+  days(root)
   for (const [from, to] of [
     ['2026-02-31', '2026-07-04'],
     ['yesterday', '2026-07-04'],
@@ -94,18 +86,14 @@ test('dates that are none, or in the wrong order, are refused, and a name that i
     ['2026-07-04', '2026-07-01'],
     ['07/02/2026', '2026-07-04'],
   ] as const)
-    assert.equal(
-      (await audit('changes', slug, '--from', from, '--to', to, '--data', root.path)).exit,
-      2,
-      from,
-    )
-  const nowhere = ['changes', 'nowhere', '--from', '2026-07-01', '--to', '2026-07-04', '--data', root.path]
+    assert.equal((await audit('changes', slug, '--from', from, '--to', to, '--data', root)).exit, 2, from)
+  const nowhere = ['changes', 'nowhere', '--from', '2026-07-01', '--to', '2026-07-04', '--data', root]
   assert.equal((await audit(...nowhere)).exit, 2)
 })
 
 test('what could not be read is said: it may have come between the two', async () => {
-  using root = temporaryDirectory()
-  const { records } = wholeDirectory(root.path)
+  const root = scratchDir()
+  const { records } = wholeDirectory(root)
   writeFileSync(records, fileOf(linesOf(records).with(2, 'pardon?')))
   const { exit, err } = await audit(
     'changes',
@@ -115,17 +103,17 @@ test('what could not be read is said: it may have come between the two', async (
     '--to',
     '2026-07-04',
     '--data',
-    root.path,
+    root,
   )
   assert.equal(exit, 1)
   assert.match(err, /1 line could not be read as a record/)
 })
 
 test('g1 shows what was sent in the place of a hash, and names the record without being asked for it', async () => {
-  using root = temporaryDirectory()
-  mkdirSync(join(root.path, 'scn01'))
-  writeAssociation(root.path, slug, [{ ...envelope, g1_tx_hash: 'paid\u001b[2J\u0085 on \u202eFriday' }])
-  const { exit, out } = await audit('g1', '--data', root.path)
+  const root = scratchDir()
+  mkdirSync(join(root, 'scn01'))
+  writeAssociation(root, slug, [{ ...envelope, g1_tx_hash: 'paid\u001b[2J\u0085 on \u202eFriday' }])
+  const { exit, out } = await audit('g1', '--data', root)
   assert.equal(exit, 1)
   assert.match(out, /record 1/)
   assert.match(out, /"paid/)
@@ -134,9 +122,9 @@ test('g1 shows what was sent in the place of a hash, and names the record withou
 })
 
 test('a record of 131,034 members is shown, and as many receipts are compared', async () => {
-  using root = temporaryDirectory()
-  using elsewhere = temporaryDirectory()
-  const { records } = build(root.path, 1)
+  const root = scratchDir()
+  const elsewhere = scratchDir()
+  const { records } = build(root, 1)
   const members = Object.fromEntries(Array.from({ length: 131_034 }, (_, at) => [`m${at}`, 1]))
   const [line] = linesOf(records) as [string]
   writeFileSync(
@@ -149,15 +137,15 @@ test('a record of 131,034 members is shown, and as many receipts are compared', 
     ['export', '--csv', slug],
     ['g1', slug],
   ]) {
-    const { exit, out } = await audit(...args, '--data', root.path)
+    const { exit, out } = await audit(...args, '--data', root)
     assert.equal(exit, 0, args.join(' '))
     const last: Record<string, string> = { show: 'm131033', export: 'cut here' }
     assert.ok(out.includes(last[args[0] as string] ?? '22c@5sb-8hm-54v'))
   }
-  const receipts = join(elsewhere.path, 'receipts.txt')
+  const receipts = join(elsewhere, 'receipts.txt')
   const kept = Array.from({ length: 131_034 }, (_, at) => `scn01/${slug}:${at + 1}:${'a'.repeat(64)}\n`)
   writeFileSync(receipts, kept.join(''))
-  const { exit, out } = await audit('verify', '--data', root.path, '--receipts', receipts)
+  const { exit, out } = await audit('verify', '--data', root, '--receipts', receipts)
   assert.equal(exit, 1)
   assert.match(out, /… and 131,?013 more of the kind "shortened"|… and 131013 more/)
 })

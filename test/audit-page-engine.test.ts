@@ -7,21 +7,21 @@
 import assert from 'node:assert/strict'
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 import { browserBuild } from '../scripts/page/browser-build.ts'
 import type * as engine from '../src/audit/page/engine.ts'
 import type { Opened } from '../src/audit/page/opened-directory.ts'
-import { temporaryDirectory, verify } from './audit-build.ts'
+import { verify } from './audit-build.ts'
+import { scratchDir } from './receiver.ts'
 import { type Variant, variants, wholeDirectory } from './variants.ts'
 
-const bundleDirectory = temporaryDirectory()
-after(() => bundleDirectory[Symbol.dispose]())
+const bundleDirectory = scratchDir()
 let page: typeof engine
 
 before(async () => {
-  const outfile = join(bundleDirectory.path, 'engine.mjs')
+  const outfile = join(bundleDirectory, 'engine.mjs')
   const options = browserBuild(process.cwd(), 'src/audit/page/engine.ts')
   await build({ ...options, outfile, format: 'esm', minify: false, write: true })
   page = (await import(pathToFileURL(outfile).href)) as typeof engine
@@ -78,8 +78,8 @@ async function inBoth(
   variant: Pick<Variant, 'tamper'>,
   compare: (root: string, heads: readonly string[]) => Promise<void>,
 ) {
-  using scratch = temporaryDirectory()
-  const root = join(scratch.path, 'data')
+  const scratch = scratchDir()
+  const root = join(scratch, 'data')
   mkdirSync(root)
   const whole = wholeDirectory(root)
   variant.tamper(whole)
@@ -109,14 +109,14 @@ test('what a browser does not show is never called whole: the page says what it 
 })
 
 test('the data directory is found in a folder around it, and a folder with two of them has to be chosen from', async () => {
-  using scratch = temporaryDirectory()
+  const scratch = scratchDir()
   const whole = ['first', 'second'].map((name) => {
-    const root = join(scratch.path, name)
+    const root = join(scratch, name)
     mkdirSync(root)
     return wholeDirectory(root)
   })
-  writeFileSync(join(scratch.path, 'letter.txt'), 'To whom it may concern')
-  const opened = filesIn(scratch.path)
+  writeFileSync(join(scratch, 'letter.txt'), 'To whom it may concern')
+  const opened = filesIn(scratch)
   assert.deepEqual((await page.placed(opened)).choices, ['first/', 'second/'])
   const { files, outside, choices } = await page.placed(opened, 'second/')
   assert.deepEqual(choices, [])
@@ -129,8 +129,8 @@ test('the data directory is found in a folder around it, and a folder with two o
 })
 
 test('single files are placed by what they say: a records file with its head file, and the file of an address', async () => {
-  using scratch = temporaryDirectory()
-  const { directory, vs01 } = wholeDirectory(scratch.path)
+  const scratch = scratchDir()
+  const { directory, vs01 } = wholeDirectory(scratch)
   const opened = [...filesIn(directory), ...filesIn(join(vs01, '..'))]
   const { files } = await page.placed(opened)
   const paths = files.map(({ path }) => path).sort()

@@ -8,8 +8,9 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { JsonObject } from '../contracts/contract.ts'
 import { contentDigest } from '../src/audit/g1/digest.ts'
-import { envelope, slug, temporaryDirectory, verify } from './audit-build.ts'
+import { envelope, slug, verify } from './audit-build.ts'
 import { linesOf } from './disk.ts'
+import { scratchDir } from './receiver.ts'
 import { missingTool, paste, type Said, type Shell, shells } from './shells.ts'
 
 const options = missingTool === undefined ? {} : { skip: `needs ${missingTool}` }
@@ -18,8 +19,8 @@ const token = 'a-token-for-the-tests-of-the-auditors-page'
 const perSecond = 100
 let allowed = 100
 const second = '@5sb-8hm-54v'
-const root = temporaryDirectory()
-const data = join(root.path, 'data')
+const root = scratchDir()
+const data = join(root, 'data')
 let bash: Shell
 let receiver: ChildProcess | undefined
 let address = ''
@@ -32,7 +33,7 @@ const receipts = new Map<number, string>()
 before(async () => {
   if (missingTool !== undefined) return
   mkdirSync(data)
-  bash = shells(root.path).get('bash') as Shell
+  bash = shells(root).get('bash') as Shell
   const port = await freePort()
   address = `http://127.0.0.1:${port}`
   receiver = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
@@ -60,7 +61,6 @@ after(async () => {
   loading = false
   await load
   receiver?.kill('SIGKILL')
-  root[Symbol.dispose]()
 })
 
 /**
@@ -126,7 +126,7 @@ function run(program: string, args: readonly string[]): Promise<Ran> {
   })
 }
 
-const work = join(root.path, 'work')
+const work = join(root, 'work')
 
 /** Recipes one after the other, as they are pasted, in one working directory; the last one is answered. */
 async function recipe(name: string, more: Readonly<Record<string, string>> = {}): Promise<Said> {
@@ -206,7 +206,7 @@ test('the tool finds nothing in the live directory, as often as it looks', optio
 
 test('a plain copy taken under load is not called altered', options, async () => {
   for (let turn = 0; turn < 10; turn++) {
-    const copy = join(root.path, 'plain-copy')
+    const copy = join(root, 'plain-copy')
     const directory = join(copy, 'scn01', slug)
     mkdirSync(directory, { recursive: true })
     for (const file of ['.records.head.json', 'records.json']) {

@@ -17,16 +17,9 @@ import type { Receipt } from '../contracts/record.ts'
 import { run } from '../src/audit/cli.ts'
 import { cell, spread } from '../src/audit/csv.ts'
 import { plain } from '../src/cli/plain.ts'
-import {
-  association,
-  build,
-  envelope,
-  lines,
-  makeDirectory,
-  slug,
-  temporaryDirectory,
-} from './audit-build.ts'
+import { association, build, envelope, lines, makeDirectory, slug } from './audit-build.ts'
 import { linesOf } from './disk.ts'
+import { scratchDir } from './receiver.ts'
 import { audit, saidTo } from './said.ts'
 
 /** One association with these envelopes. */
@@ -43,9 +36,9 @@ function store(root: string, envelopes: readonly JsonObject[]): string {
 const evil = 'before\u001b[2J\u001b]0;title\u0007\u009b31m\u202eafter\r\nnext line\u2028still'
 
 test('show prints what a record holds as text only, and keeps its lines', async () => {
-  using root = temporaryDirectory()
-  store(root.path, [{ ...envelope, narrative: evil, vs_snapshot: { '\u001bkey': '\u001bvalue' } }])
-  const { exit, out } = await audit('show', slug, '--data', root.path)
+  const root = scratchDir()
+  store(root, [{ ...envelope, narrative: evil, vs_snapshot: { '\u001bkey': '\u001bvalue' } }])
+  const { exit, out } = await audit('show', slug, '--data', root)
   assert.equal(exit, 0)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
   assert.doesNotMatch(out, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u202e]/)
@@ -55,9 +48,9 @@ test('show prints what a record holds as text only, and keeps its lines', async 
 })
 
 test('list prints what a record holds as text only, one line a record', async () => {
-  using root = temporaryDirectory()
-  store(root.path, [{ ...envelope, narrative: evil }, envelope])
-  const { out } = await audit('list', slug, '--data', root.path)
+  const root = scratchDir()
+  store(root, [{ ...envelope, narrative: evil }, envelope])
+  const { out } = await audit('list', slug, '--data', root)
   const [heading, ...rows] = out.trimEnd().split('\n')
   assert.equal(heading, `scn01/${slug}`)
   assert.equal(rows.length, 2)
@@ -65,27 +58,27 @@ test('list prints what a record holds as text only, one line a record', async ()
 })
 
 test('show keeps texts as they were sent and wraps them to the terminal', async () => {
-  using root = temporaryDirectory()
+  const root = scratchDir()
   const narrative = `${'word '.repeat(100)}${'x'.repeat(300)}`
-  store(root.path, [
+  store(root, [
     { ...envelope, narrative, vs_snapshot: { source: '["management_company","closing_documents"]' } },
   ])
-  const { out } = await audit('show', slug, '--data', root.path)
+  const { out } = await audit('show', slug, '--data', root)
   assert.match(out, /│ +\["management_company","closing_documents"\]\n/)
   assert.ok(out.split('\n').every((line) => line.length <= 100))
   assert.equal(out.replace(/[\s┆]/g, '').includes('x'.repeat(300)), true)
 })
 
 test('show selects by participant and by sequence, and says when nothing is selected', async () => {
-  using root = temporaryDirectory()
+  const root = scratchDir()
   const other = '@5sb-8hm-54v'
-  store(root.path, [
+  store(root, [
     envelope,
     { ...envelope, narrative: 'second', participant_id: other },
     { ...envelope, narrative: 'third' },
   ])
   const shown = async (...args: string[]): Promise<unknown[]> => {
-    const { out } = await audit('show', slug, '--data', root.path, '--json', ...args)
+    const { out } = await audit('show', slug, '--data', root, '--json', ...args)
     return out
       .trim()
       .split('\n')
@@ -94,31 +87,21 @@ test('show selects by participant and by sequence, and says when nothing is sele
   assert.deepEqual(await shown(), [1, 2, 3])
   assert.deepEqual(await shown('--participant', other), [2])
   assert.deepEqual(await shown('--sequence', '3'), [3])
-  assert.equal((await audit('show', slug, '--data', root.path, '--participant', '22d@5sb-8hm-54v')).exit, 2)
-  assert.equal((await audit('show', slug, '--data', root.path, '--participant', '../../etc/passwd')).exit, 2)
-  assert.equal((await audit('show', '../..', '--data', root.path)).exit, 2)
+  assert.equal((await audit('show', slug, '--data', root, '--participant', '22d@5sb-8hm-54v')).exit, 2)
+  assert.equal((await audit('show', slug, '--data', root, '--participant', '../../etc/passwd')).exit, 2)
+  assert.equal((await audit('show', '../..', '--data', root)).exit, 2)
 })
 
 test('show of an address begins with its Vital Signs and Diagnostics', async () => {
-  using root = temporaryDirectory()
-  store(root.path, [envelope])
+  const root = scratchDir()
+  store(root, [envelope])
   for (const addon of ['vs01', 'dsc01']) {
-    makeDirectory(join(root.path, addon))
-    makeDirectory(join(root.path, addon, slug))
+    makeDirectory(join(root, addon))
+    makeDirectory(join(root, addon, slug))
     const record = { ...envelope, addon, fields: { notes: `of ${addon}` } }
-    writeFileSync(
-      join(root.path, addon, slug, `${String(envelope.participant_id)}.json`),
-      JSON.stringify(record),
-    )
+    writeFileSync(join(root, addon, slug, `${String(envelope.participant_id)}.json`), JSON.stringify(record))
   }
-  const { out } = await audit(
-    'show',
-    slug,
-    '--data',
-    root.path,
-    '--participant',
-    String(envelope.participant_id),
-  )
+  const { out } = await audit('show', slug, '--data', root, '--participant', String(envelope.participant_id))
   assert.deepEqual(
     [...out.matchAll(/^(vs01|dsc01|scn01)\//gm)].map(([, addon]) => addon),
     ['vs01', 'dsc01', 'scn01'],
@@ -126,12 +109,12 @@ test('show of an address begins with its Vital Signs and Diagnostics', async () 
 })
 
 test('list counts without reading the files through, and finds associations of every addon', async () => {
-  using root = temporaryDirectory()
-  build(root.path, 700)
-  makeDirectory(join(root.path, 'vs01'))
-  makeDirectory(join(root.path, 'vs01', 'heron-ridge'))
-  writeFileSync(join(root.path, 'vs01', 'heron-ridge', '22c@5sb-8hm-54v.json'), '{}')
-  const { out } = await audit('list', '--data', root.path, '--json')
+  const root = scratchDir()
+  build(root, 700)
+  makeDirectory(join(root, 'vs01'))
+  makeDirectory(join(root, 'vs01', 'heron-ridge'))
+  writeFileSync(join(root, 'vs01', 'heron-ridge', '22c@5sb-8hm-54v.json'), '{}')
+  const { out } = await audit('list', '--data', root, '--json')
   const found = out
     .trim()
     .split('\n')
@@ -146,19 +129,19 @@ test('list counts without reading the files through, and finds associations of e
 })
 
 test('snapshot writes the file byte for byte', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 300)
-  assert.equal((await audit('snapshot', slug, '--data', root.path)).out, readFileSync(records, 'utf8'))
+  const root = scratchDir()
+  const { records } = build(root, 300)
+  assert.equal((await audit('snapshot', slug, '--data', root)).out, readFileSync(records, 'utf8'))
 })
 
 test('snapshot leaves out an append that lands while it reads', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 300)
+  const root = scratchDir()
+  const { records } = build(root, 300)
   const whole = readFileSync(records, 'utf8')
   const next = `,\n${linesOf(records)[0]}\n]\n`
   const size = whole.length
   const file = openSync(records, 'r+')
-  const started = audit('snapshot', slug, '--data', root.path)
+  const started = audit('snapshot', slug, '--data', root)
   await new Promise((resolve) => setImmediate(resolve))
   writeSync(file, next, Buffer.byteLength(whole) - 3)
   const { out } = await started
@@ -167,23 +150,23 @@ test('snapshot leaves out an append that lands while it reads', async () => {
 })
 
 test('snapshot waits for an append under way, and refuses a file that stays torn', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 3)
+  const root = scratchDir()
+  const { records } = build(root, 3)
   const whole = readFileSync(records, 'utf8')
   truncateSync(records, Buffer.byteLength(whole) - 1)
-  const waiting = audit('snapshot', slug, '--data', root.path)
+  const waiting = audit('snapshot', slug, '--data', root)
   setTimeout(() => appendFileSync(records, '\n'), 20)
   assert.equal((await waiting).out, whole)
   truncateSync(records, Buffer.byteLength(whole) - 1)
-  const { exit, out } = await audit('snapshot', slug, '--data', root.path)
+  const { exit, out } = await audit('snapshot', slug, '--data', root)
   assert.deepEqual([exit, out], [2, ''])
 })
 
 test('an empty association is an empty array', async () => {
-  using root = temporaryDirectory()
-  const records = store(root.path, [])
+  const root = scratchDir()
+  const records = store(root, [])
   writeFileSync(records, '')
-  assert.deepEqual(JSON.parse((await audit('snapshot', slug, '--data', root.path)).out), [])
+  assert.deepEqual(JSON.parse((await audit('snapshot', slug, '--data', root)).out), [])
 })
 
 test('no cell can act as a formula', () => {
@@ -224,13 +207,13 @@ function parseCsv(text: string): string[][] {
 }
 
 test('export writes one row a record, which reads back to what is stored', async () => {
-  using root = temporaryDirectory()
+  const root = scratchDir()
   const narrative = `=cmd|' /C calc'!A0, "quoted"\r\nsecond line; ${'long '.repeat(9_000)}`
-  store(root.path, [
+  store(root, [
     { ...envelope, narrative, extra: { kept: true } },
     { ...envelope, g1_tx_hash: 'no hash' },
   ])
-  const { out } = await audit('export', '--csv', '--data', root.path)
+  const { out } = await audit('export', '--csv', '--data', root)
   const [names, first, second] = parseCsv(out) as [string[], string[], string[]]
   const column = (row: string[], name: string): string | undefined => row[names.indexOf(name)]
   assert.equal(parseCsv(out).length, 3)
@@ -251,9 +234,9 @@ const program = (...args: string[]) =>
   spawnSync(process.execPath, ['--import', 'tsx', 'scripts/audit.ts', ...args], { encoding: 'utf8' })
 
 test('progress is shown on a terminal, over itself, and gone at the end', async () => {
-  using root = temporaryDirectory()
-  build(root.path, 50)
-  const { exit, err } = await saidTo({ watched: true }, run, 'verify', '--data', root.path)
+  const root = scratchDir()
+  build(root, 50)
+  const { exit, err } = await saidTo({ watched: true }, run, 'verify', '--data', root)
   assert.equal(exit, 0)
   const eraseLine = '\r\u001b[K'
   assert.match(err, /\[#+\] +\d+ % {2}scn01\/plum-grove-21/)
@@ -261,9 +244,9 @@ test('progress is shown on a terminal, over itself, and gone at the end', async 
 })
 
 test('--json is free of what a terminal acts on, and still says the same', async () => {
-  using root = temporaryDirectory()
-  store(root.path, [{ ...envelope, narrative: evil }])
-  const { out } = await audit('show', slug, '--data', root.path, '--json')
+  const root = scratchDir()
+  store(root, [{ ...envelope, narrative: evil }])
+  const { out } = await audit('show', slug, '--data', root, '--json')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
   assert.doesNotMatch(out, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u202e]/)
   assert.equal((JSON.parse(out) as { record: JsonObject }).record.narrative, evil)
@@ -302,21 +285,21 @@ test('every command explains itself, and none takes what it does not know', asyn
 })
 
 test('the program ends with 1 for findings, writes them to stdout, and shows no progress where nobody watches', () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 30)
-  assert.equal(program('verify', '--data', root.path).status, 0)
+  const root = scratchDir()
+  const { records } = build(root, 30)
+  assert.equal(program('verify', '--data', root).status, 0)
   truncateSync(records, 1_000)
-  const { status, stdout, stderr } = program('verify', '--data', root.path)
+  const { status, stdout, stderr } = program('verify', '--data', root)
   assert.equal(status, 1)
   assert.match(stdout, /FINDING scn01\/plum-grove-21\/records\.json/)
   assert.equal(stderr, '')
 })
 
 test('the program ends quietly when its reader has seen enough', () => {
-  using root = temporaryDirectory()
-  build(root.path, 3_000)
+  const root = scratchDir()
+  build(root, 3_000)
   const list = `"$0" --import tsx scripts/audit.ts export --csv --data "$1" | head -n 1; echo "\${PIPESTATUS[0]}"`
-  const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', list, process.execPath, root.path], {
+  const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', list, process.execPath, root], {
     encoding: 'utf8',
   })
   assert.match(stdout, /^"association_slug".*\r\n0\n$/)
@@ -324,10 +307,10 @@ test('the program ends quietly when its reader has seen enough', () => {
 })
 
 test('a link in the place of the directory of an addon is told by every command, and not followed', async () => {
-  using root = temporaryDirectory()
-  using elsewhere = temporaryDirectory()
-  build(elsewhere.path, 2)
-  symlinkSync(join(elsewhere.path, 'scn01'), join(root.path, 'scn01'))
+  const root = scratchDir()
+  const elsewhere = scratchDir()
+  build(elsewhere, 2)
+  symlinkSync(join(elsewhere, 'scn01'), join(root, 'scn01'))
   const dates = ['--from', '2026-01-01', '--to', '2027-01-01']
   const commands = [
     ['verify'],
@@ -339,7 +322,7 @@ test('a link in the place of the directory of an addon is told by every command,
     ['g1'],
   ]
   for (const args of [...commands, ['snapshot', slug], ['changes', slug, ...dates]]) {
-    const { exit, out, err } = await audit(...args, '--data', root.path)
+    const { exit, out, err } = await audit(...args, '--data', root)
     assert.notEqual(exit, 0, args.join(' '))
     assert.match(out + err, /scn01:? is a symbolic link|link/, args.join(' '))
     assert.doesNotMatch(out, /Submission/)
@@ -347,24 +330,24 @@ test('a link in the place of the directory of an addon is told by every command,
 })
 
 test('what is stored is not sent to a terminal as it is: not by snapshot, and no workbook', async () => {
-  using root = temporaryDirectory()
-  build(root.path, 2)
+  const root = scratchDir()
+  build(root, 2)
   const terminal = { watched: true, terminal: true }
   for (const args of [
     ['snapshot', slug],
     ['export', '--xlsx'],
   ])
     assert.deepEqual(
-      await saidTo(terminal, run, ...args, '--data', root.path).then(({ exit, out }) => ({ exit, out })),
+      await saidTo(terminal, run, ...args, '--data', root).then(({ exit, out }) => ({ exit, out })),
       { exit: 2, out: '' },
     )
 })
 
 test('no control character and no mark of direction passes: not to a CSV, not to JSON, not to a list', async () => {
-  using root = temporaryDirectory()
+  const root = scratchDir()
   const all = Array.from({ length: 0xa0 }, (_, code) => String.fromCharCode(code)).join('')
   const bidi = '\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
-  store(root.path, [{ ...envelope, narrative: `a${all}b${bidi}c`, [`x${bidi}`]: { [all]: bidi } }])
+  store(root, [{ ...envelope, narrative: `a${all}b${bidi}c`, [`x${bidi}`]: { [all]: bidi } }])
   const dates = ['--from', '2026-01-01', '--to', '2027-01-01']
   for (const args of [
     ['show', slug],
@@ -374,7 +357,7 @@ test('no control character and no mark of direction passes: not to a CSV, not to
     ['g1', slug],
   ])
     for (const more of [[], ['--json']]) {
-      const { out, err } = await audit(...args, ...more, '--data', root.path)
+      const { out, err } = await audit(...args, ...more, '--data', root)
       const lines = args[0] === 'export' ? '\t\r\n' : args[0] === 'show' ? '\t\n' : '\n'
       const left = [...(out + err)].filter((one) => (all + bidi).includes(one) && (one < ' ' || one > '~'))
       assert.deepEqual(
@@ -386,8 +369,8 @@ test('no control character and no mark of direction passes: not to a CSV, not to
 })
 
 test('a file of hundreds of kilobytes on one line is told by every command', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 300)
+  const root = scratchDir()
+  const { records } = build(root, 300)
   writeFileSync(records, `${JSON.stringify(JSON.parse(readFileSync(records, 'utf8')))}\n`)
   const dates = ['--from', '2026-01-01', '--to', '2027-01-01']
   for (const args of [
@@ -397,7 +380,7 @@ test('a file of hundreds of kilobytes on one line is told by every command', asy
     ['g1', slug],
     ['changes', slug, ...dates],
   ]) {
-    const { exit, err } = await audit(...args, '--data', root.path)
+    const { exit, err } = await audit(...args, '--data', root)
     assert.equal(exit, 1, args.join(' '))
     assert.match(err, /1 line could not be read as a record/)
   }

@@ -15,17 +15,9 @@ import {
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
-import {
-  association,
-  build,
-  lines,
-  makeDirectory,
-  numbered,
-  slug,
-  temporaryDirectory,
-  verify,
-} from './audit-build.ts'
+import { association, build, lines, makeDirectory, numbered, slug, verify } from './audit-build.ts'
 import { fileOf, linesOf } from './disk.ts'
+import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
 import { latest, placekey } from './variants.ts'
 
@@ -181,11 +173,11 @@ const cases: Record<string, { change: (root: string, file: string) => void; told
 
 for (const [name, { change, told }] of Object.entries(cases)) {
   test(`verify, with ${name}`, async () => {
-    using root = temporaryDirectory()
-    const file = wholeDirectory(root.path)
-    change(root.path, file)
-    const { exit, told: all } = await verify(root.path)
-    rmSync(join(root.path, '..', `${process.pid}-second-name`), { force: true })
+    const root = scratchDir()
+    const file = wholeDirectory(root)
+    change(root, file)
+    const { exit, told: all } = await verify(root)
+    rmSync(join(root, '..', `${process.pid}-second-name`), { force: true })
     const shown = all
       .filter(({ type }) => type !== 'summary')
       .map(({ type, kind, path }) => `${kind} ${path}${type === 'note' ? '?' : ''}`)
@@ -195,23 +187,23 @@ for (const [name, { change, told }] of Object.entries(cases)) {
 }
 
 test('--copy does not look at modes', async () => {
-  using root = temporaryDirectory()
-  const file = wholeDirectory(root.path)
+  const root = scratchDir()
+  const file = wholeDirectory(root)
   chmodSync(file, 0o666)
-  assert.equal((await verify(root.path)).exit, 1)
-  assert.equal((await verify(root.path, '--copy')).exit, 0)
+  assert.equal((await verify(root)).exit, 1)
+  assert.equal((await verify(root, '--copy')).exit, 0)
 })
 
 test('a directory that this user may not open is a finding, not a clean answer', () => {
-  using root = temporaryDirectory()
-  wholeDirectory(root.path)
-  chmodSync(root.path, 0o755)
-  chmodSync(join(root.path, 'scn01'), 0o755)
-  chmodSync(join(root.path, 'vs01'), 0)
+  const root = scratchDir()
+  wholeDirectory(root)
+  chmodSync(root, 0o755)
+  chmodSync(join(root, 'scn01'), 0o755)
+  chmodSync(join(root, 'vs01'), 0)
   const somebody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
-  const args = ['--import', 'tsx', 'scripts/audit.ts', 'verify', '--copy', '--data', root.path, '--json']
+  const args = ['--import', 'tsx', 'scripts/audit.ts', 'verify', '--copy', '--data', root, '--json']
   const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', ...somebody })
-  chmodSync(join(root.path, 'vs01'), 0o700)
+  chmodSync(join(root, 'vs01'), 0o700)
   assert.equal(status, 1)
   assert.match(stdout, /"kind":"unreadable","path":"vs01"/)
 })
@@ -223,12 +215,12 @@ for (const [name, seam] of Object.entries({
   'the first': '\n\n{',
 })) {
   test(`a copy that caught the old end and the new record together (${name} bytes old) is not called altered`, async () => {
-    using root = temporaryDirectory()
-    const { records } = build(root.path, 6)
+    const root = scratchDir()
+    const { records } = build(root, 6)
     const text = readFileSync(records, 'utf8').replace('"sequence":4', '"sequence":4').split(',\n{')
     writeFileSync(records, `${text.slice(0, 4).join(',\n{')}${seam}${text.slice(4).join(',\n{')}`)
     for (const more of [[], ['--chain']]) {
-      const { exit, told } = await verify(root.path, ...more)
+      const { exit, told } = await verify(root, ...more)
       assert.deepEqual(
         told.map(({ type, kind }) => kind ?? type),
         ['seam', 'summary'],
@@ -239,59 +231,59 @@ for (const [name, seam] of Object.entries({
 }
 
 test('a line longer than any record ends the reading, and that is said', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 6)
+  const root = scratchDir()
+  const { records } = build(root, 6)
   const [first, ...others] = linesOf(records)
   writeFileSync(records, fileOf([first!, 'x'.repeat(17 * 1024 * 1024), ...others]))
-  const { found } = await verify(root.path, '--chain')
+  const { found } = await verify(root, '--chain')
   assert.equal(found.includes('too long line 3'), true, found.join())
 })
 
 test('findings show a path as text, whatever a name holds', async () => {
-  using root = temporaryDirectory()
-  wholeDirectory(root.path)
-  writeFileSync(join(root.path, 'evil\u001b[2J\u202e.txt'), 'x')
-  const { out } = await audit('verify', '--data', root.path)
+  const root = scratchDir()
+  wholeDirectory(root)
+  writeFileSync(join(root, 'evil\u001b[2J\u202e.txt'), 'x')
+  const { out } = await audit('verify', '--data', root)
   assert.match(out, /evil\\u\{1b\}\[2J\\u\{202e\}\.txt/)
   assert.equal(out.includes('\u001b'), false)
 })
 
 test('many findings of one kind are counted, not all printed', async () => {
-  using root = temporaryDirectory()
-  wholeDirectory(root.path)
-  for (let index = 0; index < 50; index++) writeFileSync(join(root.path, `foreign-${index}`), '')
-  const { out } = await audit('verify', '--data', root.path)
+  const root = scratchDir()
+  wholeDirectory(root)
+  for (let index = 0; index < 50; index++) writeFileSync(join(root, `foreign-${index}`), '')
+  const { out } = await audit('verify', '--data', root)
   assert.match(out, /… and 30 more of the kind "foreign"/)
-  assert.equal((await verify(root.path)).found.length, 50)
+  assert.equal((await verify(root)).found.length, 50)
 })
 
 test('an empty records file is a note, unless something speaks of records in it', async () => {
-  using root = temporaryDirectory()
-  const { records, head } = build(root.path, 3)
+  const root = scratchDir()
+  const { records, head } = build(root, 3)
   writeFileSync(records, '')
-  assert.deepEqual((await verify(root.path)).found, ['shortened line undefined'])
+  assert.deepEqual((await verify(root)).found, ['shortened line undefined'])
   rmSync(head)
-  assert.equal((await verify(root.path)).exit, 0)
-  assert.deepEqual((await verify(root.path, '--expect', `${slug}:3:${'a'.repeat(64)}`)).found, [
+  assert.equal((await verify(root)).exit, 0)
+  assert.deepEqual((await verify(root, '--expect', `${slug}:3:${'a'.repeat(64)}`)).found, [
     'shortened line undefined',
   ])
 })
 
 test('a file of records that were all removed, closing and all, is found by its head', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 3)
+  const root = scratchDir()
+  const { records } = build(root, 3)
   writeFileSync(records, '[\n]\n')
-  assert.deepEqual((await verify(root.path)).found, ['shortened 3'])
+  assert.deepEqual((await verify(root)).found, ['shortened 3'])
 })
 
 test('records of more than one directory are told apart', async () => {
-  using root = temporaryDirectory()
-  build(root.path, 3)
-  const other = association(root.path, 'heron-ridge')
+  const root = scratchDir()
+  build(root, 3)
+  const other = association(root, 'heron-ridge')
   makeDirectory(other.directory)
   const { text, head } = lines([{ ...numbered(1), association_slug: 'heron-ridge' }])
   writeFileSync(other.records, text, { mode: 0o640 })
   writeFileSync(other.head, head, { mode: 0o640 })
-  const { exit, told } = await verify(root.path)
+  const { exit, told } = await verify(root)
   assert.deepEqual([exit, told[0]?.associations, told[0]?.records], [0, 2, 4])
 })

@@ -3,15 +3,16 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { slug, type Told, temporaryDirectory, verify } from './audit-build.ts'
+import { slug, type Told, verify } from './audit-build.ts'
+import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
 import { other, type Variant, variants, type Whole, wholeDirectory } from './variants.ts'
 
 type Verdict = { readonly exit: number; readonly verdict: unknown; readonly named: readonly string[] }
 
 async function judged(variant: Pick<Variant, 'tamper'>, withReceipt: boolean): Promise<Verdict> {
-  using scratch = temporaryDirectory()
-  const root = join(scratch.path, 'data')
+  const scratch = scratchDir()
+  const root = join(scratch, 'data')
   mkdirSync(root)
   const whole = wholeDirectory(root)
   variant.tamper(whole)
@@ -63,8 +64,8 @@ test('the list holds 60 tampered directories', () => {
 for (const { name, tamper, told } of variants.filter((variant) => variant.recipes !== false)) {
   if (told === 'outside') continue
   test(`heads, with ${name}: no line for that association`, async () => {
-    using scratch = temporaryDirectory()
-    const root = join(scratch.path, 'data')
+    const scratch = scratchDir()
+    const root = join(scratch, 'data')
     mkdirSync(root)
     tamper(wholeDirectory(root))
     const { exit, out } = await audit('heads', '--data', root)
@@ -85,8 +86,8 @@ test('what a command cannot read, or cannot place, it says', async () => {
     ['a NUL byte in a record', ['list', slug], 1],
   ]
   for (const [name, args, expected] of cases) {
-    using scratch = temporaryDirectory()
-    const root = join(scratch.path, 'data')
+    const scratch = scratchDir()
+    const root = join(scratch, 'data')
     mkdirSync(root)
     variants.find((variant) => variant.name === name)?.tamper(wholeDirectory(root))
     const { exit, err } = await audit(...args, '--data', root)

@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { canonicalBytes } from '../src/records/canonical.ts'
-import { build, lines, numbered, slug, temporaryDirectory, verify } from './audit-build.ts'
+import { build, lines, numbered, slug, verify } from './audit-build.ts'
 import { fileOf, linesOf, sha256 } from './disk.ts'
+import { scratchDir } from './receiver.ts'
 import { acceptedVectors, storeIn } from './records.ts'
 import { audit } from './said.ts'
 
@@ -132,12 +133,12 @@ function rechained(records: readonly string[], from: number): string[] {
 
 for (const [name, { change, expected, chain = expected }] of Object.entries(changes)) {
   test(`verify names it: ${name}`, async () => {
-    using root = temporaryDirectory()
-    const { records } = build(root.path, 200)
+    const root = scratchDir()
+    const { records } = build(root, 200)
     writeFileSync(records, fileOf(change(linesOf(records), records)))
-    assert.deepEqual((await verify(root.path)).found, expected)
-    assert.deepEqual((await verify(root.path, '--chain')).found, chain)
-    assert.equal((await verify(root.path)).exit, 1)
+    assert.deepEqual((await verify(root)).found, expected)
+    assert.deepEqual((await verify(root, '--chain')).found, chain)
+    assert.equal((await verify(root)).exit, 1)
   })
 }
 
@@ -187,11 +188,11 @@ function rewrite(file: string, change: (text: string) => string): void {
 
 for (const [name, { edit, expected }] of Object.entries(edits)) {
   test(`verify names a file ${name}`, async () => {
-    using root = temporaryDirectory()
-    const { records } = build(root.path, 200)
+    const root = scratchDir()
+    const { records } = build(root, 200)
     edit(records)
     for (const more of [[], ['--chain']]) {
-      const { exit, found } = await verify(root.path, ...more)
+      const { exit, found } = await verify(root, ...more)
       assert.equal(exit, 1)
       assert.ok(
         found.some((each) => expected.test(each)),
@@ -202,64 +203,61 @@ for (const [name, { edit, expected }] of Object.entries(edits)) {
 }
 
 test('verify finds nothing in a whole file, and says what it did not compare with', async () => {
-  using root = temporaryDirectory()
-  build(root.path, 200)
-  const { exit, told } = await verify(root.path)
+  const root = scratchDir()
+  build(root, 200)
+  const { exit, told } = await verify(root)
   assert.equal(exit, 0)
   assert.deepEqual(
     told.filter(({ type }) => type !== 'summary'),
     [],
   )
-  assert.match(
-    (await audit('verify', '--data', root.path)).out,
-    /a rewritten or shortened file would not be seen/,
-  )
+  assert.match((await audit('verify', '--data', root)).out, /a rewritten or shortened file would not be seen/)
 })
 
 test('any single changed byte of a file with a head is found', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 4)
+  const root = scratchDir()
+  const { records } = build(root, 4)
   const whole = readFileSync(records)
   for (let at = 0; at < whole.length; at += 7) {
     for (const flip of [0x01, 0x80]) {
       const changed = Buffer.from(whole)
       changed[at] = changed[at]! ^ flip
       writeFileSync(records, changed)
-      const { exit } = await verify(root.path)
+      const { exit } = await verify(root)
       assert.equal(exit, 1, `byte ${at} with ${flip}`)
     }
   }
 })
 
 test('a file shortened together with its head file is found by a receipt that was kept, and by nothing else', async () => {
-  using root = temporaryDirectory()
-  const { records, head } = build(root.path, 20)
+  const root = scratchDir()
+  const { records, head } = build(root, 20)
   const kept = `${slug}:20:${sha256(linesOf(records)[19]!)}`
   const shorter = lines(Array.from({ length: 12 }, (_, index) => numbered(index + 1)))
   writeFileSync(records, shorter.text)
   writeFileSync(head, shorter.head)
-  assert.equal((await verify(root.path)).exit, 0)
-  assert.deepEqual((await verify(root.path, '--expect', kept)).found, ['shortened 20'])
+  assert.equal((await verify(root)).exit, 0)
+  assert.deepEqual((await verify(root, '--expect', kept)).found, ['shortened 20'])
 })
 
 test('a file rewritten together with its head file is found by heads of before', async () => {
-  using root = temporaryDirectory()
-  const { records, head } = build(root.path, 20)
-  const heads = join(root.path, '..', `heads-${process.pid}.txt`)
-  writeFileSync(heads, `# of Tuesday\n${(await audit('heads', '--data', root.path)).out}`)
-  assert.equal((await verify(root.path, '--heads', heads)).exit, 0)
+  const root = scratchDir()
+  const { records, head } = build(root, 20)
+  const heads = join(root, '..', `heads-${process.pid}.txt`)
+  writeFileSync(heads, `# of Tuesday\n${(await audit('heads', '--data', root)).out}`)
+  assert.equal((await verify(root, '--heads', heads)).exit, 0)
   const other = lines(Array.from({ length: 25 }, (_, index) => numbered(index === 3 ? 999 : index + 1)))
   writeFileSync(records, other.text)
   writeFileSync(head, other.head)
-  assert.equal((await verify(root.path)).exit, 0)
-  assert.deepEqual((await verify(root.path, '--heads', heads)).found, ['rewritten 20'])
+  assert.equal((await verify(root)).exit, 0)
+  assert.deepEqual((await verify(root, '--heads', heads)).found, ['rewritten 20'])
   rmSync(heads)
 })
 
 test('receipts may be the answers of the receiver, one a line; those for other addons are passed over', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 5)
-  const file = join(root.path, '..', `receipts-${process.pid}.txt`)
+  const root = scratchDir()
+  const { records } = build(root, 5)
+  const file = join(root, '..', `receipts-${process.pid}.txt`)
   const answer = (sequence: number, record_sha256: string): string =>
     JSON.stringify({ status: 'stored', addon: 'scn01', association_slug: slug, sequence, record_sha256 })
   const lineHash = sha256(linesOf(records)[2]!)
@@ -272,40 +270,40 @@ test('receipts may be the answers of the receiver, one a line; those for other a
       answer(4, lineHash),
     ].join('\n'),
   )
-  assert.deepEqual((await verify(root.path, '--receipts', file)).found, ['rewritten 4'])
+  assert.deepEqual((await verify(root, '--receipts', file)).found, ['rewritten 4'])
   writeFileSync(file, 'not a receipt')
-  assert.equal((await audit('verify', '--data', root.path, '--receipts', file)).exit, 2)
+  assert.equal((await audit('verify', '--data', root, '--receipts', file)).exit, 2)
   rmSync(file)
 })
 
 test('an association that receipts speak of and that is gone is found', async () => {
-  using root = temporaryDirectory()
-  build(root.path, 5)
-  const { found } = await verify(root.path, '--expect', `heron-ridge:7:${'a'.repeat(64)}`)
+  const root = scratchDir()
+  build(root, 5)
+  const { found } = await verify(root, '--expect', `heron-ridge:7:${'a'.repeat(64)}`)
   assert.deepEqual(found, ['shortened 7'])
 })
 
 test('a whole record that breaks the contract, or stands under another slug, is found though its chain is whole', async () => {
-  using root = temporaryDirectory()
-  const { records, head } = build(root.path, 3)
+  const root = scratchDir()
+  const { records, head } = build(root, 3)
   const other = lines([numbered(1), { ...numbered(2), association_slug: 'elsewhere' }, numbered(3)])
   writeFileSync(records, other.text)
   writeFileSync(head, other.head)
-  const { found, told } = await verify(root.path)
+  const { found, told } = await verify(root)
   assert.deepEqual(found, ['contract 2'])
   assert.match(told[0]!.what!, /association_slug/)
-  assert.deepEqual((await verify(root.path, '--chain')).found, [])
+  assert.deepEqual((await verify(root, '--chain')).found, [])
 })
 
 test('where so much is wrong that not all of it was judged, that is said', async () => {
-  using root = temporaryDirectory()
-  const { records, head } = build(root.path, 4_000)
+  const root = scratchDir()
+  const { records, head } = build(root, 4_000)
   const wrong = linesOf(records).map((line) =>
     line.replace('"standing":"participant"', '"standing":"nobody"'),
   )
   writeFileSync(records, fileOf(rechained(wrong, 0)))
   rmSync(head)
-  const { told } = await verify(root.path)
+  const { told } = await verify(root)
   const judged = told.filter(({ kind }) => kind === 'altered').length
   assert.ok(judged >= 2_000 && judged < 4_000, String(judged))
   const more = told.filter(({ kind }) => kind === 'more')
@@ -330,8 +328,8 @@ function handwritten(members: Record<string, unknown>): string {
 }
 
 test('what the contract leaves free is free, and what the receiver would have changed is found', async () => {
-  using root = temporaryDirectory()
-  const { records, head } = build(root.path, 1)
+  const root = scratchDir()
+  const { records, head } = build(root, 1)
   rmSync(head)
   const { receipt: _receipt, ...stored } = JSON.parse(linesOf(records)[0]!) as Record<string, unknown>
   const cases: [Record<string, unknown>, RegExp | undefined][] = [
@@ -349,7 +347,7 @@ test('what the contract leaves free is free, and what the receiver would have ch
   ]
   for (const [members, expected] of cases) {
     writeFileSync(records, fileOf([handwritten(members)]))
-    const [finding] = (await verify(root.path)).told.filter(
+    const [finding] = (await verify(root)).told.filter(
       ({ type, kind }) => type === 'finding' && kind !== 'no head',
     )
     if (expected) assert.match(finding?.what ?? 'nothing was found', expected)
@@ -358,47 +356,44 @@ test('what the contract leaves free is free, and what the receiver would have ch
 })
 
 test('a g1_tx_hash_raw stands right after a null', async () => {
-  using root = temporaryDirectory()
-  const { records, head } = build(root.path, 1)
+  const root = scratchDir()
+  const { records, head } = build(root, 1)
   const made = lines([{ ...numbered(1), g1_tx_hash: 'no hash' }])
   writeFileSync(records, made.text)
   writeFileSync(head, made.head)
-  assert.equal((await verify(root.path)).exit, 0)
+  assert.equal((await verify(root)).exit, 0)
 })
 
 test('the same envelope stored twice is found', async () => {
-  using root = temporaryDirectory()
-  const { records, head } = build(root.path, 3)
+  const root = scratchDir()
+  const { records, head } = build(root, 3)
   const twice = lines([numbered(1), numbered(2), numbered(1)])
   writeFileSync(records, twice.text)
   writeFileSync(head, twice.head)
-  assert.deepEqual((await verify(root.path)).found, ['same id 3'])
+  assert.deepEqual((await verify(root)).found, ['same id 3'])
 })
 
 test('a head file that is no head is a finding: the end of the file is not vouched for', async () => {
-  using root = temporaryDirectory()
-  const { head } = build(root.path, 3)
+  const root = scratchDir()
+  const { head } = build(root, 3)
   writeFileSync(head, readFileSync(head, 'utf8').replace('"count":3', '"count":9'))
-  assert.equal((await verify(root.path)).exit, 1)
+  assert.equal((await verify(root)).exit, 1)
 })
 
 test('heads prints no line for a file that is not whole', async () => {
-  using root = temporaryDirectory()
-  const { records } = build(root.path, 20)
-  assert.match(
-    (await audit('heads', '--data', root.path)).out,
-    new RegExp(`^scn01/${slug}:20:[0-9a-f]{64}\n$`),
-  )
+  const root = scratchDir()
+  const { records } = build(root, 20)
+  assert.match((await audit('heads', '--data', root)).out, new RegExp(`^scn01/${slug}:20:[0-9a-f]{64}\n$`))
   writeFileSync(records, fileOf(linesOf(records).toSpliced(9, 1)))
-  const { exit, out } = await audit('heads', '--data', root.path)
+  const { exit, out } = await audit('heads', '--data', root)
   assert.deepEqual([exit, out], [1, ''])
 })
 
 test('every accepted vector is, as it is stored, what the receiver writes', async () => {
-  using root = temporaryDirectory()
-  const store = storeIn(root.path)
+  const root = scratchDir()
+  const store = storeIn(root)
   const deadline = performance.now() + 60_000
   for (const record of acceptedVectors()) assert.ok((await store.put(record, deadline)).ok)
   await store.close()
-  assert.deepEqual((await verify(root.path, '--copy')).found, [])
+  assert.deepEqual((await verify(root, '--copy')).found, [])
 })

@@ -6,8 +6,9 @@ import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { readZip } from '../src/audit/page/zip.ts'
 import { Workbook } from '../src/audit/xlsx.ts'
-import { envelope, slug, temporaryDirectory } from './audit-build.ts'
+import { envelope, slug } from './audit-build.ts'
 import { linesOf, sha256 } from './disk.ts'
+import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
 import { placekey, wholeDirectory, writeAssociation } from './variants.ts'
 
@@ -60,14 +61,14 @@ const awkward = [
 ]
 
 test('every cell is the text that was stored, whatever a spreadsheet would make of it', async () => {
-  using root = temporaryDirectory()
-  mkdirSync(join(root.path, 'scn01'))
+  const root = scratchDir()
+  mkdirSync(join(root, 'scn01'))
   const { records } = writeAssociation(
-    root.path,
+    root,
     slug,
     awkward.map((narrative): JsonObject => ({ ...envelope, narrative })),
   )
-  const { exit, bytes } = await exported('--xlsx', slug, '--data', root.path)
+  const { exit, bytes } = await exported('--xlsx', slug, '--data', root)
   assert.equal(exit, 0)
   // deflated, as APPNOTE 4.4.5 numbers it: some readers take other numbers for it, a spreadsheet does not
   assert.equal(Buffer.from(bytes).readUInt16LE(8), 8)
@@ -108,18 +109,18 @@ test('control characters and marks of direction are not passed on, and a text to
 })
 
 test('the same directory gives the same bytes, and addons without history have a table, too', async () => {
-  using root = temporaryDirectory()
-  wholeDirectory(root.path)
-  const first = await exported('--xlsx', '--data', root.path)
-  assert.deepEqual(first.bytes, (await exported('--xlsx', '--data', root.path)).bytes)
-  const { bytes } = await exported('--xlsx', '--addon', 'vs01', '--data', root.path)
+  const root = scratchDir()
+  wholeDirectory(root)
+  const first = await exported('--xlsx', '--data', root)
+  assert.deepEqual(first.bytes, (await exported('--xlsx', '--data', root)).bytes)
+  const { bytes } = await exported('--xlsx', '--addon', 'vs01', '--data', root)
   const [, row] = cellsOf((await filesIn(bytes)).get('xl/worksheets/sheet1.xml') as string)
   assert.ok(row?.includes(placekey))
 })
 
 test('one format at a time', async () => {
-  using root = temporaryDirectory()
-  wholeDirectory(root.path)
+  const root = scratchDir()
+  wholeDirectory(root)
   for (const args of [[], ['--csv', '--xlsx'], ['--xlsx', '--bom']])
-    assert.equal((await exported(...args, '--data', root.path)).exit, 2)
+    assert.equal((await exported(...args, '--data', root)).exit, 2)
 })

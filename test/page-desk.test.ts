@@ -6,14 +6,14 @@ import { test } from 'node:test'
 import { Columns, everything } from '../src/audit/page/columns.ts'
 import { Desk } from '../src/audit/page/desk.ts'
 import { judgeIn } from '../src/audit/page/engine.ts'
-import { temporaryDirectory } from './audit-build.ts'
+import { scratchDir } from './receiver.ts'
 import { recordCount, wholeDirectory } from './variants.ts'
 
 const place = { addon: 'scn01', slug: 'plum-grove-21' }
 
 test('two questions at once about the same association, such as a view left early, are both answered rightly', async () => {
-  using scratch = temporaryDirectory()
-  const root = join(scratch.path, 'data')
+  const scratch = scratchDir()
+  const root = join(scratch, 'data')
   mkdirSync(root)
   const { records } = wholeDirectory(root)
   const file = new Blob([readFileSync(records)])

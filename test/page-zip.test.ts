@@ -3,26 +3,25 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { readZip, ZipFault } from '../src/audit/page/zip.ts'
-import { temporaryDirectory } from './audit-build.ts'
+import { scratchDir } from './receiver.ts'
 
 const hasZip = spawnSync('zip', ['-v']).status === 0
 const options = hasZip ? {} : { skip: 'needs zip' }
-const root = temporaryDirectory()
-after(() => root[Symbol.dispose]())
+const root = scratchDir()
 
 const text = 'a line of a record, which packs well\n'.repeat(5000)
 
 function madeByZip(name: string, ...flags: string[]): Buffer {
-  const folder = join(root.path, name)
+  const folder = join(root, name)
   mkdirSync(join(folder, 'scn01', 'kelp'), { recursive: true })
   writeFileSync(join(folder, 'scn01', 'kelp', 'records.json'), text)
   writeFileSync(join(folder, 'empty'), '')
   const made = spawnSync('zip', ['-qr', ...flags, '../made.zip', '.'], { cwd: folder })
   assert.equal(made.status, 0, String(made.stderr))
-  const bytes = readFileSync(join(root.path, 'made.zip'))
-  rmSync(join(root.path, 'made.zip'))
+  const bytes = readFileSync(join(root, 'made.zip'))
+  rmSync(join(root, 'made.zip'))
   return bytes
 }
 
@@ -85,8 +84,8 @@ test(
     await assert.rejects(contents(renamed(zip, 'scn01/kelp', '/cn01/kelp')), /leads out/)
     await assert.rejects(contents(renamed(zip, 'scn01/kelp/', 'scn01\\kelp/')), /leads out/)
     await assert.rejects(contents(renamed(zip, 'scn01/kelp/', 'scn01/././/')), /leads out/)
-    mkdirSync(join(root.path, 'twice'))
-    writeFileSync(join(root.path, 'twice', 'fmpty'), '')
+    mkdirSync(join(root, 'twice'))
+    writeFileSync(join(root, 'twice', 'fmpty'), '')
     const two = renamed(madeByZip('twice'), 'fmpty', 'empty')
     await assert.rejects(contents(two), /two files of one name/)
     await assert.rejects(contents(madeByZip('secret', '-P', 'secret')), /encrypted/)

@@ -5,14 +5,15 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { contentDigest } from '../src/audit/g1/digest.ts'
 import { recordIds } from '../src/records/id.ts'
-import { envelope, slug, temporaryDirectory } from './audit-build.ts'
+import { envelope, slug } from './audit-build.ts'
 import { makeKeys, stampFileAt } from './authority.ts'
 import { chainIn, fileOf, linesOf, rechained, sha256 } from './disk.ts'
 import { vectors } from './fixtures/g1/chain.ts'
+import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
 import { missingTool, paste, recipes, type Said, type Shell, shellBlocks, shells } from './shells.ts'
 import { placekey, type Variant, variants, type Whole, wholeDirectory, writeAssociation } from './variants.ts'
@@ -22,16 +23,15 @@ const options = missingTool === undefined ? { concurrency: 4 } : { skip: `needs 
 const seenToFail = /NUL byte in|no head file|cut within|line ends of Windows/
 const isAll = process.env.RECIPES === 'all'
 const tries = isAll ? /./ : seenToFail
-const scratch = temporaryDirectory()
+const scratch = scratchDir()
 let all: ReadonlyMap<string, Shell> = new Map()
 const names = ['bash', 'dash', 'busybox', "a Mac's tools"]
 /** The two with other tools than most machines have; bash and dash are tried on a whole file. */
 const oddNames = isAll ? names : names.slice(2)
 
 before(() => {
-  if (missingTool === undefined) all = shells(scratch.path)
+  if (missingTool === undefined) all = shells(scratch)
 })
-after(() => scratch[Symbol.dispose]())
 
 const inOrder = ['snapshot', 'chain', 'head', 'receipt', 'id', 'participant', 'duplicates', 'digest']
 
@@ -43,7 +43,7 @@ async function tried(
   more: Record<string, string> = {},
   order: readonly string[] = inOrder,
 ): Promise<{ readonly at: Whole; readonly said: ReadonlyMap<string, Said>; readonly work: string }> {
-  const place = join(scratch.path, String(++number))
+  const place = join(scratch, String(++number))
   const root = join(place, 'data')
   mkdirSync(root, { recursive: true })
   const at = wholeDirectory(root)
@@ -207,7 +207,7 @@ for (const shell of oddNames) {
   })
 
   test(`in ${shell}: a time stamp is checked with openssl alone, as of its own time`, options, async () => {
-    const keys = makeKeys(scratch.path, `keys-${++number}`, '20250101000000Z')
+    const keys = makeKeys(scratch, `keys-${++number}`, '20250101000000Z')
     const { at, work } = await tried(shell, () => {}, {}, ['snapshot', 'chain'])
     const HEADS = join(work, 'heads-1.txt')
     const { out } = await audit('heads', '--data', at.root)
@@ -226,7 +226,7 @@ for (const shell of oddNames) {
       /^OK: records 1 to \d+ existed at Feb 29 23:59:59 2024 GMT, .*\. 0 records came after/,
     )
     assert.match(
-      await said({ AUTHORITY: makeKeys(scratch.path, `keys-${++number}`).root }),
+      await said({ AUTHORITY: makeKeys(scratch, `keys-${++number}`).root }),
       /^NOT OK: this is not a stamp/,
     )
     assert.match(await said({ STAMP: HEADS }), /^NOT OK: this is no stamp/)
@@ -264,7 +264,7 @@ for (const shell of oddNames) {
     options,
     async () => {
       const pasted = async (HEX: string, G1_TX_HASH: string): Promise<string> => {
-        const work = join(scratch.path, String(++number))
+        const work = join(scratch, String(++number))
         const said = await paste(all.get(shell) as Shell, ['extrinsic'], { HEX, G1_TX_HASH }, work)
         isVerdict('extrinsic', said.get('extrinsic') as Said)
         return said.get('extrinsic')?.verdict ?? ''

@@ -8,29 +8,28 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import axe from 'axe-core'
-import { temporaryDirectory } from '../audit-build.ts'
 import { sha256 } from '../disk.ts'
+import { scratchDir } from '../receiver.ts'
 import { variants, wholeDirectory } from '../variants.ts'
 import { address, narratives, slug, writeData } from './data.ts'
 import { Firefox, hasFirefox } from './firefox.ts'
 import { listening } from './page.ts'
 
 const options = hasFirefox ? {} : { skip: 'needs firefox-esr' }
-const scratch = temporaryDirectory()
-const zip = join(scratch.path, 'data.zip')
-const heads = join(scratch.path, 'heads.txt')
+const scratch = scratchDir()
+const zip = join(scratch, 'data.zip')
+const heads = join(scratch, 'heads.txt')
 let firefox: Firefox
 
 before(async () => {
   if (!hasFirefox) return
-  writeFileSync(heads, writeData(join(scratch.path, 'data')))
-  execFileSync('zip', ['-qr', zip, 'data'], { cwd: scratch.path })
+  writeFileSync(heads, writeData(join(scratch, 'data')))
+  execFileSync('zip', ['-qr', zip, 'data'], { cwd: scratch })
   firefox = await Firefox.start()
 })
 
 after(async () => {
   await firefox?.[Symbol.asyncDispose]()
-  scratch[Symbol.dispose]()
 })
 
 async function openWhole(): Promise<void> {
@@ -56,7 +55,7 @@ test(
 )
 
 test('in Firefox: single files are opened, and an altered record is named', options, async () => {
-  const root = join(scratch.path, 'altered')
+  const root = join(scratch, 'altered')
   mkdirSync(root)
   const whole = wholeDirectory(root)
   variants.find(({ name }) => name === 'a word changed in a record')?.tamper(whole)
@@ -96,11 +95,11 @@ test(
     await openWhole()
     await go(`#/p/${slug}/${address}`)
     await firefox.text('button', 'Print this address')
-    const pdf = join(scratch.path, 'address.pdf')
+    const pdf = join(scratch, 'address.pdf')
     writeFileSync(pdf, await firefox.print())
     const pages = execFileSync('pdftotext', ['-layout', pdf, '-']).toString().split('\f').slice(0, -1)
     assert.ok(pages.length > 1)
-    const records = join(scratch.path, 'data/scn01', slug, 'records.json')
+    const records = join(scratch, 'data/scn01', slug, 'records.json')
     for (const text of pages.map((page) => page.replace(/\s/g, '')))
       for (const expected of [
         sha256(readFileSync(records)),

@@ -5,19 +5,15 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import type { Page } from 'playwright-core'
 import type { JsonObject } from '../../contracts/contract.ts'
-import { temporaryDirectory } from '../audit-build.ts'
 import { fileOf, linesOf, rechained, sha256 } from '../disk.ts'
 import { address, scenario, writeScenarios } from './data.ts'
-import { go, openFolder, openWhole, PageFile } from './page.ts'
+import { go, openFolder } from './page.ts'
+import { pageWithData } from './with-data.ts'
 
 const slug = 'hostile'
-const scratch = temporaryDirectory()
-const data = join(scratch.path, 'data')
-const heads = join(scratch.path, 'heads.txt')
-let file: PageFile
 
 const markup = [
   '</div></td></tr></table><script>window.hit = 1</script>',
@@ -68,17 +64,9 @@ const envelopes: readonly JsonObject[] = [
   { ...scenario(15, slug), ...forged },
 ]
 
-before(async () => {
-  writeFileSync(heads, `${writeScenarios(data, slug, envelopes)}\n`)
-  file = await PageFile.make()
-})
-
-after(async () => {
-  await file?.[Symbol.asyncDispose]()
-  scratch[Symbol.dispose]()
-})
-
-const opened = () => openWhole(file, { folder: data, heads })
+const { scratch, data, file, opened } = await pageWithData(
+  (data) => `${writeScenarios(data, slug, envelopes)}\n`,
+)
 
 /** Elements that only what was sent could have brought in, what ran, and how far the page goes beyond the screen. */
 const harm = (page: Page) =>
@@ -157,7 +145,7 @@ test('names such as constructor are members like any other, and one named __prot
   await view(open.page, `#/r/scn01/${slug}/5`)
   const names = open.page.locator('.box.not-named > table > tbody > tr > th')
   assert.deepEqual((await names.allInnerTexts()).sort(), Object.keys(special).sort())
-  const root = join(scratch.path, 'proto')
+  const root = join(scratch, 'proto')
   writeScenarios(root, slug, [{ ...scenario(0, slug), POLLUTED: { verified: 'yes' } }, scenario(3, slug)])
   const path = join(root, 'scn01', slug, 'records.json')
   const lines = linesOf(path).map((line) => line.replace('"POLLUTED"', '"__proto__"'))
@@ -187,7 +175,7 @@ test('a member that is named after a verdict or a hash stands in the box of its 
   // and an altered record stays one, whatever it says of itself
   const path = join(data, 'scn01', slug, 'records.json')
   const whole = readFileSync(path, 'utf8')
-  const root = join(scratch.path, 'altered')
+  const root = join(scratch, 'altered')
   writeScenarios(root, slug, envelopes)
   writeFileSync(join(root, 'scn01', slug, 'records.json'), whole.replace('"verified":true', '"verified":1'))
   await using other = await file.open()

@@ -4,35 +4,19 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { temporaryDirectory } from '../audit-build.ts'
 import { chainIn } from '../disk.ts'
 import { audit } from '../said.ts'
 import { variants, wholeDirectory } from '../variants.ts'
-import { address, scenario, slug, writeData, writeScenarios } from './data.ts'
-import { accessibilityFaults, go, listening, openFolder, openWhole, PageFile, verdictOn } from './page.ts'
+import { address, scenario, slug, writeScenarios } from './data.ts'
+import { accessibilityFaults, go, listening, openFolder, verdictOn } from './page.ts'
+import { pageWithData } from './with-data.ts'
 
-const scratch = temporaryDirectory()
-const data = join(scratch.path, 'data')
-const heads = join(scratch.path, 'heads.txt')
+const { scratch, data, heads, file, opened } = await pageWithData()
 const records = join(data, 'scn01', slug, 'records.json')
-let file: PageFile
-
-before(async () => {
-  writeFileSync(heads, writeData(data))
-  file = await PageFile.make()
-})
-
-after(async () => {
-  await file?.[Symbol.asyncDispose]()
-  scratch[Symbol.dispose]()
-})
-
-const opened = (options?: Parameters<PageFile['open']>[0]) =>
-  openWhole(file, { folder: data, heads }, options)
 
 async function drop(page: Page, onto: string, path: string): Promise<void> {
   const session = await page.context().newCDPSession(page)
@@ -85,7 +69,7 @@ test('heads that are typed in are compared, and what is none is told in words', 
 })
 
 test('an altered record is named in the first sentence, by a word, a sign and a colour', async () => {
-  const root = join(scratch.path, 'altered')
+  const root = join(scratch, 'altered')
   mkdirSync(root)
   variants.find(({ name }) => name === 'a word changed in a record')?.tamper(wholeDirectory(root))
   await using open = await file.open()
@@ -103,9 +87,9 @@ test('a folder is dropped, and a zip and single files are chosen: the same answe
   await drop(page, '.drop', data)
   assert.equal(await verdictOn(page), 'Cannot be told')
   assert.match(await page.locator('.scope').innerText(), /2 associations, 76 records/)
-  execFileSync('zip', ['-qr', 'data.zip', 'data'], { cwd: scratch.path })
+  execFileSync('zip', ['-qr', 'data.zip', 'data'], { cwd: scratch })
   await page.getByRole('button', { name: 'Open something else' }).click()
-  await page.setInputFiles('#open-files', join(scratch.path, 'data.zip'))
+  await page.setInputFiles('#open-files', join(scratch, 'data.zip'))
   assert.equal(await verdictOn(page), 'Cannot be told')
   assert.match(await page.locator('.scope').innerText(), /2 associations, 76 records/)
   await page.getByRole('button', { name: 'Open something else' }).click()
@@ -115,7 +99,7 @@ test('a folder is dropped, and a zip and single files are chosen: the same answe
 })
 
 test('a file that is taken away while it is looked at is said in words, and not as an alteration', async () => {
-  const copy = join(scratch.path, 'copy')
+  const copy = join(scratch, 'copy')
   cpSync(data, copy, { recursive: true })
   await using open = await file.open()
   await openFolder(open.page, copy)
@@ -177,7 +161,7 @@ test('each filter shows the records that have what was chosen', async () => {
 })
 
 test('an address of more records than its view shows: all are counted, and it is said where the others are', async () => {
-  const root = join(scratch.path, 'talkative')
+  const root = join(scratch, 'talkative')
   writeScenarios(
     root,
     'talkative',

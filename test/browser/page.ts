@@ -1,12 +1,12 @@
 /** The page in a real Chromium: Debian's package, driven over its own protocol. Nothing is downloaded, and nothing is imitated. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import axe from 'axe-core'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { buildPage } from '../../scripts/page/build.ts'
+import { scratchDir } from '../receiver.ts'
 
 /** Where Debian puts it; `CHROMIUM` names another. */
 export const chromiumPath = process.env.CHROMIUM ?? '/usr/bin/chromium'
@@ -22,8 +22,7 @@ export type Opened = AsyncDisposable & {
 }
 
 export class PageFile implements AsyncDisposable {
-  readonly #directory = mkdtempSync(join(tmpdir(), 'auditor-page-'))
-  readonly path = join(this.#directory, 'auditor.html')
+  readonly path = join(scratchDir(), 'auditor.html')
   readonly #browser: Browser
 
   private constructor(html: string, browser: Browser) {
@@ -54,7 +53,6 @@ export class PageFile implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#browser.close()
-    rmSync(this.#directory, { recursive: true })
   }
 }
 
@@ -75,19 +73,6 @@ export async function accessibilityFaults(page: Page): Promise<string[]> {
     violations: { id: string; nodes: { html: string }[] }[]
   }
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
-}
-
-/** A folder open, the heads from outside given, and the answer that it is whole. */
-export async function openWhole(
-  file: PageFile,
-  { folder, heads }: { readonly folder: string; readonly heads: string },
-  options: BrowserContextOptions = {},
-): Promise<Opened> {
-  const open = await file.open(options)
-  await openFolder(open.page, folder)
-  await open.page.setInputFiles('#open-receipts', heads)
-  await open.page.locator('.verdict.whole').waitFor()
-  return open
 }
 
 /** Goes to a view by its address behind `#`. */

@@ -6,28 +6,15 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { temporaryDirectory } from '../audit-build.ts'
 import { linesOf, sha256 } from '../disk.ts'
-import { address, narratives, slug, writeData } from './data.ts'
-import { go, type Opened, openWhole, PageFile } from './page.ts'
+import { address, narratives, slug } from './data.ts'
+import { go, type Opened } from './page.ts'
+import { pageWithData } from './with-data.ts'
 
-const scratch = temporaryDirectory()
-const data = join(scratch.path, 'data')
-const heads = join(scratch.path, 'heads.txt')
+const { scratch, data, heads, opened } = await pageWithData()
 const records = join(data, 'scn01', slug, 'records.json')
-let file: PageFile
-
-before(async () => {
-  writeFileSync(heads, writeData(data))
-  file = await PageFile.make()
-})
-
-after(async () => {
-  await file?.[Symbol.asyncDispose]()
-  scratch[Symbol.dispose]()
-})
 
 /** Opens a view, presses its button, and gives the pages that the printer would get. */
 async function printed({ page }: Opened, route: string, button: string): Promise<string[]> {
@@ -41,7 +28,7 @@ async function printed({ page }: Opened, route: string, button: string): Promise
 }
 
 async function pagesOf(page: Page): Promise<string[]> {
-  const pdf = join(scratch.path, 'print.pdf')
+  const pdf = join(scratch, 'print.pdf')
   writeFileSync(pdf, await page.pdf({ preferCSSPageSize: true, displayHeaderFooter: false }))
   return execFileSync('pdftotext', ['-layout', pdf, '-']).toString().split('\f').slice(0, -1)
 }
@@ -70,8 +57,6 @@ function verbatim(pages: readonly string[], sent: string): void {
   const lines = sent.split(/\n+/).map((line) => line.trim().split(/\s+/).map(word).join('\\s+'))
   assert.match(pages.join(''), new RegExp(lines.join('\\s*\\n\\s*')))
 }
-
-const opened = () => openWhole(file, { folder: data, heads })
 
 /** The time of the check, as the page says it. */
 async function checkedAt({ page }: Opened): Promise<string> {

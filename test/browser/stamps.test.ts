@@ -4,13 +4,13 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { temporaryDirectory } from '../audit-build.ts'
 import { type Keys, makeKeys, stampFile } from '../authority.ts'
+import { scratchDir } from '../receiver.ts'
 import { writeData } from './data.ts'
 import { openFolder, PageFile } from './page.ts'
 
-const scratch = temporaryDirectory()
-const stick = join(scratch.path, 'stick')
+const scratch = scratchDir()
+const stick = join(scratch, 'stick')
 const stamps = join(stick, 'stamps')
 let keys: Keys
 let file: PageFile
@@ -18,14 +18,13 @@ let file: PageFile
 before(async () => {
   mkdirSync(stamps, { recursive: true })
   writeFileSync(join(stamps, 'heads-2026-07-01.txt'), writeData(join(stick, 'data')))
-  keys = makeKeys(scratch.path, 'own')
+  keys = makeKeys(scratch, 'own')
   await stampFile(keys, join(stamps, 'heads-2026-07-01.txt'), 'own')
   file = await PageFile.make()
 })
 
 after(async () => {
   await file?.[Symbol.asyncDispose]()
-  scratch[Symbol.dispose]()
 })
 
 test('stamps beside the data are named as not checked, vouch for nothing, and the command that is shown checks them', async () => {
@@ -40,9 +39,9 @@ test('stamps beside the data are named as not checked, vouch for nothing, and th
     /1 time stamp beside the data: this page cannot check them, and the tool can/,
   )
   const command = await shown.locator('pre').innerText()
-  copyFileSync(keys.root, join(scratch.path, 'ROOT.pem'))
+  copyFileSync(keys.root, join(scratch, 'ROOT.pem'))
   const here = command.replace('node audit.cjs', `node ${process.cwd()}/scripts/audit.mjs`)
-  const { status, stdout } = spawnSync('sh', ['-c', here], { cwd: scratch.path, encoding: 'utf8' })
+  const { status, stdout } = spawnSync('sh', ['-c', here], { cwd: scratch, encoding: 'utf8' })
   assert.equal(status, 0, stdout)
   assert.match(stdout, /heads-2026-07-01\.own\.tsr\. Signed under ROOT\.pem/)
   assert.match(stdout, /result\s+WHOLE/)
@@ -50,7 +49,7 @@ test('stamps beside the data are named as not checked, vouch for nothing, and th
 })
 
 test('a name that a shell would act on is shown as text and is not put into the command', async () => {
-  const bad = join(scratch.path, 'other')
+  const bad = join(scratch, 'other')
   cpSync(join(stick, 'data'), join(bad, 'data'), { recursive: true })
   const folder = join(bad, '$(touch hit);\u202e<b>')
   mkdirSync(folder)

@@ -10,8 +10,8 @@ import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
-import { temporaryDirectory } from '../audit-build.ts'
 import { chainIn } from '../disk.ts'
+import { scratchDir } from '../receiver.ts'
 import { type Opened, PageFile } from './page.ts'
 
 const slug = 'heron-ridge-condominium'
@@ -26,8 +26,8 @@ type Scenario = {
   readonly receipt: { readonly sequence: number; readonly received_at: string }
 }
 
-const scratch = temporaryDirectory()
-const sample = join(scratch.path, 'sample')
+const scratch = scratchDir()
+const sample = join(scratch, 'sample')
 let file: PageFile
 let records: readonly Scenario[]
 
@@ -40,7 +40,6 @@ before(async () => {
 
 after(async () => {
   await file?.[Symbol.asyncDispose]()
-  scratch[Symbol.dispose]()
 })
 
 /** Counts what a person does, and tells how long each step took until its answer stood there. */
@@ -215,7 +214,7 @@ test('5. print it', async (t) => {
     await page.getByRole('button', { name: 'Print this record' }).click()
     await page.locator('body[data-printed]').waitFor()
   })
-  const pdf = join(scratch.path, 'record.pdf')
+  const pdf = join(scratch, 'record.pdf')
   writeFileSync(pdf, await page.pdf({ preferCSSPageSize: true, displayHeaderFooter: false }))
   const text = execFileSync('pdftotext', ['-layout', pdf, '-']).toString().replace(/\s/g, '')
   assert.ok(text.includes(record.narrative.replace(/\s/g, '')))

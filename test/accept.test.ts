@@ -315,7 +315,7 @@ test('a valid vs01 or dsc01 envelope is accepted, and every member is stored as 
   )
 })
 
-/** Ids as a list of 1 to 3, and a way to send it: with repeats at the end, as a list or with gaps between its keys. */
+/** A list of 1 to 3 ids, and a form in which it is sent: with repeated ids at the end, as a list, or as an object with gaps between its keys. */
 const pins = fc
   .tuple(
     fc.uniqueArray(

@@ -1,6 +1,6 @@
 /**
- * Every alert in deploy/prometheus/alerts.yml, provoked: a real receiver meets the fault, and promtool says which alerts fire on what
- * the receiver tells Prometheus, and that no other does.
+ * Provokes every alert in deploy/prometheus/alerts.yml. A real receiver meets the fault. Then promtool says which alerts fire on the
+ * metrics of the receiver, and the test checks that no other alert fires.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -24,7 +24,7 @@ import { head, wire } from './wire.ts'
 const missing = missingHere(['promtool', 'strace', 'mount', 'prlimit', 'setpriv'])
 const options = { concurrency: 2, skip: missing === undefined ? false : `needs ${missing}` }
 const node = [process.execPath, '--import', 'tsx', 'src/main.ts']
-/** Minutes into the trouble: those alerts have fired that wait for a few minutes, and all. */
+/** Minutes after the fault began: by the first, the alerts that wait for a few minutes have fired; by the second, all. */
 const [soon, late] = [8, 45]
 
 const provoked = new Set<string>()
@@ -193,7 +193,7 @@ describe('without a post an alert fires when', options, () => {
   test('nobody reads standard output', async (t) => {
     const receiver = await startMuted(filledFifo(), { METRICS: '1' })
     t.after(() => receiver.child.kill('SIGKILL'))
-    // the first lines are gathered for a moment before they wait for a reader
+    // The receiver gathers the first lines for a moment before they count as waiting.
     const waiting = await until(receiver, 'civic_log_waiting_bytes', (bytes) => bytes > 0)
     fires(waiting, late, ['CivicLogLost'])
     receiver.child.kill('SIGKILL')
@@ -201,7 +201,7 @@ describe('without a post an alert fires when', options, () => {
   })
 
   test('the unit of the time stamps has failed', () => {
-    // as node_exporter tells it
+    // node_exporter has this series.
     const series = 'node_systemd_unit_state{name="civic-orchestrator-witness.service",state="failed"}'
     const [inOrder, failed] = [0, 1].map((value): Scrape => new Map([...well, [series, value]]))
     fires(failed as Scrape, soon, ['CivicHeadsNotStamped'], inOrder)

@@ -1,4 +1,4 @@
-/** Records files that somebody altered while nobody was looking, or while a receiver was. */
+/** Records files that somebody altered, while no receiver ran or while one did. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

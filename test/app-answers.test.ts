@@ -1,4 +1,4 @@
-/** What the app answers and logs: receipts, warnings, violations, faults of the storage, health and readiness. */
+/** The answers and log lines of the app: receipts, warnings, violations, faults of the storage, health and readiness. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Receipt, RecordStore } from '../contracts/record.ts'

@@ -1,4 +1,4 @@
-/** When the app reads the body of a request, how much of it, and what it makes of its encoding. */
+/** When the app reads the body of a request, how much of it, and which encodings it accepts. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'

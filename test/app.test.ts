@@ -1,4 +1,4 @@
-/** Which requests the app takes: the order of its refusals, tokens, paths, methods, request ids, how many at a time. */
+/** Which requests the app accepts: the order of its refusals, tokens, paths, methods, request ids, the number of requests at a time. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { AcceptedRecord, Outcome, RecordStore } from '../contracts/record.ts'
@@ -19,7 +19,7 @@ import { scn01, token, vs01, wrongToken } from './receiver.ts'
 
 test('refuses in the order of the contract: a request that is wrong in all later ways gets the first answer', async () => {
   const tooLong = 'x'.repeat(2000)
-  // each step takes one mistake away from the request before it; the last one is right
+  // Each step corrects one mistake of the request before it. The last request is right.
   const right: Sent = { body: vs01() }
   const badEnvelope: Sent = { ...right, body: { addon: 'vs01' } }
   const badJson: Sent = { ...right, body: '{"addon":"vs02","addon":"vs02"}' }

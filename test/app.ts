@@ -1,4 +1,4 @@
-/** The app as a pure fetch handler, for tests: requests in, responses out, no port, and a store that is an argument. */
+/** The app as a pure fetch handler, for tests. It takes requests and gives responses without a port, and the test passes the store. */
 import assert from 'node:assert/strict'
 import { contracts } from '../contracts/index.ts'
 import type { Fault, Receipt, RecordStore } from '../contracts/record.ts'
@@ -57,7 +57,7 @@ export async function problemOf(response: Response): Promise<Record<string, unkn
   return { name: type.split(':').at(-1), title, detail, ...more }
 }
 
-/** A body that counts how often it is asked for a chunk. */
+/** A body that counts how many chunks were read from it. */
 export function countedBody(chunks: readonly string[]) {
   const left = [...chunks]
   const counted = { pulled: 0, cancelled: false, stream: undefined as unknown as ReadableStream }

@@ -21,7 +21,7 @@ import { chainOf, recordsPath, sha256 } from './disk.ts'
 import { scn01, scratchDir } from './receiver.ts'
 import { put, quiet, stored, storeIn } from './records.ts'
 
-/** Three records stored by a store that is closed again. */
+/** Three records of a store that has been closed. */
 async function threeRecords(): Promise<{ root: string; path: string }> {
   const root = scratchDir()
   const store = storeIn(root)
@@ -83,7 +83,7 @@ test('append (4): an envelope stored before the restart is answered with its fir
   assert.equal(again.record_sha256, sha256(chainOf(path)[1] as string))
 })
 
-/** Three tries, since a busy machine may sleep through one. */
+/** Tries a story up to three times, because a busy machine may be too slow in one of them. */
 async function onceInThree(story: (number: number) => Promise<boolean>): Promise<boolean> {
   for (let number = 0; number < 3; number++) if (await story(number)) return true
   return false
@@ -112,7 +112,7 @@ test('a lock under work is given up for another process long before it would be 
   }
   const working = work()
   const isSoon = await onceInThree(async (number) => {
-    // now the store has the lock
+    // After this the store holds the lock.
     await stored(store, scn01({ narrative: `try ${number}` }))
     const asked = performance.now()
     const lock = await acquire(path, `${path}.lock`, asked + 5_000)
@@ -143,7 +143,7 @@ test('append (5): an append to five thousand records reads nothing of them', asy
     await stored(store, scn01({ narrative: `measured ${n}` }))
     reads.push(readSoFar() - before)
   }
-  // what else this process reads meanwhile is not the append's
+  // Other code of this process may read as well, so the smallest count is that of the append.
   const read = Math.min(...reads)
   await store.close()
   assert.ok(statSync(recordsPath(root)).size > 4_000_000)
@@ -186,7 +186,7 @@ test('a tail torn at any byte of a batch loses no record before it, and the retr
   const two = Buffer.from(readFileSync(path, 'utf8').split('\n').slice(1, 3).join('\n').replace(/,$/, ''))
   const start = 2 + two.length
   const old = Buffer.concat([whole.subarray(0, start), Buffer.from('\n]\n')])
-  // the head file as it was after two records
+  // This head file is that of a file with two records.
   const twoRoot = scratchDir()
   const store = storeIn(twoRoot)
   for (const narrative of ['one', 'two']) await stored(store, scn01({ narrative }))

@@ -1,4 +1,4 @@
-/** Arguments that a command of the auditor does not take end it at once, with a sentence. */
+/** A command of the auditor that gets an argument it does not know ends at once, with a sentence. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { audit } from './said.ts'

@@ -1,4 +1,4 @@
-/** Heads as others keep them: the text of a post as it is copied, and the comment of a transfer on the Ğ1 chain. */
+/** Heads that others keep: in the copied text of a post, and in the comment of a transfer on the Ğ1 chain. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { audit } from './said.ts'
 
 const withComment = vectors.extrinsics.find(({ note }) => note?.startsWith('batchAll'))!
 
-/** A recorded batch of a transfer and a comment, with this comment in the place of its own, which is as long. */
+/** A recorded batch of a transfer and a comment, whose comment is replaced by this one of the same length. */
 function payingFor(comment: string): string {
   const ascii = (text: string): string => Buffer.from(text, 'latin1').toString('hex')
   const hex = withComment.extrinsic_hex.replace(ascii(`scn01:${'a3'.repeat(32)}`), ascii(comment))
@@ -43,7 +43,7 @@ test('heads --digest gives the comment: blake2b-256 over the RFC 8785 form of th
   const { head, comment, root, file } = await anchoredHeads()
   assert.match(head, new RegExp(`^scn01/${slug}:3:[0-9a-f]{64}$`))
   assert.equal(comment, `heads:${blake2AsHex(JSON.stringify([head]), 256).slice(2)}`)
-  // the line is no hindrance to comparing with the file
+  // The line of the comment does not keep the command from comparing the other lines with the file.
   assert.equal((await audit('verify', '--data', root, '--copy', '--heads', file)).exit, 0)
 })
 
@@ -62,7 +62,7 @@ test('verify --rpc finds the comment in a finalized block, and says since when e
   const early = new Date(timeOf(chain, 5)).toISOString()
   assert.equal((await audit(...about, early)).exit, 1, 'not within an hour of that time')
   assert.equal((await audit(...about, 'yesterday')).exit, 2)
-  // one head less is another list
+  // A list with other heads has another digest.
   writeFileSync(file, `${file}: other heads\n${comment}\nscn01/${slug}:1:${'0'.repeat(63)}1\n`)
   assert.match((await audit(...about, time.toISOString())).out, /not found in window/)
 })

@@ -1,4 +1,4 @@
-/** Data directories for the auditor's tests, made with the receiver's own writing of lines, and damaged by hand. */
+/** Makes data directories for the auditor's tests. The receiver's own code writes the lines; the tests then damage them. */
 
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -27,14 +27,14 @@ export const envelope: JsonObject = {
   dsc_snapshot: {},
 }
 
-/** Envelope number `index`: each is different, some of them with a hash. */
+/** Envelope number `index`. Each is different, and some have a payment hash. */
 export const numbered = (index: number): JsonObject => ({
   ...envelope,
   narrative: `Submission ${index}. ${'The portal showed “no payment method”. '.repeat(12)}`,
   g1_tx_hash: index % 2 === 0 ? index.toString(16).padStart(64, '0') : null,
 })
 
-/** The lines of records, chained, and the head after them. */
+/** The text of a records file of these envelopes, with its chain, and the head after the last one. */
 export function lines(envelopes: readonly JsonObject[]): { text: string; head: string } {
   const drafts = envelopes.map((sent) => {
     const accepted = accept(sent, [], { tokenSha256: 'ab'.repeat(32), now: new Date() }, contracts)
@@ -78,7 +78,7 @@ export type Told = {
   readonly [more: string]: unknown
 }
 
-/** `verify --json`, its findings without the notes, as `kind record` or `kind line`. */
+/** Runs `verify --json` and gives its findings, without the notes, as `kind record` or `kind line`. */
 export async function verify(
   root: string,
   ...more: readonly string[]

@@ -1,4 +1,4 @@
-/** `changes`: what came between two dates, by the receiver's clock. And what `g1` and `show` say of what is odd. */
+/** `changes` shows the records that came between two dates, by the receiver's clock. Also: what `g1` and `show` say of unusual records. */
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

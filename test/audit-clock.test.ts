@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Clock } from '../src/audit/verify/clock.ts'
 
-/** A time of receipt for each record, so many seconds after a beginning. */
+/** A clock that has seen one record for each number, received so many seconds after a fixed time. */
 function seen(...seconds: readonly number[]): Clock {
   const clock = new Clock()
   for (const [at, second] of seconds.entries()) {

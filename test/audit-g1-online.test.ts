@@ -1,4 +1,4 @@
-/** The Ğ1 side, online: a loopback endpoint that replays recorded real blocks and a labelled synthetic chain. */
+/** The commands for Ğ1 with an endpoint: a server on loopback replays recorded real blocks and a synthetic chain that is labelled as such. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -28,7 +28,7 @@ const folder = mkdtempSync(join(tmpdir(), 'audit-g1-'))
 after(() => rmSync(folder, { recursive: true }))
 
 const quick = { timeoutMs: 1_000, maxBytes: 200_000, pauseMs: 0 }
-/** For endpoints that are not meant to fail: a busy machine is no finding. */
+/** Long limits, for endpoints that must not fail on a busy machine. */
 const patient = { ...quick, timeoutMs: 30_000, maxBytes: 20_000_000 }
 const minute = 60_000
 const withComment = vectors.extrinsics.find(({ note }) => note?.startsWith('batchAll'))!
@@ -132,7 +132,7 @@ test('a chain that began inside the window does not lack what was never there', 
   assert.equal((await audit(server.url, about)).online?.verdict, 'not found in window')
 })
 
-/** The constructed extrinsics were signed for a genesis block of this hash, spec version 1000, transaction version 1. */
+/** The constructed extrinsics are signed for a genesis block of this hash, spec version 1000, transaction version 1. */
 const ofVectors = {
   hashes: new Map([[0, `0x${'11'.repeat(32)}`]]),
   runtime: { specVersion: 1_000, transactionVersion: 1 },
@@ -196,7 +196,7 @@ test('--extrinsic with --rpc looks the extrinsic up; without a chain it is no pa
   assert.deepEqual([online, proof.on_chain, proof.signature], [1, 'paid, not bound', { verdict: 'valid' }])
   const [offline, alone] = await proofOf('--extrinsic', withComment.extrinsic_hex)
   assert.deepEqual([offline, alone.on_chain], [1, 'not checked: whether this was ever on the chain'])
-  // a signature of zeros under the facts of the chain
+  // This extrinsic has the facts of the chain, but a signature of zeros.
   const forged = withComment.extrinsic_hex.replace(/^(0x65038400\w{64}00)\w{128}/, `$1${'0'.repeat(128)}`)
   const facts = ['--genesis', '11'.repeat(32), '--spec-version', '1000', '--transaction-version', '1']
   const [made, up] = await proofOf('--extrinsic', forged, ...facts)
@@ -268,7 +268,7 @@ test('an endpoint that refuses batches is asked one call at a time', async () =>
   assert.equal(server.bodies.filter((body) => body.startsWith('[')).length, 1)
 })
 
-/** Faults begin after the four requests that open the chain, so that the verdict is what reports them. */
+/** The faults begin after the four requests that open the chain, so that the verdict reports them. */
 const faults: Record<string, Respond> = {
   'HTTP 500': (_body, response) => void response.writeHead(500).end('{}'),
   garbage: (_body, response) => void response.end('<html>'),

@@ -1,4 +1,4 @@
-/** The Ğ1 side, offline: hashes over bytes, the content digest, and what an extrinsic says. */
+/** The commands for Ğ1 without a network: hashes over bytes, the content digest, and the content of an extrinsic. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
@@ -24,7 +24,7 @@ const record: JsonObject = {
   g1_tx_hash: withComment.extrinsic_hash,
 }
 
-/** The comment of the vector, replaced: 64 hex digits for 64 hex digits, so that every length stays right. */
+/** The vector with another digest in its comment. Both have 64 hex digits, so every length in it stays right. */
 function commented(digest: string): string {
   const digits = Buffer.from(digest.replace(/^0x/, ''), 'latin1').toString('hex')
   return withComment.extrinsic_hex.replace(Buffer.from('a3'.repeat(32), 'latin1').toString('hex'), digits)

@@ -1,8 +1,8 @@
 /**
- * The engine of the page, bundled as the page bundles it, gives the findings of `audit verify` on every damaged directory.
+ * The engine of the page, bundled as the page bundles it, has the findings of `audit verify` on every damaged directory.
  *
- * What a browser does not show a page (links, modes, an empty folder in the place of a file) cannot be found by it: those
- * variants are named here, and the page must not call them whole either without saying that it did not look.
+ * A browser does not show links, modes, or an empty folder in the place of a file to a page, so the page cannot find them. These
+ * variants are named here. The page must not call them whole either without saying what it did not check.
  */
 import assert from 'node:assert/strict'
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -27,7 +27,7 @@ before(async () => {
   page = (await import(pathToFileURL(outfile).href)) as typeof engine
 })
 
-/** What a browser gives of a folder: files with their paths, neither links nor special files nor empty folders. */
+/** The files that a browser gives of a folder, with their paths. It leaves out links, special files and empty folders. */
 function filesIn(root: string, directory = root): Opened[] {
   return readdirSync(directory, { withFileTypes: true }).flatMap((entry): Opened[] => {
     const path = join(directory, entry.name)
@@ -56,7 +56,7 @@ async function checked(opened: readonly Opened[], heads: readonly string[], chos
   return page.check(files, options)
 }
 
-/** The tool, without the modes that a browser does not show. */
+/** The findings of the tool, without those about modes, which a browser does not show. */
 async function byTool(root: string, heads: readonly string[]) {
   const { told } = await verify(root, '--copy', ...heads.flatMap((head) => ['--expect', head]))
   const summary = told.at(-1) as { verdict?: unknown }
@@ -64,10 +64,10 @@ async function byTool(root: string, heads: readonly string[]) {
   return { verdict: summary.verdict, findings }
 }
 
-/** `--expect` counts its arguments, a file its lines. */
+/** Makes both sources equal: the tool counts its `--expect` arguments, the page counts the lines of a file. */
 const sameSource = (text: string): string => text.replaceAll(/--expect( line \d+)?/g, '--expect')
 
-/** The folder itself is opened, so what stands in a place that a browser does not show is not there for it. */
+/** These variants consist of things that a browser does not show when a folder is opened. */
 const notShown: ReadonlySet<string> = new Set([
   'a link in place of the records',
   'a directory in place of the records',

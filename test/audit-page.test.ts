@@ -1,4 +1,4 @@
-/** deploy/AUDITORS.md against a live receiver under load: its recipes as they stand, and the tool. (Damaged copies: recipes.test.ts) */
+/** Runs the recipes of deploy/AUDITORS.md as they are printed, and the tool, against a live receiver under load. (Damaged copies: recipes.test.ts) */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
@@ -27,7 +27,7 @@ let address = ''
 let loading = true
 let load: Promise<void> = Promise.resolve()
 
-/** Receipts as they were answered, by sequence. */
+/** The receipts of the answers, by sequence. */
 const receipts = new Map<number, string>()
 
 before(async () => {
@@ -64,8 +64,8 @@ after(async () => {
 })
 
 /**
- * Each run of a recipe allows some more posts, so that the file grows while it is read, but not without end on a busy
- * machine: a recipe's cost grows with the file. The receiver may answer 503; what was acknowledged is all that counts.
+ * Posts while recipes run. Each run of a recipe allows some more posts, so that the file grows while it is read. The number is limited,
+ * because a recipe costs more the longer the file is. The receiver may answer 503; only acknowledged records count.
  */
 async function keepPosting(): Promise<void> {
   const began = performance.now()
@@ -88,7 +88,7 @@ function bodyOf(more: JsonObject): string {
   return JSON.stringify({ ...envelope, narrative, ...more })
 }
 
-/** Whether it was acknowledged. */
+/** Posts the body; true when it was acknowledged. */
 async function post(body: string): Promise<boolean> {
   const headers = { 'x-node-token': token }
   const response = await fetch(`${address}/receive`, { method: 'POST', headers, body }).catch(() => undefined)
@@ -117,7 +117,7 @@ function freePort(): Promise<number> {
 
 type Ran = { readonly status: number; readonly out: string }
 
-/** Not waited for in this thread, so that the load goes on meanwhile. */
+/** Runs a program without blocking this thread, so that the load goes on. */
 function run(program: string, args: readonly string[]): Promise<Ran> {
   return new Promise((resolve) => {
     execFile(program, args, { maxBuffer: 2 ** 28 }, (error, stdout, stderr) => {
@@ -128,7 +128,7 @@ function run(program: string, args: readonly string[]): Promise<Ran> {
 
 const work = join(root, 'work')
 
-/** Recipes one after the other, as they are pasted, in one working directory; the last one is answered. */
+/** Runs recipes one after the other in one working directory, as somebody pastes them, and gives the result of the last one. */
 async function recipe(name: string, more: Readonly<Record<string, string>> = {}): Promise<Said> {
   allowed += 20
   const said = await paste(bash, [name], { DATA: data, SLUG: slug, ...more }, work)

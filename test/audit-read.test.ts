@@ -1,4 +1,4 @@
-/** list, show, snapshot, export and the command line itself. */
+/** The commands list, show, snapshot and export, and the command line itself. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import {
@@ -22,7 +22,7 @@ import { linesOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { audit, saidTo } from './said.ts'
 
-/** One association with these envelopes. */
+/** Makes one association with these envelopes, and gives the path of its records file. */
 function store(root: string, envelopes: readonly JsonObject[]): string {
   const { directory, records, head } = association(root)
   makeDirectory(join(root, 'scn01'))
@@ -186,7 +186,7 @@ test('a long text is spread over cells that a spreadsheet takes, whole character
   assert.match(spread('x'.repeat(40_000), 1)[0]!, /\[cut here: 8000 more characters\]$/)
 })
 
-/** A reader of RFC 4180 that knows nothing of how the table was written. */
+/** Reads a table by RFC 4180, independently of the code that wrote it. */
 function parseCsv(text: string): string[][] {
   const rows: string[][] = [['']]
   let quoted = false

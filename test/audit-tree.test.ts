@@ -1,4 +1,4 @@
-/** What `verify` says of names, modes and leftovers below the data directory, and of vs01 and dsc01 files. */
+/** What `verify` reports about names, modes and leftovers below the data directory, and about vs01 and dsc01 files. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import {
@@ -27,7 +27,7 @@ const vitalSigns = latest('vs01')
 
 const indented = (record: JsonObject): string => `${JSON.stringify(record, null, 2)}\n`
 
-/** An association of scn01 and one file of vs01, as the receiver leaves them. */
+/** Makes an association of scn01 and one file of vs01, as the receiver leaves them. */
 function wholeDirectory(root: string): string {
   build(root, 3)
   makeDirectory(join(root, 'vs01'))
@@ -39,7 +39,7 @@ function wholeDirectory(root: string): string {
 
 const old = new Date(Date.now() - 3_600_000)
 
-/** What is done to a whole directory, and what is told: `kind path`. Notes end in `?`. */
+/** Each change is made to a whole directory. `told` lists what `verify` must then report, as `kind path`; a note ends in `?`. */
 const cases: Record<string, { change: (root: string, file: string) => void; told: string[] }> = {
   'nothing but what belongs there': { change: () => {}, told: [] },
   'a foreign file at the top': {
@@ -208,7 +208,7 @@ test('a directory that this user may not open is a finding, not a clean answer',
   assert.match(stdout, /"kind":"unreadable","path":"vs01"/)
 })
 
-/** What a copy can hold when it was taken while an append went over the closing: some of the three bytes old, the rest new. */
+/** The bytes that a copy can hold when it is taken while an append overwrites the closing: some of the three bytes old, the rest new. */
 for (const [name, seam] of Object.entries({
   'all three': '\n]\n',
   'the first two': '\n]{',

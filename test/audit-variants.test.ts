@@ -1,4 +1,4 @@
-/** None of the tampered directories is called whole by `verify`, and the cause of each is named. */
+/** `verify` calls none of the tampered directories whole, and names the cause for each. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

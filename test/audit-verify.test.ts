@@ -1,4 +1,4 @@
-/** What `verify` says of a records file that somebody changed: every kind of alteration is found and named. */
+/** `verify` finds and names every kind of change that somebody made to a records file. */
 import assert from 'node:assert/strict'
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { audit } from './said.ts'
 
 type Change = (records: string[], file: string) => string[]
 
-/** Each change is made to a file of 200 records; `expected` is what both ways of verifying must find, and nothing else. */
+/** Each change is made to a file of 200 records. Both ways of verifying must find exactly what `expected` lists. */
 const changes: Record<string, { change: Change; expected: string[]; chain?: string[] }> = {
   'a bit flipped in a narrative': {
     change: (records) => records.with(99, records[99]!.replace('Submission 100', 'Submission 101')),
@@ -119,7 +119,7 @@ const changes: Record<string, { change: Change; expected: string[]; chain?: stri
   },
 }
 
-/** The chain from `from` on made anew, as somebody does who knows the format; the ids are left alone. */
+/** Computes the chain from `from` on anew, as somebody would who knows the format. The ids stay as they are. */
 function rechained(records: readonly string[], from: number): string[] {
   const made = [...records]
   for (let index = from + 1; index < made.length; index++) {
@@ -142,7 +142,7 @@ for (const [name, { change, expected, chain = expected }] of Object.entries(chan
   })
 }
 
-/** Changes that leave no list of lines behind. */
+/** Changes after which the file is no list of lines any more. */
 const edits: Record<string, { edit: (file: string) => void; expected: RegExp }> = {
   'cut in the middle of a record': { edit: (file) => truncateSync(file, 100_000), expected: /^open end/ },
   'cut in the middle of the closing': {
@@ -314,7 +314,7 @@ test('where so much is wrong that not all of it was judged, that is said', async
   assert.match(more[0]?.what ?? '', /were not judged/)
 })
 
-/** One record with its receipt made anew by hand, as another program might write it. */
+/** A line of one record and a receipt computed here, as another program might write it. */
 function handwritten(members: Record<string, unknown>): string {
   const { node_token_hash, ...sent } = members
   const id = sha256(canonicalBytes(sent as JsonObject))

@@ -1,4 +1,4 @@
-/** `export --xlsx`: a workbook that a zip reader opens, in which every cell is the text that was stored. */
+/** `export --xlsx` writes a workbook that a zip reader can open, and every cell holds the text that was stored. */
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ async function filesIn(zip: Uint8Array): Promise<Map<string, string>> {
   return files
 }
 
-/** The cells of a sheet as a spreadsheet reads them; throws when one of them is not a text. */
+/** The cells of a sheet, as a spreadsheet reads them. Throws when a cell is not a text. */
 function cellsOf(sheet: string): string[][] {
   return [...sheet.matchAll(/<row r="(\d+)">(.*?)<\/row>/gs)].map(([, number, row], at) => {
     assert.equal(number, String(at + 1))
@@ -70,7 +70,7 @@ test('every cell is the text that was stored, whatever a spreadsheet would make 
   )
   const { exit, bytes } = await exported('--xlsx', slug, '--data', root)
   assert.equal(exit, 0)
-  // deflated, as APPNOTE 4.4.5 numbers it: some readers take other numbers for it, a spreadsheet does not
+  // The method must be 8, deflate (APPNOTE 4.4.5). Some zip readers accept other numbers, spreadsheets do not.
   assert.equal(Buffer.from(bytes).readUInt16LE(8), 8)
   const files = await filesIn(bytes)
   assert.deepEqual([...files.keys()].sort(), [

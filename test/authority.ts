@@ -1,6 +1,6 @@
 /**
- * Time-stamping authorities of the tests' own: a CA, a certificate for stamps, and `openssl ts -reply` behind a real HTTP
- * server, which can be told to fail in the ways that authorities fail.
+ * Time-stamping authorities for the tests. Each has a CA, a certificate for stamps, and `openssl ts -reply` behind a real HTTP server. A
+ * test can make the server fail in the ways in which authorities fail.
  */
 import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { sha256 } from './disk.ts'
 
-/** Undefined when openssl and curl are here. */
+/** The first program that is missing; undefined when all are here. */
 export const withoutAuthority = ['openssl', 'curl', 'flock'].find(
   (tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0,
 )
@@ -60,7 +60,7 @@ accuracy = secs:1
 ess_cert_id_alg = sha256
 `
 
-/** `until`: when the certificate for stamps runs out, as openssl writes a time (YYYYMMDDHHMMSSZ). */
+/** `until` is the time when the certificate for stamps expires, in openssl's form (YYYYMMDDHHMMSSZ). */
 export function makeKeys(parent: string, name: string, until = '20960101000000Z'): Keys {
   const directory = join(parent, name)
   mkdirSync(directory)
@@ -91,7 +91,7 @@ export function makeKeys(parent: string, name: string, until = '20960101000000Z'
 
 const run = promisify(execFile)
 
-/** The answer to a request, signed with these keys. */
+/** Answers a request with a stamp that is signed with these keys. */
 async function reply({ directory }: Keys, query: Buffer): Promise<Buffer> {
   const work = mkdtempSync(join(directory, 'request-'))
   const [asked, answered] = [join(work, 'query'), join(work, 'answer')]
@@ -119,7 +119,7 @@ const [policy, sha256Id] = ['06042a030401', '300d06096086480165030402010500'].ma
   Buffer.from(hex, 'hex'),
 )
 
-/** The same with a time of the authority that is not now: `ts -reply` knows only the present. */
+/** Does the same with another time, which `openssl ts -reply` cannot do, because it stamps only the present time. */
 export function stampFileAt(keys: Keys, heads: string, name: string, at: string): string {
   const base = heads.replace(/\.txt$/, `.${name}`)
   const imprint = der(sequence, sha256Id!, der(octets, Buffer.from(sha256(readFileSync(heads)), 'hex')))
@@ -145,13 +145,13 @@ export function stampFileAt(keys: Keys, heads: string, name: string, at: string)
   return `${base}.tsr`
 }
 
-/** A request with a nonce of its own. */
+/** A request for a stamp of this digest, with a nonce of its own. */
 function queryFor({ directory }: Keys, digest: string): Buffer {
   openssl(directory, 'ts', '-query', '-digest', digest, '-sha256', '-cert', '-out', 'other.tsq')
   return readFileSync(join(directory, 'other.tsq'))
 }
 
-/** The SHA-256 in a request: the only octet string of 32 bytes. */
+/** The SHA-256 in a request, which is its only octet string of 32 bytes. */
 function digestIn(query: Buffer): string {
   const at = query.indexOf(Buffer.from([0x04, 0x20])) + 2
   return query.toString('hex', at, at + 32)
@@ -172,10 +172,10 @@ const megabyte = Buffer.alloc(1024 * 1024)
 export type Authority = {
   readonly url: string
   readonly keys: Keys
-  /** How many requests came. */
+  /** The number of requests that came. */
   readonly asked: () => number
   behaves(how: Behaviour): void
-  /** Nobody listens on its port any more. */
+  /** Ends the server, so that nobody listens on its port any more. */
   goDown(): Promise<void>
   comeBack(): Promise<void>
 }
@@ -189,7 +189,7 @@ export async function startAuthority(keys: Keys): Promise<Authority> {
     if (how === 'well') return void give(await reply(keys, query))
     if (how === 'wrong digest') return void give(await reply(keys, queryFor(keys, 'ab'.repeat(32))))
     if (how === 'another request') return void give(await reply(keys, queryFor(keys, digestIn(query))))
-    // a request that is none: openssl then writes an answer with the status "rejection"
+    // openssl answers an invalid request with the status "rejection".
     if (how === 'refuses') return void give(await reply(keys, Buffer.from('none')))
     if (how === 'unavailable') return void response.writeHead(503).end()
     if (how === 'html')

@@ -1,4 +1,4 @@
-/** A restore is the whole or nothing, belongs to the receiver, and tells "cannot check" from "was altered". */
+/** A restore puts back everything or nothing, gives the files to the receiver, and distinguishes "cannot check" from "was altered". */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
@@ -39,7 +39,7 @@ describe('restore', () => {
     for (const directory of [work, data]) rmSync(directory, { recursive: true, force: true })
   })
 
-  /** Every name with its content, but the receiver's own notes beside the records. */
+  /** Every name with its content, without the receiver's own notes beside the records. */
   function treeOf(directory: string): Record<string, string> {
     const files = readdirSync(directory, { recursive: true, withFileTypes: true })
       .filter(
@@ -49,7 +49,7 @@ describe('restore', () => {
     return Object.fromEntries(files.map((path) => [path.slice(directory.length), readFileSync(path, 'utf8')]))
   }
 
-  /** `npm run restore` in a process of its own, with a command before it. */
+  /** Starts `npm run restore` in a process of its own, under another command. */
   function child(command: readonly string[], target: string, env: Record<string, string> = {}) {
     const [program, ...args] = [...command, process.execPath, '--import', 'tsx', 'scripts/restore.ts']
     return spawnSync(program as string, [...args, from, target, '--key', `${key}.pub`, '--owner', me], {
@@ -103,7 +103,7 @@ describe('restore', () => {
     assert.ok(points >= 10, `only ${points} points were reached`)
   })
 
-  /** As the request path asks it. */
+  /** Checks that a receiver on this directory would store nothing, by the check that it makes for each request. */
   async function storesNothing(target: string, point: string): Promise<void> {
     assert.match(
       pauseCheck(pausedFile(target))() ?? '',

@@ -1,4 +1,4 @@
-/** What a run of the backup promises about itself: on disk before it is named, alone in its directory, and its counts are true. */
+/** What a run of the backup promises: it is on disk before it gets its name, only one run works in a directory, and its counts are right. */
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'

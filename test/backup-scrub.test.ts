@@ -1,4 +1,4 @@
-/** Which copies a run reads again although nobody touched them, and what it takes for untouched. */
+/** Which copies a run reads again although they seem unchanged, and when a copy counts as unchanged. */
 import assert from 'node:assert/strict'
 import { lstatSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** What a backup takes over from a data directory that was damaged, rolled back or filled with strange things, and what not. */
+/** Which files a backup copies from a data directory that was damaged, rolled back or filled with foreign files, and which it does not copy. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import {
@@ -37,7 +37,7 @@ describe('what a backup takes over from a data directory', () => {
   let count = 0
   let data: string
   let to: string
-  /** A fresh copy of the data, and a backup of it. */
+  /** Makes a fresh copy of the data, and a backup of it. */
   beforeEach(async () => {
     data = join(work, `data-${++count}`)
     to = join(work, `backup-${count}`)
@@ -218,7 +218,7 @@ describe('what a backup takes over from a data directory', () => {
     symlinkSync('/', join(data, 'dsc01'))
     mkdirSync(join(data, 'scn01/Not A Slug'))
     writeFileSync(join(data, 'letter'), '')
-    // these have their place there, and are not named
+    // These files belong there, so the backup does not name them.
     writeFileSync(join(data, '.gitignore'), '*')
     writeFileSync(join(data, '.postgres.json'), '{}')
     writeFileSync(join(scn01, '.refused.json'), '{}')

@@ -1,4 +1,4 @@
-/** The time stamps beside the backups: copied once, as they are, and never taken back. */
+/** Time stamps are copied beside the backups once and unchanged, and are never replaced or removed. */
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** For the tests of backup and restore: the two commands, a data directory with records in it, and ways to damage a file. */
+/** Helpers for the tests of backup and restore: the two commands, a data directory with records, and ways to damage a file. */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,17 +8,17 @@ import { scn01, scratchDir, vs01 } from './receiver.ts'
 import { stored, storeIn } from './records.ts'
 import { said } from './said.ts'
 
-/** The user who runs the tests: root has to say whose the restored data are. */
+/** The user and group of the tests. When root restores, it must name the owner of the restored data. */
 export const me = `${process.geteuid?.()}:${process.getegid?.()}`
 
-/** A directory to work in, a key in it, and the two commands with that key. */
+/** Makes a directory to work in, a key in it, and the two commands with that key. */
 export function workplace() {
   const work = scratchDir()
   const key = makeKey(work, 'key')
   return {
     work,
     key,
-    /** A path in the directory. */
+    /** The path of a name in the directory. */
     at: (name: string): string => join(work, name),
     save: (data: string, to: string, ...more: string[]) =>
       said(runBackup, to, '--data', data, '--key', key, ...more),
@@ -33,7 +33,7 @@ export const recordsAt = (data: string): string => join(data, 'scn01', slug, 're
 export const placekey = (n: number): string => `SASE${n}-22c-at-5sb-8hm-54v`
 export const fileAt = (data: string, n: number): string => join(data, 'vs01', slug, `${placekey(n)}.json`)
 
-/** Stored as a receiver stores it, and older than two seconds for whoever looks at times. */
+/** Stores envelopes as a receiver does, and makes the files look older than two seconds. */
 export async function store(data: string, ...envelopes: object[]): Promise<void> {
   const store = storeIn(data)
   for (const envelope of envelopes) await stored(store, envelope)
@@ -48,7 +48,7 @@ export async function dataWith(records: number, files: number): Promise<string> 
   return data
 }
 
-/** The only backup in a directory, or the newest. */
+/** The newest backup in a directory. */
 export function newestIn(directory: string): string {
   const name = readdirSync(directory)
     .filter((found) => /^backup-\d/.test(found))
@@ -76,7 +76,7 @@ export function holdsText(directory: string, text: string): boolean {
   )
 }
 
-/** Signs a manifest that was altered, as whoever has the key could. */
+/** Alters a manifest and signs it, as anyone who has the key could. */
 export function signAgain(backup: string, key: string, alter: (text: string) => string): void {
   const path = join(backup, 'manifest')
   const text = alter(readFileSync(path, 'utf8').replace(/-----BEGIN SSH[\s\S]*$/, ''))

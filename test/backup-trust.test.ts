@@ -1,4 +1,4 @@
-/** What lies in a backup directory is not believed: forged, altered, damaged, linked or shared with others. */
+/** The backup trusts no file in a backup directory without checking it: files may be forged, altered, damaged, linked or shared with others. */
 import assert from 'node:assert/strict'
 import {
   chmodSync,
@@ -37,7 +37,7 @@ import { audit, said } from './said.ts'
 describe('what lies in a backup directory', () => {
   const { work, key, at, save, check, bring } = workplace()
   let data: string
-  /** A finished backup to take copies of. */
+  /** A finished backup, of which each test takes a copy. */
   const good = at('good')
   const copied = (name: string): string => {
     cpSync(good, at(name), { recursive: true })
@@ -52,7 +52,7 @@ describe('what lies in a backup directory', () => {
     for (const directory of [work, data]) rmSync(directory, { recursive: true, force: true })
   })
 
-  /** Rewrites a record in a line of copies, makes the chain anew, and a list and a manifest that go with it. */
+  /** Rewrites a record in the copies, computes the chain anew, and makes a list and a manifest that fit. */
   function forge(to: string): void {
     const backup = newestIn(to)
     const piece = copyOf(backup, /^records\.json\.001\.000001$/)
@@ -141,7 +141,7 @@ describe('what lies in a backup directory', () => {
     await save(data, to)
     const path = copyOf(newestIn(to), /^SASE2.*\.json\.[0-9a-f]{64}$/)
     flip(path)
-    // as if nothing had touched it: the list has the stamp that the damaged copy has now
+    // The list gets the stamp of the damaged copy, so that the copy seems unchanged.
     const { ino, size, mtimeNs, ctimeNs } = lstatSync(path, { bigint: true })
     const list = copyOf(dirname(path), /^list\./)
     const text = readFileSync(list, 'utf8').replace(

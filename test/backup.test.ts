@@ -1,4 +1,4 @@
-/** Backup and restore: a drill under load, what is written and what is removed, and everything that is no good backup. */
+/** Backup and restore: a drill under load, which files are written and removed, and every kind of backup that is not good. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import {
@@ -161,7 +161,7 @@ describe('backup and restore', () => {
     for (const call of ['rename', 'mkdir', 'unlink']) {
       for (let n = 1; ; n++) {
         const to = at(`killed-${call}-${n}`)
-        // the first run, and one that adds to it
+        // In an odd round the backup is a first run; in an even one it adds to an earlier run.
         const isFirst = n % 2 === 1
         if (!isFirst) await save(own, to)
         await store(own, vs01({ fields: { note: `state ${points}` } }), scn01({ narrative: `${call} ${n}` }))
@@ -186,7 +186,7 @@ describe('backup and restore', () => {
         const standing = await check(to)
         if (isFirst && standing.exit !== 0) assert.match(standing.err, /there is no|holds no backup/, point)
         else assert.equal(standing.exit, 0, `${point}: ${standing.err}`)
-        // a lock is free when nobody has touched it for five seconds
+        // A lock counts as free when nobody has touched it for five seconds, so the test removes it at once.
         rmSync(join(to, '.lock'), { recursive: true, force: true })
         await store(own, vs01({ fields: { note: 'the last state' } }))
         const next = await save(own, to)

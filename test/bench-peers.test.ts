@@ -1,4 +1,4 @@
-/** The peers of the bench: a ratio to a peer is believed only as far as the peer does the same work. Real databases, real processes. */
+/** The peers of the bench do the same work as the receiver; otherwise a ratio to them would mean nothing. Real databases, real processes. */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ import { canMake, mountNew } from './faults/mounts.ts'
 import { missingHere } from './faults/strace.ts'
 import { scn01, scratchDir, vs01 } from './receiver.ts'
 
-/** Rows in memory, for the part that all peers share. */
+/** Keeps rows in memory, to test the part that all peers share. */
 function inMemory(): Rows & { readonly rows: Row[]; readonly latest: Map<string, string> } {
   const rows: Row[] = []
   const latest = new Map<string, string>()
@@ -76,7 +76,7 @@ describe('as processes', () => {
   let missing: readonly Missing[]
   let programs: Programs
   before(async () => {
-    // PostgreSQL runs as a user of its own
+    // PostgreSQL runs as a user of its own, which must be able to enter this directory.
     chmodSync(scratch, 0o711)
     const found = await findPeers(scratch, 'installed', () => {})
     peers = found.peers

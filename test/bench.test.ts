@@ -1,4 +1,4 @@
-/** The bench is believed only as far as this goes: its figures, its records files, and that it sees what was lost. */
+/** The bench itself: its figures are right, its records files are valid, and it notices a record that was lost. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-/** Bodies over real sockets against a real receiver: how they may come, and which are refused before they come. */
+/** Bodies over real sockets against a real receiver: in which forms they are accepted, and which are refused before they arrive. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** Sockets as systemd hands them over: bound in this process and not accepting here, so that only a receiver takes connections. */
+/** Makes sockets as systemd hands them over. This process binds them and does not accept on them, so only a receiver accepts connections. */
 import assert from 'node:assert/strict'
 import * as net from 'node:net'
 

@@ -1,6 +1,6 @@
 /**
- * What one request costs in system calls, when nothing else is under way: how a Hubzilla node posts. The counts are of calls, not
- * of time, so that they are the same on a busy machine; calls that wake a thread are left out, since they are a matter of luck.
+ * Counts the system calls of one request while nothing else happens, which is how a Hubzilla node posts. Counts of calls, unlike times, are
+ * the same on a busy machine. Calls that wake a thread are left out, because their number is a matter of chance.
  */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
@@ -14,12 +14,12 @@ import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receive
 
 const missing = missingHere(['strace'])
 const options = { skip: missing === undefined ? false : `needs ${missing}` }
-/** Enough to end the background of a start: the second survey comes only after 30 s. */
+/** Waits until the work after a start has ended. The second survey comes only after 30 s. */
 const isReleased = async (path: string): Promise<void> => {
   while (existsSync(path)) await sleep(10)
 }
 
-/** One post alone on a connection of its own, and the calls below the data directory, by what they are made on. */
+/** Sends one post on a connection of its own, and gives a function that counts its calls by what they are made on. */
 async function lonePost(receiver: Receiver, envelope: object): Promise<(call: RegExp) => number> {
   const lock = `${recordsPath(receiver.dataDir)}.lock`
   const { lines } = await callsDuring(
@@ -41,12 +41,12 @@ test(
     const receiver = await startReceiver()
     await receiver.post(scn01({ narrative: 'the first' }))
     await isReleased(`${recordsPath(receiver.dataDir)}.lock`)
-    // free space that was asked for a moment ago is not asked for again
+    // The receiver does not ask for the free space again for a moment after it has asked.
     await sleep(300)
     const count = await lonePost(receiver, scn01({ narrative: 'the second' }))
     const pid = receiver.process.pid as number
     await receiver.stop()
-    // a disk that takes longer than a second sees heartbeats, each with a look before it
+    // On a disk that takes longer than a second there are heartbeats, each with a statx before it.
     const beats = count(/ utimensat\(.*records\.json\.lock/)
     assert.equal(count(/ statx\(.*records\.json\.lock/) - beats, 4)
     assert.equal(count(/ statx\(.*records\.json[>"]/), 3)

@@ -9,7 +9,7 @@ import { sha256 } from './disk.ts'
 import { scn01 } from './receiver.ts'
 import { accepted } from './records.ts'
 
-/** By the writer, with which records are written, and by what checks them, which prints most values another way. */
+/** Prints with the writer of records and with the code that checks them, which prints most values in another way. */
 function canonicalJson(value: Json): string {
   const writer = new CanonicalWriter(64)
   writer.value(value)

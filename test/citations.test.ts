@@ -1,4 +1,4 @@
-/** What code, tests and the client cite of the specification and of the storage design is there. */
+/** Every section that code, tests and the client cite from the specification or the storage design exists. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
     (name) => /\.(ts|tsx|php|md|sql|yml)$|^(deploy|\.ci)\/[\w-]+$/.test(name) && name !== 'contracts/SPEC.md',
   )
 
-/** Every match in every file, as `[file, match]`; a citation may go over a line of a comment. */
+/** Every match in every file, as `[file, match]`. A citation may continue on the next line of a comment. */
 function cited(pattern: RegExp): [string, RegExpMatchArray][] {
   return files.flatMap((name) => {
     const text = readFileSync(name, 'utf8').replace(/\n\s*(?:\*|\/\/)?\s*/g, ' ')

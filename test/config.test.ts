@@ -1,4 +1,4 @@
-/** The environment: what each variable does, what is said about mistakes, and what is made when no token is set. */
+/** The environment: what each variable does, which sentence names each mistake, and which token is made when none is set. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -255,7 +255,7 @@ test('no token and an empty one match nothing, whatever is configured', () => {
 
 type End = { readonly code: number | null; readonly out: string; readonly err: string }
 
-/** Runs the receiver until it ends by itself, which is what a mistake makes it do. */
+/** Runs the receiver until it ends by itself, as it does after a mistake in its settings. */
 async function endOf(env: Record<string, string>): Promise<End> {
   const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', ...env },

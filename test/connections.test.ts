@@ -141,7 +141,7 @@ test('a head of more than 100 lines is refused, whoever sends it', async () => {
     [1_500, 431],
   ] as const) {
     const line = await wire(receiver.url)
-    // beside Content-Length, Host and the token
+    // These lines come in addition to Content-Length, Host and the token.
     line.send(head({ 'content-length': body.length, a: lines(n) }) + body)
     assert.equal((await line.answer()).status, status, `${n}`)
     line.socket.destroy()

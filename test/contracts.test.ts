@@ -101,7 +101,7 @@ test('a choice is spelled out as a person would', () => {
 test('a group of letters in a Placekey has the letters that its place allows', () => {
   const [contract] = contracts.get('vs01') as [Contract]
   const schema = contract.envelope.entries.participant_id as v.GenericSchema
-  // the vowels that a where may have: "a" in its first group alone, "e" and "u" in all three, and none in a what
+  // A `where` may have "a" only in its first group, and "e" and "u" in all three. A `what` has none of these.
   for (const taken of ['@e5a-uhe-eue', '@uea-222-zzz', '22c@5sb-8hm-54v', '0abcdefg2z@5sb-8hm-54v'])
     assert.ok(v.is(schema, taken), taken)
   const swapped = [

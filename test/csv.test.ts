@@ -1,4 +1,4 @@
-/** Cells for a spreadsheet: no sign that starts a formula in one of them comes first in what it may take for a cell. */
+/** Cells for a spreadsheet: nothing that a spreadsheet may read as a cell begins with a sign that starts a formula. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cell, row, spread } from '../src/audit/csv.ts'

@@ -1,4 +1,4 @@
-/** `database import`: a data directory of files becomes a database, whole or not at all. */
+/** `database import` moves the records of a data directory into a database, all of them or none. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -37,7 +37,7 @@ const state = async () =>
     )
   )[0]
 
-/** Some Scenarios of one association, and one participant's Vital Signs. */
+/** Makes a data directory with Scenarios of one association and the Vital Signs of one participant. */
 async function treeOf(narratives: readonly string[], root = scratchDir()): Promise<string> {
   const store = storeIn(root)
   for (const narrative of narratives) await stored(store, scn01({ narrative }))
@@ -131,7 +131,7 @@ test('a directory that changes while it is read leaves a database that takes not
     watched: true,
     err: (text: string) => {
       err += text
-      // while `verify` is looking, nothing has been read for the database yet
+      // At this line `verify` is still at work, and nothing has been read for the database yet.
       if (text.includes('1 record,')) utimesSync(recordsPath(root), 0, 0)
     },
   }
@@ -147,7 +147,7 @@ test(
   async () => {
     await empty()
     const root = await treeOf(['one', 'two'])
-    // the import stands still where the bodies begin, until the lock of this test is let go
+    // The import waits where the bodies begin, until this test releases its lock.
     await server.sql(
       'CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$',
     )

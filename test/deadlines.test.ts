@@ -1,4 +1,4 @@
-/** Ten seconds are one sum: what the body has used, storage does not have, and what storage cannot begin in time it drops. */
+/** Body and storage share the ten seconds of a request. Storage has only the time that the body left, and drops a record that it cannot begin in time. */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -42,7 +42,7 @@ test('an appended record whose time runs out while it waits for others is not st
   const late = accepted(scn01({ narrative: 'too late' }))
   const deadline = performance.now() + 50
   const second = log.put(late, deadline)
-  // neither has got any further: this thread does nothing else
+  // Neither request has got any further, because this loop blocks the only thread.
   while (performance.now() <= deadline);
   assert.ok((await first).ok)
   assert.deepEqual(await second, { ok: false, fault: 'busy' })
@@ -50,7 +50,7 @@ test('an appended record whose time runs out while it waits for others is not st
   assert.equal(chainOf(recordsPath(root)).length, 1)
 })
 
-/** An app whose store hands over the deadline and never answers, and a request that came `ago` milliseconds ago. */
+/** Posts to an app a request that came `ago` milliseconds ago. The store hands its deadline over to the test and never answers. */
 function postedAgo(ago: number) {
   const seen: number[] = []
   const app = createApp({
@@ -89,7 +89,7 @@ test('a slow body and a locked association together are answered within 10 s of 
     })
     while (seen.length === 0) await nextTurn()
     assert.deepEqual(seen, [visit.arrived + 9_000])
-    // what is left of 9.5 s is at most this
+    // At most so much is left of the 9.5 s.
     mock.timers.tick(6_500)
     for (let turn = 0; turn < 50 && status === undefined; turn++) await nextTurn()
     assert.equal(status, 503)

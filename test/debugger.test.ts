@@ -1,4 +1,4 @@
-/** SIGUSR1 opens Node's debugger, in which any local user can read the token. The receiver opens none, and lives. */
+/** By default SIGUSR1 opens Node's debugger, in which any local user can read the token. The receiver opens none, and goes on. */
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,13 +7,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { bundle } from '../scripts/pack/bundle.ts'
 import { type Receiver, scratchDir, startReceiver } from './receiver.ts'
 
-/** A bit of SigCgt in /proc/PID/status. */
+/** The bit of SIGUSR1 in SigCgt of /proc/PID/status. */
 const sigusr1 = 1n << 9n
 const listeningState = '0A'
-/** The debugger's own port may be taken, and would then not be opened for that reason. */
+/** Lets the debugger choose a port, because its default port may be taken and would then not be opened for that reason. */
 const anyPort = '--inspect-port=0'
 
-/** The ports on which this one process listens. */
+/** The ports on which a process listens. */
 function portsOf(pid: number): number[] {
   const sockets = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
   return readFileSync(`/proc/${pid}/net/tcp`, 'latin1')
@@ -31,7 +31,7 @@ function catches(pid: number): boolean {
   return (BigInt(`0x${caught}`) & sigusr1) !== 0n
 }
 
-/** Sends the signal again and again, from the moment when Node itself catches it until the receiver listens. */
+/** Starts a receiver and sends it the signal again and again, from the moment when Node itself catches the signal until the receiver listens. */
 async function startUnderSignals(program: readonly string[]): Promise<Receiver> {
   const pidFile = join(scratchDir(), 'pid')
   const command = `echo $$ > ${pidFile}; exec "$@"`
@@ -54,7 +54,7 @@ async function startUnderSignals(program: readonly string[]): Promise<Receiver> 
 
 async function opensNone(receiver: Receiver): Promise<void> {
   receiver.process.kill('SIGUSR1')
-  // a debugger would be there after some of these turns
+  // During these requests a debugger would have had the time to open.
   for (let n = 0; n < 50; n++) assert.equal((await fetch(`${receiver.url}/health`)).status, 200)
   assert.deepEqual(portsOf(receiver.process.pid as number), [Number(new URL(receiver.url).port)])
   assert.equal(await receiver.stop(), 0)

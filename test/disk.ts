@@ -1,6 +1,6 @@
 /**
- * Data directories as tests read and alter them. Knows the format from SPEC 4 alone and shares no code with the receiver, so
- * that one mistake cannot hide in both.
+ * Reads and alters data directories for tests. This file implements the format of SPEC 4 and shares no code with the receiver, so that
+ * one mistake cannot hide in both.
  */
 import { hash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -19,7 +19,7 @@ export function headPath(records: string): string {
   return join(dirname(records), '.records.head.json')
 }
 
-/** What recovery has kept beside a records file, oldest first. */
+/** The torn bytes that recovery has kept beside a records file, oldest first. */
 export function tornOf(records: string): Buffer[] {
   const directory = dirname(records)
   const names = readdirSync(directory).filter((name) => name.startsWith('records.json.torn-'))
@@ -35,10 +35,10 @@ type StoredRecord = Record<string, unknown> & {
   }
 }
 
-/** A whole records file: its lines without their commas, and what each of them holds. */
+/** A whole records file: its lines without their commas, and the record in each line. */
 export type Chain = { readonly lines: readonly Buffer[]; readonly records: readonly StoredRecord[] }
 
-/** Throws a sentence when the bytes are not what SPEC 4 says of a records file at rest. */
+/** Reads a records file at rest. Throws a sentence when the bytes do not follow SPEC 4. */
 export function chainIn(bytes: Buffer): Chain {
   const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   const records = JSON.parse(text) as StoredRecord[]
@@ -63,12 +63,12 @@ export function chainIn(bytes: Buffer): Chain {
   return { lines, records }
 }
 
-/** The lines of a records file, without commas, after seeing that the file is whole. */
+/** The lines of a records file, without commas. Throws when the file is not whole. */
 export function chainOf(path: string): string[] {
   return chainIn(readFileSync(path)).lines.map(String)
 }
 
-/** Whether a receipt is that of a line of the chain, at its place. */
+/** Whether a receipt fits the line of the chain at its sequence. */
 export function isReceiptOf(receipt: Receipt, { lines, records }: Chain): boolean {
   const at = (receipt.sequence ?? 0) - 1
   const line = lines[at]
@@ -77,7 +77,7 @@ export function isReceiptOf(receipt: Receipt, { lines, records }: Chain): boolea
   )
 }
 
-/** The lines of a records file, without commas, whatever is in them; line 0 is the first record. */
+/** The lines of a records file, without commas and without any check. Line 0 is the first record. */
 export function linesOf(path: string): string[] {
   return readFileSync(path, 'utf8')
     .split('\n')
@@ -85,12 +85,12 @@ export function linesOf(path: string): string[] {
     .map((line) => line.replace(/,$/, ''))
 }
 
-/** The bytes of a records file at rest that has these lines. */
+/** The bytes of a records file at rest with these lines. */
 export function fileOf(lines: readonly string[]): Buffer {
   return Buffer.from(`[\n${lines.join(',\n')}\n]\n`)
 }
 
-/** The same records with sequences and hashes made to fit, as somebody would who rewrites the file and knows the format. */
+/** The same records with new sequences and hashes that fit, as somebody would make them who knows the format and rewrites the file. */
 export function rechained(lines: readonly string[]): string[] {
   let previous = noHash
   return lines.map((line, at) => {

@@ -8,16 +8,16 @@ import { scratchDir } from './receiver.ts'
 
 const quiet = { info() {}, warn() {}, error() {}, fatal() {} }
 
-/** What was done to directories, in order; and how their next fsyncs end, when not as the disk has it. */
+/** The calls on directories, in order, and the results of their next fsyncs, if the real ones are not wanted. */
 const events: string[] = []
 let answers: (Error | undefined)[] = []
-/** Lets an fsync end; set while one is held. */
+/** Lets the held fsync end; set only while one is held. */
 let release: (() => void) | undefined
 let isHeld = false
 
 const real = { fsync: fs.fsync, openSync: fs.openSync, closeSync: fs.closeSync }
 const directories = new Set<number>()
-// before the module under test is loaded, since it keeps these
+// The functions are replaced before the module under test is loaded, because it keeps the ones that it finds.
 fs.openSync = ((...args: Parameters<typeof fs.openSync>) => {
   const fd = real.openSync(...args)
   if (fs.fstatSync(fd).isDirectory()) {
@@ -152,7 +152,7 @@ test('a small file that the disk cuts short leaves the old one as it was', async
   assert.deepEqual(readdirSync(directory), ['small'])
 })
 
-/** As a full disk does: a write that ends early and is no error. write-file-atomic takes `fs.write` when it writes. */
+/** Makes writes end early without an error, as on a full disk. write-file-atomic looks `fs.write` up when it writes. */
 function cutWrites(t: TestContext): void {
   const { write } = fs
   fs.write = ((fd: number, text: string, offset: number, encoding: BufferEncoding, done: () => void) =>

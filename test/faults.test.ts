@@ -1,4 +1,4 @@
-/** The suite's own footing. What it finds is in its table (`npm run test:faults`). */
+/** Tests of the fault tests themselves. `npm run test:faults` runs the fault tests and prints their table. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -39,7 +39,7 @@ test('a part that is not there ends the run with 2 and the list of those that ar
   assert.match(stderr, /crash-states, /)
 })
 
-/** Each state of a run in an empty directory, as `name=content` with the names in order. */
+/** Each state that a crash of these calls can leave in an empty directory, as `name=content`, sorted by name. */
 function statesOf(calls: readonly Call[]): Set<string> {
   const before = mkdtempSync(join(tmpdir(), 'civic-'))
   try {

@@ -1,4 +1,4 @@
-/** File systems of another kind below the data directory: what was acknowledged is there after a kill, and nothing is left over. */
+/** The data directory on other kinds of file systems: after a kill every acknowledged record is there, and nothing is left over. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { audit } from './said.ts'
 type Kind = {
   readonly name: string
   readonly needs: readonly string[]
-  /** `$0` is where it is to be, `$1` a directory of its own. */
+  /** The command that mounts it. `$0` is the mount point, `$1` a directory for its files. */
   readonly mount: string
 }
 

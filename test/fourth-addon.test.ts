@@ -1,7 +1,7 @@
 /**
- * A fourth addon is one file in contracts/ and one word in the registry, and so is a second version of one. The tree is
- * copied, three contracts are added, and everything that depends on an addon runs over them: schemas, the receiver, a restart
- * after a kill with an older head file, every command of the auditor, backup and restore.
+ * A fourth addon needs one file in contracts/ and one word in the registry, and so does a second version of a contract. This test copies the
+ * tree, adds three contracts, and runs everything that depends on an addon: schemas, the receiver, a restart after a kill with an older head
+ * file, every command of the auditor, backup and restore.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -67,7 +67,7 @@ const schemas = (...args: string[]) =>
     cwd: tree,
     encoding: 'utf8',
   })
-/** A module of the copy: what it imports is the copy's, too. */
+/** Loads a module of the copy, which imports other modules of the copy. */
 const ofTree = (path: string) => import(pathToFileURL(join(tree, path)).href)
 
 function copyTree(): void {
@@ -103,7 +103,7 @@ const obs01 = (note: string, more: object = {}) => {
 const participant = vs01().participant_id as string
 const appendOnly: readonly string[] = ['scn01', 'obs01']
 const hash = 'ab'.repeat(32)
-/** In the order in which they are posted. */
+/** The envelopes, in the order in which they are posted. */
 const envelopes: readonly Record<string, unknown>[] = [
   vs01(),
   { ...vs01(), addon: 'wlk01' },
@@ -120,7 +120,7 @@ describe('three contracts more', () => {
     startReceiver({ DATA_DIR: dataDir }, [process.execPath, '--import', 'tsx', join(tree, 'src/main.ts')])
   const receipts = new Map<unknown, object>()
   const headAt = (addon: string) => headPath(recordsPath(dataDir, slug, addon))
-  /** The head files as the first record of each addon left them. */
+  /** The head file of each addon after its first record. */
   const olderHeads = new Map<string, Buffer>()
 
   before(async () => {
@@ -194,7 +194,7 @@ describe('three contracts more', () => {
 
   for (const [left, headOf] of [
     ['an older head file', (addon: string) => olderHeads.get(addon) as Buffer],
-    // what a power cut leaves of a head file that was not synced
+    // A power cut can leave a head file like this when it was not synced.
     ['a head file of zeros', (addon: string) => Buffer.alloc(readFileSync(headAt(addon)).length)],
   ] as const)
     test(`after a kill that leaves ${left}, every record is there and a retry gets its first receipt`, async () => {
@@ -245,7 +245,7 @@ describe('three contracts more', () => {
     const records = readFileSync(recordsPath(dataDir, slug, 'obs01'), 'utf8')
     assert.equal(await audit('snapshot', `obs01/${slug}`), records)
     assert.match(await audit('g1'), /^2 records/)
-    // no record of this addon can name a payment
+    // Records of this addon cannot name a payment.
     assert.match(await audit('g1', `obs01/${slug}`), /^0 records/)
     const { out: usage } = await said(run, '--help')
     const every = [...usage.matchAll(/^ {2}([a-z]\w*) {2,}/gm)].map(([, name]) => name as string)
@@ -275,7 +275,7 @@ describe('three contracts more', () => {
     const made = await said(runBackup, to, '--data', dataDir, '--unsigned')
     assert.equal(made.exit, 0, made.err)
     const target = join(scratchDir(), 'restored')
-    // root has to say whose the data are
+    // root must name the owner of the data.
     const restored = await said(runRestore, to, target, '--unsigned', '--owner', me)
     assert.equal(restored.exit, 0, restored.err)
     for (const path of [

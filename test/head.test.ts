@@ -1,4 +1,4 @@
-/** Connections and request heads over real sockets against a real receiver: what HTTP allows, and what only looks like it. */
+/** Connections and request heads over real sockets against a real receiver: what HTTP allows, and what only resembles HTTP. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { scn01, startReceiver, token, vs01, wrongToken } from './receiver.ts'
@@ -218,7 +218,7 @@ describe('a head', { concurrency: true }, () => {
   })
 
   test('with a request id gets it back, and the log has one line with it, whoever answers', async () => {
-    // of its own, since refusals without the token share their lines when there are many in a second
+    // This test needs a receiver of its own, because many refusals without the token in one second share a log line.
     const receiver = await startReceiver()
     await receiver.post(vs01())
     const asks: [string, number, string][] = [

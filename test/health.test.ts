@@ -1,4 +1,4 @@
-/** What `/ready` sees of the disk: writes that fail, paths that belong to somebody else, a lock that cannot be had. */
+/** What `/ready` reports about the disk: writes that fail, paths of another user, a lock that cannot be acquired. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import fs, { chownSync, existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ async function ready({ url }: Receiver): Promise<{ status: number; reasons: stri
   return { status: response.status, reasons: reasons.join('\n') }
 }
 
-/** A receiver that is not root. */
+/** Starts a receiver as a user who is not root. */
 function powerless(dataDir: string): Promise<Receiver> {
   chownSync(dataDir, nobody, nobody)
   const drop = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
@@ -46,7 +46,7 @@ for (const [part, path] of [
     assert.equal((await ready(first)).status, 200)
     execFileSync('chown', ['0:0', join(dataDir, path)])
     execFileSync('chmod', ['go-w,o-rwx', join(dataDir, path)])
-    // seen without a post by a receiver that starts
+    // A receiver that starts reports this before any post.
     await first.stop()
     const second = await powerless(dataDir)
     let seen = await ready(second)
@@ -108,7 +108,7 @@ for (const [what, kind, line] of [
   })
 }
 
-/** Lets each write fail while `isBroken`, and counts them. */
+/** Makes each write fail while `isBroken` is set, and counts the writes. */
 function breakWrites(t: TestContext): { isBroken: boolean; count: number } {
   const state = { isBroken: false, count: 0 }
   const { writeSync } = fs
@@ -186,7 +186,7 @@ test('a first record that the disk has no room for leaves nothing of its associa
   try {
     const store = storeIn(root)
     const filler = join(root, 'filler')
-    // from a disk on which nothing can be made to one on which the record alone does not fit
+    // The loop goes from a disk on which nothing can be made to a disk that has no room only for the record.
     for (let free = 0; free <= 7; free++) {
       writeFileSync(filler, Buffer.alloc((16 - free) * 4096))
       const large = 'x'.repeat(40_000)

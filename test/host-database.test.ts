@@ -1,4 +1,4 @@
-/** deploy/database, on a host without systemd and a PostgreSQL of its own. */
+/** deploy/database on a host without systemd, with a PostgreSQL that the test starts. */
 import assert from 'node:assert/strict'
 import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

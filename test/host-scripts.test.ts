@@ -1,6 +1,6 @@
 /**
- * The scripts of deploy/ on a host whose service user is in the hands of an attacker: whatever stands in that user's directories,
- * nothing of root's is written, made or given away, and nothing is waited for without end.
+ * The scripts of deploy/ on a host where an attacker controls the service user. Whatever the attacker puts into that user's directories, the
+ * scripts write, make or give away no file of root, and never wait without end.
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
@@ -23,7 +23,7 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
   })
   after(() => host.close())
 
-  /** A directory of root's. */
+  /** A directory that belongs to root. */
   const treasure = (): string => join(host.root, 'treasure')
   const treasureIsUntouched = (): void => {
     const path = join(treasure(), 'secret')
@@ -40,7 +40,7 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
   const plant = (directory: string, line: string): void => {
     execFileSync('setpriv', asUser(serviceUser, 'sh', '-c', line), { cwd: join(host.root, directory) })
   }
-  /** Runs JavaScript as the service user until `end`. */
+  /** Runs JavaScript as the service user until `end` is called. */
   const attack = async (program: string): Promise<{ end(): Promise<void> }> => {
     const child: ChildProcess = spawn('setpriv', asUser(serviceUser, process.execPath, '-e', program), {
       cwd: host.root,

@@ -1,4 +1,4 @@
-/** The example addon: the page, the operator's page, cron, heads as a post, and what is said before it is disabled. */
+/** The example addon: its page, the operator's page, cron, heads as a post, and the warning before it is disabled. */
 import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import {
 } from './hubzilla-site.ts'
 import { audit } from './said.ts'
 
-/** The addon as an operator copies it, in the stand-in of a Hubzilla; a session per script. */
+/** Copies the addon as an operator does, into a stand-in of a Hubzilla. Each script has a session of its own. */
 function withAddon(t: TestContext) {
   const site = place(t)
   const addon = join(site.dir, 'addon/exampleaddon')

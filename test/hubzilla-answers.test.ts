@@ -1,4 +1,4 @@
-/** Only the receiver's word counts: what each answer means to the PHP client, and what it does not believe. */
+/** Only answers of the receiver count: what each answer means to the PHP client, and which answers it does not accept. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -116,7 +116,7 @@ test('a foreign answer with errors of any form costs nobody a page', { skip }, a
     const [answer] = await site.submit(scn(now))
     assert.deepEqual([answer?.result, answer?.kept], ['not_reached', true], now)
   }
-  // the receiver's type, and errors that are not the receiver's
+  // This answer has the receiver's type, but errors that the receiver would not send.
   site.at(
     await loopback(t, (_q, _body, r) => refuse(r, 422, 'bad-envelope', { errors: ['text', { pointer: 1 }] })),
   )
@@ -200,7 +200,7 @@ test("over https the certificate is checked against the CA store of PHP's curl, 
   const [stranger] = await site.submit(scn('to a stranger'))
   assert.deepEqual([stranger?.cause, stranger?.kept, tokens], ['not reached', true, []])
   assert.match(stranger!.detail, /certificate/)
-  // as an operator adds the CA of the receiver
+  // An operator adds the CA of the receiver in this way.
   const known = site.program(php, '-d', `curl.cainfo=${cert}`, join(fixtures, 'drive.php'), 'run', 'force')
   known.stdin.end()
   assert.equal(JSON.parse(await text(known.stdout)).waiting, 0)
@@ -303,7 +303,7 @@ test('what others wrote is printable and on one line in the answer, the log and 
   assert.equal(site.log.join('').split('\n').length, 2, 'one line')
   assert.match(refused!.errors![0]!.pointer, /^\/fields\/a\?LOG 0: forged\?\?\[31m/)
 
-  // a field's name is enough: the receiver repeats it as a place
+  // One bad field name is enough, because the receiver repeats it as a pointer.
   site.port = 0
   await site.start()
   const [real] = await site.submit({ ...vs('x'), [`y${evil}`]: 1, receipt: 1 })
@@ -330,7 +330,7 @@ for (const [what, content, sentence] of [
   })
 }
 
-/** A server that takes connections and never answers; counts them. */
+/** A server that accepts connections, counts them and never answers. */
 async function hanging(t: TestContext) {
   let connections = 0
   const server = createServer((socket) => {
@@ -355,7 +355,7 @@ test('after two time-outs in a row the web path spools at once, and one process 
   assert.deepEqual([third?.result, third?.kept], ['not_reached', true])
   assert.match(third!.detail, /twice in a row/)
   assert.equal(silent.connections(), 2, 'it was not asked again')
-  // the time is over: one of four at once finds out, the others spool
+  // After the 30 s one of four processes asks the receiver; the others put their envelopes into the spool.
   const breaker = join(site.spool, 'breaker')
   const state = JSON.parse(readFileSync(breaker, 'utf8'))
   writeFileSync(breaker, JSON.stringify({ ...state, until: 1 }))

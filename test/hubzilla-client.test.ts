@@ -1,4 +1,4 @@
-/** The PHP client against the real receiver: every file parses, every envelope and every vector gets its verdict. */
+/** The PHP client against the real receiver: every file parses, and every envelope and every vector gets the right verdict. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ import {
 } from './hubzilla-site.ts'
 import { allVectors, bodyOf } from './vectors.ts'
 
-/** The vectors name its hash. */
+/** The token whose hash is in the vectors. */
 const token = 'civic-orchestrator-test-vectors-token'
 
 async function startedForVectors(site: Site): Promise<void> {
@@ -99,8 +99,8 @@ test('each vector gets its verdict when PHP encodes it', { skip }, async (t) => 
     child.stdin.write(`${JSON.stringify(sent)}\n`)
     const { value } = await answers.next()
     const answer = JSON.parse(value) as Answer
-    // Two slips of PHP are mended on this side, before the receiver sees them: a channel id that is an integer, and
-    // pins that are no plain list of different ones, whose pointers then count in the mended list.
+    // The client corrects two slips of PHP before the receiver sees them: a channel id that is an integer, and
+    // pins that are no list of different ids. Pointers then count in the corrected list.
     const mended = Number.isInteger(sent?.association_channel_id)
     const refusal = vector.verdict === 'refused' ? vector : undefined
     const pointers = refusal?.pointers?.filter((at) => !mended || at !== '/association_channel_id')
@@ -120,7 +120,7 @@ test('each vector gets its verdict when PHP encodes it', { skip }, async (t) => 
   assert.equal(site.waiting().length, 0)
 })
 
-/** The stored record without what the receiver adds, as the vectors have it. */
+/** The stored record without the members that the receiver adds, in the form of the vectors. */
 function storedAs(site: Site, expected: JsonObject, answer: Answer): JsonObject {
   const slug = expected.association_slug as string
   if (expected.addon !== 'scn01') {

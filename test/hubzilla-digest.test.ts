@@ -50,7 +50,7 @@ test('the digest before the post is that of the stored record', { skip }, async 
   const site = place(t)
   await site.start()
   const [digest, answer] = await site.eval<string & Answer>(`
-    ini_set('serialize_precision', '17'); // some php.ini files have it
+    ini_set('serialize_precision', '17'); // some php.ini files set this
     $envelope = CivicReceiver\\V2\\Client::envelope('scn01', [
       'association_slug' => 'heron-ridge', 'association_channel_id' => 7, 'participant_id' => '${address}',
       'standing' => 'operator', 'narrative' => "\\u{2028}\\u{1F600}\\x1f/", 'vs_snapshot' => [],
@@ -80,7 +80,7 @@ const alphabet = [
   ...['\u{10000}', '\u{1f600}', '\u{1f1e9}\u{1f1ea}', '\u{10ffff}', 'e\u0301'],
 ]
 
-/** As wallets and people write them, and what is none. */
+/** Payment hashes as wallets and people write them, and texts that are none. */
 const hashes = [
   null,
   false,
@@ -141,7 +141,7 @@ function generatedMap(depth: number): Record<string, Json> {
   const keys = Array.from({ length: randomInt(6) }, () =>
     pick([generatedText(), String(randomInt(20)), '', 'constructor']),
   )
-  // A PHP object has no member whose name begins with NUL; arrays have, and another test uses one.
+  // A PHP object cannot have a member whose name begins with NUL. An array can; another test uses one.
   const entries = keys
     .filter((key) => !key.startsWith('\0'))
     .map((key) => [key, generatedValue(depth)] as const)

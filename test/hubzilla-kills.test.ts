@@ -1,4 +1,4 @@
-/** Processes killed at any instant, PHP's and the receiver's: nothing is lost and nothing is stored twice. */
+/** Processes of PHP and the receiver are killed at any instant: nothing is lost and nothing is stored twice. */
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
@@ -41,7 +41,7 @@ test('PHP killed at any instant: what it had kept is stored, once', { skip }, as
     forward(receiver, q, body, async (status, answer, type) => {
       await at('stored')
       r.writeHead(status, { 'content-type': type }).end(answer)
-      // anywhere in what PHP does after the answer
+      // The kill comes anywhere in the work that PHP does after the answer.
       if (its === 'answered') await sleep(randomInt(4))
       await at('answered')
     })
@@ -65,7 +65,7 @@ test('PHP killed at any instant: what it had kept is stored, once', { skip }, as
     if (kept) tally.kept++
     else if (told || stored) tally.stored++
     else tally.nowhere++
-    // Killed before the file had its name: the participant was told nothing and sends again.
+    // The process was killed before the file had its name. The participant was told nothing and sends again.
     stage = ''
     if (!told && !kept && !stored) await site.submit(envelope)
   }

@@ -1,4 +1,4 @@
-/** Receipts are kept and go to witnesses; one submission is one record; the addon hears what became of it. */
+/** Receipts are kept and go to witnesses, one submission is one record, and the addon is told what became of it. */
 import assert from 'node:assert/strict'
 import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -64,7 +64,7 @@ test('the latest receipts are the heads, as the auditor prints them', { skip }, 
   const site = place(t)
   await site.start()
   await site.submit(scn('1'), scn('2'), scn('3', 'elm-court'), vs('no head'))
-  await site.submit(scn('2')) // another time, another record or a duplicate
+  await site.submit(scn('2')) // at another time: another record, or a duplicate
   const [heads] = await site.eval<string[]>('$say($civic->heads());')
   const printed = await audit('heads', '--data', site.data)
   assert.deepEqual(heads, printed.out.trimEnd().split('\n'))
@@ -125,7 +125,7 @@ test('a reload or a double click of one form is one record; other answers in it 
 }, async (t) => {
   const site = place(t)
   await site.start()
-  // two clicks at once, then a reload two seconds later by the clock of the form
+  // Two clicks come at once, then a reload two seconds later by the clock of the form.
   const clicks = await Promise.all([
     site.eval<Answer>(form('n1', 'once')),
     site.eval<Answer>(form('n1', 'once')),
@@ -133,7 +133,7 @@ test('a reload or a double click of one form is one record; other answers in it 
   for (const [answer] of clicks) assert.equal(answer?.result, 'stored', answer?.detail)
   const forms = join(site.spool, 'forms')
   const [first] = readdirSync(forms)
-  writeFileSync(join(forms, first!), '2026-01-02T03:04:05+00:00') // built long before now
+  writeFileSync(join(forms, first!), '2026-01-02T03:04:05+00:00') // as if the envelope had been built long ago
   await site.eval(form('n1', 'once'))
   await site.eval(form('n1', 'once'))
   assert.deepEqual(narratives(site), ['once', 'once'], 'the altered time is one record more, and only one')

@@ -1,5 +1,5 @@
 /**
- * A place for the PHP client: a token file, a data directory and a spool, the client in PHP processes and the real receiver.
+ * A site for the tests of the PHP client: a token file, a data directory, a spool, the client in PHP processes, and the real receiver.
  * `CIVIC_PHP` names another PHP than the one in the PATH; `FULL=1` runs the long forms.
  */
 import assert from 'node:assert/strict'
@@ -18,7 +18,7 @@ import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 export const fixtures = join(root, 'test/fixtures/hubzilla')
 export const client = join(root, 'deploy/hubzilla')
-/** The one that the vectors are made with. */
+/** The node token of the site and of its receiver. */
 export const token = 'test-token-'.padEnd(40, 't')
 export const full = process.env.FULL === '1'
 export const php = process.env.CIVIC_PHP ?? 'php'
@@ -69,7 +69,7 @@ export function place(t: TestContext, spool?: string) {
     port: 0,
     url: '',
     env: {} as Record<string, string>,
-    /** What PHP has said on standard error: its log, and complaints. */
+    /** The standard error of PHP: its log, and complaints. */
     log,
     drive(...command: string[]) {
       return site.program(php, join(fixtures, 'drive.php'), ...command)
@@ -89,7 +89,7 @@ export function place(t: TestContext, spool?: string) {
       child.stderr.on('data', (chunk) => log.push(String(chunk)))
       return child
     },
-    /** Runs a command to its end; one answer for each line it prints. */
+    /** Runs a command to its end, and gives one answer for each line that it prints. */
     async say<T>(command: string[], ...lines: unknown[]): Promise<T[]> {
       const child = site.drive(...command)
       const out = text(child.stdout)
@@ -99,9 +99,9 @@ export function place(t: TestContext, spool?: string) {
       return (await out).split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as T]))
     },
     submit: (...envelopes: unknown[]) => site.say<Answer>(['submit'], ...envelopes),
-    /** Posts all that waits, due or not. */
+    /** Posts all submissions that wait, whether they are due or not. */
     run: async () => (await site.say<Status>(['run', 'force']))[0]!,
-    /** As cron does. */
+    /** Posts the submissions that are due, as cron does. */
     cron: async () => (await site.say<Status>(['run']))[0]!,
     status: async () => (await site.say<Status>(['status']))[0]!,
     eval: <T>(script: string) => site.say<T>(['eval'], { script }),
@@ -114,7 +114,7 @@ export function place(t: TestContext, spool?: string) {
     },
     record: (addon: string, id: string, slug = 'heron-ridge'): JsonObject =>
       JSON.parse(readFileSync(join(site.data, addon, slug, `${id}.json`), 'utf8')),
-    /** The receiver, on the same port each time. */
+    /** Starts the receiver, on the same port each time. */
     async start(more: Record<string, string> = {}) {
       if (!site.port) site.at(await freePort())
       const env = { NODE_TOKEN: token, DATA_DIR: site.data, PORT: String(site.port), ...more }
@@ -125,12 +125,12 @@ export function place(t: TestContext, spool?: string) {
       site.url = `http://127.0.0.1:${port}/receive`
     },
   }
-  // root does not make a spool
+  // The client does not make a spool as root, so the test makes it.
   if (spool === undefined) mkdirSync(site.spool, { mode: 0o700 })
   return site
 }
 
-/** The settings of a Hubzilla that has this site's, and the environment in which drive.php finds them. */
+/** Writes the settings of a Hubzilla for this site, and gives the environment in which drive.php finds them. */
 export function hubzilla(site: Site, system: object = {}): Record<string, string> {
   const home = join(site.dir, 'home')
   mkdirSync(join(home, 'web'), { recursive: true })
@@ -140,7 +140,7 @@ export function hubzilla(site: Site, system: object = {}): Record<string, string
   return { HUBZILLA_HOME: home }
 }
 
-/** What Hubzilla was told: mails, hooks, notices, posts. */
+/** The calls that the client made to Hubzilla: mails, hooks, notices, posts. */
 export function told(site: Site): [kind: string, what: unknown][] {
   const file = join(site.dir, 'home', 'told.jsonl')
   return existsSync(file)
@@ -173,7 +173,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** A loopback server that answers what a test wants; returns its port. */
+/** Starts a server on loopback that answers as the test wants, and returns its port. */
 export async function loopback(
   t: TestContext,
   answer: (q: IncomingMessage, body: Buffer, r: ServerResponse) => void,
@@ -191,7 +191,7 @@ export async function loopback(
   return (server.address() as AddressInfo).port
 }
 
-/** Hands a request on to the receiver; the answer goes to `then`. */
+/** Passes a request on to the receiver. The answer goes to `then`. */
 export function forward(
   port: number,
   q: IncomingMessage,
@@ -206,14 +206,14 @@ export function forward(
   onward.end(body)
 }
 
-/** Answers as the receiver does: a problem document. */
+/** Answers with a problem document, as the receiver does. */
 export function refuse(r: ServerResponse, status: number, name = 'bad-envelope', more: object = {}) {
   const type = `urn:civic-orchestrator:problem:${name}`
   const text = JSON.stringify({ type, title: name, status, detail: 'a sentence', ...more })
   r.writeHead(status, { 'content-type': 'application/problem+json' }).end(text)
 }
 
-/** Answers as the receiver does that has stored a vs01 envelope; `lie` alters the receipt. */
+/** Answers as a receiver that has stored a vs01 envelope. `lie` alters the receipt. */
 export function store(r: ServerResponse, body: Buffer, lie: object = {}) {
   const { addon, association_slug, participant_id } = JSON.parse(String(body))
   const receipt = { status: 'stored', outcome: 'created', addon, association_slug, participant_id, ...lie }

@@ -1,4 +1,4 @@
-/** The spool of the PHP client: what waits, for how long and why, in which order it is posted, and what was refused. */
+/** The spool of the PHP client: which submissions wait, for how long and why, in which order they are posted, and which were refused. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -72,7 +72,7 @@ test('a new file is left to the process that wrote it, and one that a busy recei
   assert.equal((await site.cron()).waiting, 1)
   assert.equal(posts, 1, 'before its time it is left alone')
   const [name] = site.waiting()
-  rmSync(join(site.spool, `${name}.why`)) // as after a kill in the middle of a post
+  rmSync(join(site.spool, `${name}.why`)) // so it looks after a kill in the middle of a post
   await site.cron()
   assert.equal(posts, 1)
   utimesSync(join(site.spool, name!), 1, 1)
@@ -219,7 +219,7 @@ test('spool (2): a newer one that is stored directly drops the older one that wa
   assert.equal(stored?.result, 'stored')
   assert.deepEqual(site.waiting(), [])
 
-  // The clock was set back: what waits bears a later time than now.
+  // The clock was set back, so the waiting file has a later time than now.
   const later = `${Number(old!.slice(0, 16)) + 3_600_000_000}${old!.slice(16)}`
   writeFileSync(join(site.spool, later), JSON.stringify(vs('old')))
   await site.submit(vs('newest'))
@@ -291,7 +291,7 @@ test('spool (2): what was superseded while it waited for the lock is not posted'
   await once(holder.stdout, 'data')
   const submission = site.submit(vs('older'))
   while (site.waiting().length === 0) await sleep(20)
-  rmSync(join(site.spool, site.waiting()[0]!)) // as the newer one does once it is stored
+  rmSync(join(site.spool, site.waiting()[0]!)) // the newer submission removes it once it is stored
   await killed(holder)
   const [answer] = await submission
   assert.deepEqual([answer?.result, answer?.kept], ['not_reached', true])

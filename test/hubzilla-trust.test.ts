@@ -1,4 +1,4 @@
-/** Nothing waits for ever in silence: a spool that cannot be used, or in which something strange lies, is a problem in words. */
+/** No submission waits for ever in silence: a spool that cannot be used, or that holds foreign files, is reported as a problem in words. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
@@ -53,7 +53,7 @@ async function as<T>(site: Site, user: number, command: string[], ...lines: unkn
   return (await out).split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as T]))
 }
 
-/** A place whose spool belongs to nobody, as Hubzilla's belongs to www-data, and code that nobody can read. */
+/** A site whose spool belongs to the user nobody, as Hubzilla's belongs to www-data, with code that this user can read. */
 function ofNobody(t: TestContext): Site {
   const site = place(t)
   for (const folder of ['deploy/hubzilla', 'test/fixtures/hubzilla']) {

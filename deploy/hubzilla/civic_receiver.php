@@ -12,8 +12,8 @@ declare(strict_types=1);
  *
  *	$answer = Hubzilla::client()->submit(Client::envelope('vs01', [ … ]));
  *
- * The namespace has the version in it. Several addons may carry a copy each: of one version the first copy that is loaded
- * serves all of them, and a copy of another version is another namespace, so an older copy never takes the place of a newer.
+ * The namespace contains the version. Several addons may carry a copy each. If their versions are the same, the first copy that
+ * is loaded serves all of them. A copy of another version has another namespace, so an older copy never takes the place of a newer.
  */
 
 if (! class_exists(\CivicReceiver\V2\Client::class, false)) {

@@ -5,25 +5,25 @@ declare(strict_types=1);
 namespace CivicReceiver\V2;
 
 /**
- * Remembers time-outs across all processes of the web server, so that a receiver that hangs never holds all of them: after
- * two time-outs in a row the web path spools at once for 30 s, then lets one process try. Until these two have timed out, only
- * two processes wait at once. Small files in the spool, under locks. Where they cannot be used nothing is remembered, and every
- * process waits by itself.
+ * Remembers time-outs across all processes of the web server, so that a receiver that hangs never blocks all of them. After two
+ * time-outs in a row, requests from the web put their envelopes into the spool without asking the receiver for 30 s; then one
+ * process tries. Before that, at most two processes wait at once. The state is in small files of the spool, under locks. If they
+ * cannot be used, nothing is remembered, and every process waits on its own.
  */
 final class Breaker
 {
 	private const IN_A_ROW = 2;
 	private const SECONDS = 30;
-	/** As many as it takes to open the breaker. */
+	/** There are as many places as time-outs that open the breaker. */
 	private const PLACES = ['lock-place-1', 'lock-place-2'];
-	/** A receiver that is well answers many posts in this time. */
+	/** In seconds. A receiver without trouble answers many posts in this time. */
 	private const PLACE_WAIT = 1;
 
 	public function __construct(private Files $files)
 	{
 	}
 
-	/** Whether the web path is to spool without asking. The one that is let in when the time is over shuts the others out. */
+	/** Whether envelopes go into the spool without asking the receiver. When the time is over, the first caller gets false, later ones true. */
 	public function isOpen(): bool
 	{
 		return $this->change(function (array $state): array {
@@ -36,8 +36,9 @@ final class Breaker
 	}
 
 	/**
-	 * A place to wait for the receiver in: held until it is closed. False when all are taken, true when places cannot be had here.
-	 * A place is waited for only as long as they change hands, so that a burst of submissions does not wait one after the other.
+	 * Takes a place to wait for the receiver; the place is held until the file is closed. False when all places are taken, true when
+	 * there are no places because their files cannot be used. A caller waits for a place only while places become free, so that the
+	 * submissions of a burst do not wait one after the other.
 	 *
 	 * @return resource|bool
 	 */
@@ -72,14 +73,14 @@ final class Breaker
 		$this->change(fn(array $state): array => [true, $state['count'] > 0 ? ['count' => 0, 'until' => 0] : null]);
 	}
 
-	/** @param callable(array): array{bool, ?array} $how the answer and, if anything changes, the new state */
+	/** @param callable(array): array{bool, ?array} $how returns the answer and, if the state changes, the new state */
 	private function change(callable $how): ?bool
 	{
 		if ($this->files->problem() !== '') {
 			return null;
 		}
 		$file = $this->files->open('breaker');
-		// a holder works for microseconds
+		// Another process holds this lock only for microseconds.
 		if (! $file || ! $this->files->acquire($file, 1)) {
 			return null;
 		}

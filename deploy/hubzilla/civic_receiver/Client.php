@@ -8,23 +8,23 @@ use JsonException;
 use stdClass;
 
 /**
- * Posts envelopes and loses none. A submission is written to the spool before it is posted and removed after the answer, so
- * a process killed at any instant leaves it there. Posting twice is safe: the receiver knows an envelope of which every one
- * is kept by its content, and one of which the latest is kept replaces itself. The answers are described in Answer.php, the
+ * Posts envelopes and loses none. A submission is written to the spool before it is posted and removed after the answer, so it
+ * stays in the spool if the process is killed at any instant. Posting twice is safe. Where every envelope is kept, the receiver
+ * recognises one by its content. Where only the latest is kept, it replaces itself. The answers are described in Answer.php, the
  * invariants of the spool in Spool.php.
  */
 final class Client
 {
-	/** Seconds for an older submission of the same address to be posted. */
+	/** How many seconds submit() waits while an older submission of the same address is posted. */
 	private const LOCK_WAIT = 10;
 
 	private Files $files;
 	private Spool $spool;
 	private Delivery $delivery;
-	/** @var callable(array): void|null is told what became of a submission that had been kept */
+	/** @var callable(array): void|null called when a submission from the spool was stored or refused */
 	private $onOutcome = null;
 
-	/** $site: whose submissions these are. Those of another site in the same spool are never posted. */
+	/** $site: the site of these submissions. Submissions of another site in the same spool are never posted. */
 	public function __construct(private string $url, private string $tokenFile, string $spool, string $site = '')
 	{
 		$this->files = new Files(rtrim($spool, '/'));
@@ -40,8 +40,8 @@ final class Client
 	}
 
 	/**
-	 * Adds what every envelope has. What is returned is what is stored, as far as it is known here: digest() takes it too.
-	 * Without a contract_version among the members it is of the first version of the contract.
+	 * Adds the members that every envelope has. The result is the envelope as it will be stored, as far as the client knows the
+	 * rules, so digest() accepts it too. Without a contract_version the envelope is of the first version of the contract.
 	 */
 	public static function envelope(string $addon, array $members): array
 	{
@@ -50,9 +50,9 @@ final class Client
 	}
 
 	/**
-	 * The envelope of a form that was sent: a reload or a double click of the same form with the same answers is the envelope
-	 * that was built first, hence one record. $nonce is made with the form, for its session. Other answers are
-	 * another envelope. Only the time is kept, for two days, under a hash of both.
+	 * The envelope of a form that was sent. A reload or a double click of the same form with the same answers gets the envelope that
+	 * was built first, so that there is one record. Other answers get another envelope. $nonce is made with the form, for its
+	 * session. Only `submitted_at` is kept, for two days, under a hash of the nonce and the answers.
 	 */
 	public function envelopeOnce(string $nonce, string $addon, array $members): array
 	{
@@ -91,15 +91,15 @@ final class Client
 			return Answer::make('refused', 0, 'Not sent: ' . $e->getMessage(), '', ['errors' => Record::unprintable($envelope)]);
 		}
 		$key = $this->spool->key($envelope, $body);
-		// The lock file comes before the first file of its address: if it cannot be opened, there is no older one to undo this.
+		// The lock file is made before the first file of its address. So if it cannot be opened, no older file can undo this post.
 		$lock = $this->files->problem() === '' ? $this->spool->lockFile($key) : null;
 		$older = $this->spool->ofAddress($key);
-		// A clock that was set back must not make this one the older one.
+		// After the clock was set back, this file must still sort after the older ones.
 		$after = $older ? Spool::time(end($older)) + 1 : 0;
 		$name = sprintf('%016d.%s.json', max($after, (int) (microtime(true) * 1e6)), $key);
 		$isKept = $lock && $this->spool->keep($name, $body);
 		$answer = match (true) {
-			// Stored now, this one would be undone by the older one once the spool can be used again.
+			// If this submission were stored now, the older one would replace it when the spool can be used again.
 			! $lock && ($older || $this->mayHaveOlder($key)) => Answer::waiting(0, Answer::HELD, 'An older submission of this address waits in a spool that cannot be used.'),
 			$isKept && $this->delivery->breaker->isOpen() => Answer::waiting(0, Answer::SILENT, 'The receiver did not answer in time, twice in a row, so it was not asked again for 30 s.'),
 			$isKept && ! ($place = $this->delivery->breaker->place()) => Answer::waiting(0, Answer::SILENT, 'Two submissions wait for its answer already, so the receiver was not asked.'),
@@ -123,7 +123,7 @@ final class Client
 		return $answer;
 	}
 
-	/** For the cron hook: posts what waits, oldest first, and says how the spool stands. $force asks for everything now. */
+	/** For the cron hook: posts the submissions that wait, oldest first, and returns the state of the spool. $force posts all of them now. */
 	public function run(int $seconds = 60, bool $force = false): array
 	{
 		$this->files->forget();
@@ -147,7 +147,7 @@ final class Client
 		return (new Standing($this->files, $this->spool))->now();
 	}
 
-	/** Of a spool that cannot be used nothing is known, except what can still be read of it. */
+	/** Whether a spool that cannot be used may still hold an older submission, as far as its directory can be read. */
 	private function mayHaveOlder(string $key): bool
 	{
 		if (! Spool::isLatestOnly($key)) {
@@ -181,8 +181,8 @@ final class Client
 	}
 
 	/**
-	 * Whether the receiver answers and accepts the token, and a sentence. What is posted can only be refused, so nothing is
-	 * stored.
+	 * Whether the receiver answers and accepts the token, and a sentence that says so. The posted envelope is always refused, so
+	 * nothing is stored.
 	 */
 	public function check(): array
 	{
@@ -194,7 +194,7 @@ final class Client
 		};
 	}
 
-	/** One line an association, sorted, as `audit heads` prints them and `audit verify --heads` takes them. */
+	/** One line for each association, sorted, in the form that `audit heads` prints and `audit verify --heads` takes. */
 	public function heads(): array
 	{
 		$this->files->forget();

@@ -6,10 +6,10 @@ namespace CivicReceiver\V2;
 
 use stdClass;
 
-/** What the cron hook does: posts what waits, oldest first, one run at a time on a spool. */
+/** A run of the cron hook: posts the submissions that wait, oldest first. On one spool only one run is at work at a time. */
 final class Cron
 {
-	/** The most names that one run looks at; with more, the others follow in later runs. */
+	/** The most names that one run handles. If there are more, the others follow in later runs. */
 	private const MOST_IN_A_RUN = 2000;
 
 	/** @param callable(array): void|null $onOutcome */
@@ -22,7 +22,7 @@ final class Cron
 	) {
 	}
 
-	/** The last answer that left something waiting. */
+	/** Returns the last answer after which a submission still waits; null when there was none. */
 	public function run(int $seconds, bool $force): ?array
 	{
 		$only = $this->files->problem() === '' ? $this->files->open('lock-run') : null;
@@ -68,7 +68,7 @@ final class Cron
 		return $last;
 	}
 
-	/** Whether a file is posted before its time: one in each run finds out if the cause is over, and then all that wait for it follow. */
+	/** Whether a file is posted before it is due. In each run one file finds out if the cause is over; then all others with this cause follow. */
 	private function isProbe(string $name, bool $isFirst, bool $isReached): bool
 	{
 		$why = $this->spool->why($name);
@@ -78,7 +78,7 @@ final class Cron
 		return Answer::isProbed($why['cause'] ?? '') && ($isFirst || $isReached);
 	}
 
-	/** The oldest names, one of each address. With more than a run can post, the others follow in later runs. */
+	/** The latest file of each address, the oldest of these first. If a run cannot post all, the others follow in later runs. */
 	private function latestOfEach(): array
 	{
 		$latest = [];
@@ -96,7 +96,7 @@ final class Cron
 		return $latest;
 	}
 
-	/** Null when another process holds the address or has done the work. */
+	/** Null when another process holds the address or has posted the file already. */
 	private function repost(string $name): ?array
 	{
 		$lock = $this->spool->lockFile(Spool::keyOf($name));
@@ -113,15 +113,15 @@ final class Cron
 		return $answer;
 	}
 
-	/** Null for what is no envelope: that is the receiver's to refuse. */
+	/** Null when the body is no envelope; the receiver refuses such a body. */
 	private static function envelopeIn(string $body): ?array
 	{
 		$envelope = json_decode($body);
 		if ($envelope instanceof stdClass) {
 			return Record::normalised($envelope);
 		}
-		// A property whose name begins with NUL is none in PHP. As a key of an array it is one, but there {} and [] are alike,
-		// so only these members can be told.
+		// PHP objects cannot have a property whose name begins with NUL. Arrays can have such a key, but decoded to arrays {} and []
+		// are alike. So only these three members are returned.
 		$envelope = json_decode($body, true);
 		return is_array($envelope) ? array_intersect_key($envelope, ['addon' => 0, 'association_slug' => 0, 'participant_id' => 0]) : null;
 	}

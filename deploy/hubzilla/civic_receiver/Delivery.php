@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace CivicReceiver\V2;
 
-/** One envelope posted, and the spool brought in line with the answer. Whoever calls this holds the lock of the address. */
+/** Posts one envelope and changes the spool by the answer. The caller holds the lock of the address. */
 final class Delivery
 {
 	private Post $post;
@@ -19,8 +19,8 @@ final class Delivery
 	}
 
 	/**
-	 * $envelope: what the body holds, for the comparison with the receipt, as far as it is known. $inSpool: whether $name is a
-	 * file there. $by: "web" or "cron".
+	 * $envelope: the content of the body, as far as it is known, to compare with the receipt. $inSpool: whether $name is a file of
+	 * the spool. $by: "web" or "cron".
 	 */
 	public function deliver(string $name, bool $inSpool, string $body, ?array $envelope, string $by): array
 	{
@@ -44,7 +44,7 @@ final class Delivery
 		return $answer;
 	}
 
-	/** An older one that waits stays: it was not refused, and nothing newer is stored. */
+	/** Older submissions of the address go on waiting, because they were not refused and nothing newer is stored. */
 	private function refused(string $name, bool $inSpool, array $answer): array
 	{
 		$isMoved = $inSpool && $this->spool->refuse($name, $answer);
@@ -63,7 +63,7 @@ final class Delivery
 			array_map($this->spool->remove(...), $this->olderThan($name));
 			$all = $this->spool->ofAddress(Spool::keyOf($name));
 			if ($all !== [] && end($all) !== $name) {
-				$this->spool->remove($name); // a newer one waits already
+				$this->spool->remove($name); // a newer submission waits already
 			}
 		}
 		$answer['kept'] = $inSpool;

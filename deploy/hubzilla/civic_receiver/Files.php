@@ -5,10 +5,10 @@ declare(strict_types=1);
 namespace CivicReceiver\V2;
 
 /**
- * The directory of the spool, and nothing in it believed. It belongs to the user that runs this, is closed to others and
- * lies outside the web root; directories in it are directories of this user, files are regular files of this user. Anything
- * else is neither opened nor followed, because a FIFO would hold the process for ever and a link would post a file of
- * somebody else; it is a problem in words, with the command that mends it.
+ * Reads and writes files in the directory of the spool, and checks each one first. The directory must belong to the user that
+ * runs this code, must be closed to others, and must lie outside the web root. Directories and files in it must be directories
+ * and regular files of this user. Anything else is neither opened nor followed, because a FIFO would block the process for ever,
+ * and a link would make the client post a file of somebody else. It becomes a problem in words, with the command that repairs it.
  */
 final class Files
 {
@@ -19,7 +19,7 @@ final class Files
 	/** @var array<string, true> */
 	private array $problems = [];
 	private ?string $unusable = null;
-	/** @var array<string, true> directories in it that are none of this user's, and are not entered */
+	/** @var array<string, true> directories of the spool that do not belong to this user, and are not entered */
 	private array $closed = [];
 
 	public function __construct(public readonly string $path)
@@ -32,7 +32,7 @@ final class Files
 		return $this->unusable ??= $this->judge();
 	}
 
-	/** What was met in it since the last call of forget(), beside the reason why it cannot be used. */
+	/** The problems that were found since the last call of forget(), after the reason why the spool cannot be used. */
 	public function problems(): array
 	{
 		$all = array_keys($this->problems);
@@ -85,7 +85,7 @@ final class Files
 		}
 		foreach (['refused', 'receipts', 'forms'] as $below) {
 			@mkdir("$this->path/$below", 0700);
-			if (! $this->is("$this->path/$below", self::DIRECTORY)) { // the spool is of use all the same
+			if (! $this->is("$this->path/$below", self::DIRECTORY)) { // the rest of the spool can be used nevertheless
 				$this->closed[$below] = true;
 				$this->say("$this->path/$below is not a directory of " . self::userName() . '. Run as root: ' . $this->mending());
 			}
@@ -99,13 +99,13 @@ final class Files
 		return "chown -R $owner: " . self::shell($this->path);
 	}
 
-	/** Whether the directory in which a name lies may be entered: a link in its place would lead elsewhere. */
+	/** Whether the directory of a name may be entered. A link in its place would lead elsewhere. */
 	public function mayEnter(string $name): bool
 	{
 		return $this->problem() === '' && ! isset($this->closed[explode('/', $name)[0]]);
 	}
 
-	/** Neither a link, nor a device, nor somebody else's. Says so if it is there and is not. */
+	/** Whether a name is a regular file of this user. If it is something else, that is noted as a problem. */
 	public function isOwn(string $name): bool
 	{
 		if (! $this->mayEnter($name)) {
@@ -128,7 +128,7 @@ final class Files
 	}
 
 	/**
-	 * A file to lock, made if it is not there; null, and a problem said, when it cannot be had.
+	 * Opens a file to lock, and makes it if it does not exist. Null, with a problem noted, when it cannot be opened.
 	 *
 	 * @return resource|null
 	 */
@@ -144,7 +144,7 @@ final class Files
 		return $file ?: null;
 	}
 
-	/** @param resource $file released when it is closed, by the end of the function that holds it or of the process */
+	/** @param resource $file the lock is released when this file is closed: when the caller's function or the process ends */
 	public function acquire($file, float $seconds): bool
 	{
 		for ($end = microtime(true) + $seconds; ! flock($file, LOCK_EX | LOCK_NB, $isHeld); usleep(20000)) {
@@ -159,7 +159,7 @@ final class Files
 		return true;
 	}
 
-	/** Whether a file is there, whole and synced: a temporary file in the same directory, fsync, rename. */
+	/** Writes a whole file: a temporary file in the spool, fsync, rename, fsync of the directory. True when the file is in place. */
 	public function write(string $name, string $text, int $modified = 0): bool
 	{
 		if (! $this->mayEnter($name)) {
@@ -176,12 +176,12 @@ final class Files
 			@unlink($new);
 		}
 		if ($isThere && ($directory = @fopen(dirname("$this->path/$name"), 'r'))) {
-			@fsync($directory); // makes the rename last
+			@fsync($directory); // without this the rename may be lost in a power cut
 		}
 		return $isThere;
 	}
 
-	/** Null for what is not a regular file of this user, or is gone. */
+	/** Null when the name is not a regular file of this user, or is gone. */
 	public function read(string $name, int $longest): ?string
 	{
 		$text = $this->isOwn($name) ? @file_get_contents("$this->path/$name", false, null, 0, $longest) : false;
@@ -189,8 +189,8 @@ final class Files
 	}
 
 	/**
-	 * One name after the other, in no order: a directory of any size takes no memory. Not glob(), which finds nothing below
-	 * a path like Hubzilla's store/[data].
+	 * Yields one name after the other, in no order, so that a large directory takes no memory. glob() would find nothing below a
+	 * path like Hubzilla's store/[data].
 	 *
 	 * @return \Generator<string>
 	 */
@@ -210,7 +210,7 @@ final class Files
 		if ($user === null && function_exists('posix_geteuid')) {
 			$user = posix_geteuid();
 		}
-		if ($user === null) { // without the posix extension: whose is a file that this process makes?
+		if ($user === null) { // without the posix extension, the owner of a new file tells the user
 			$file = tmpfile();
 			$user = $file ? (int) (fstat($file)['uid'] ?? -1) : -1;
 		}

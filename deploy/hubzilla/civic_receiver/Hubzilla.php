@@ -6,14 +6,14 @@ namespace CivicReceiver\V2;
 
 use Zotlabs\Lib\Config;
 
-/** What the client takes from Hubzilla, and how the operator of a Hubzilla is told. */
+/** Makes the client from Hubzilla's settings, and tells the operator of the Hubzilla when something is wrong. */
 final class Hubzilla
 {
 	private const SETTINGS = 'civic_receiver';
 	private const HOUR = 3600;
 	private const DAY = 86400;
 
-	/** All settings are of the node: util/config civic_receiver KEY VALUE. */
+	/** All settings belong to the node: util/config civic_receiver KEY VALUE. */
 	public static function client(): Client
 	{
 		$site = self::site();
@@ -29,7 +29,7 @@ final class Hubzilla
 		});
 	}
 
-	/** The name of this site, fit for a path: two sites on one host have a spool each. */
+	/** The name of this site, fit for a path, because each of two sites on one host has a spool of its own. */
 	public static function site(): string
 	{
 		$url = (string) Config::Get('system', 'baseurl');
@@ -38,7 +38,7 @@ final class Hubzilla
 		return trim((string) preg_replace('/[^a-z0-9._-]/', '_', $name), '.');
 	}
 
-	/** What the operator should hear of, a sentence each; empty when all is well. */
+	/** What the operator should know, one sentence each; empty when all is well. */
 	public static function news(array $status): array
 	{
 		$news = $status['problem'] === '' ? [] : ["The spool: $status[problem]."];
@@ -53,8 +53,8 @@ final class Hubzilla
 	}
 
 	/**
-	 * A mail to the administrator, one a day for all addons together, while there is news. Hubzilla's log is off by default, so
-	 * this and the addon's admin page are the places where a person looks.
+	 * Sends a mail to the administrator while there is news, one a day for all addons together. Hubzilla's log is off by default, so
+	 * people learn of it only by this mail and on the addon's admin page.
 	 */
 	public static function tellOperator(array $status): void
 	{
@@ -80,7 +80,7 @@ final class Hubzilla
 		Config::Set(self::SETTINGS, 'mail_failed', $isSent ? 0 : time());
 	}
 
-	/** Whether a mail was wanted and could not be sent: then nobody was told, and the admin page says so. */
+	/** Whether a mail could not be sent. Then nobody was told, and the admin page says so. */
 	public static function mailFailed(): bool
 	{
 		return (int) Config::Get(self::SETTINGS, 'mail_failed') > 0;

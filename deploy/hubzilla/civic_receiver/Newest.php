@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace CivicReceiver\V2;
 
-/** The last few names by their order, of however many. */
+/** Keeps the last few names in sort order, of any number of names, in little memory. */
 final class Newest
 {
 	private array $kept = [];

@@ -5,11 +5,13 @@ declare(strict_types=1);
 namespace CivicReceiver\V2;
 
 /**
- * One post, and what its answer means. Only the receiver's word counts: a refusal is a problem document of the receiver, a
- * receipt is one for what was sent. Everything else says that the URL is wrong or that something stands in between.
+ * Sends one post and judges the answer. Only answers of the receiver count: a refusal must be a problem document of the receiver,
+ * and a receipt must be for the envelope that was sent. Every other answer means that the URL is wrong or that something is in
+ * between.
  *
- * Always with a curl handle of its own: no redirects (the token goes to the configured place only), no proxy from the
- * environment, the system's CA store, 2 s to connect and 8 s in all, and at most 256 KiB of an answer are read.
+ * Each post has a curl handle of its own. It follows no redirects (the token goes only to the configured address), uses no proxy
+ * of the environment, and trusts the CA store of the system. It has 2 s to connect and 8 s in all, and reads at most 256 KiB of
+ * an answer.
  */
 final class Post
 {
@@ -19,15 +21,15 @@ final class Post
 	private const MOST_ERRORS = 100;
 	private const PROBLEM = 'urn:civic-orchestrator:problem:';
 
-	/** The last post ended by its time limit. */
+	/** Whether the last post ended by its time limit. */
 	public bool $timedOut = false;
 
-	/** The token is read from its file for each post, so that a rotation needs no restart; it is never a parameter. */
+	/** The token is read from its file for each post, so that a rotation needs no restart. It is never passed as a parameter. */
 	public function __construct(private string $url, private string $tokenFile)
 	{
 	}
 
-	/** $record: the envelope as it is stored, for the comparison with the receipt; null when it cannot be told from the body. */
+	/** $record: the envelope as it is stored, to compare with the receipt; null when the body does not show it. */
 	public function send(string $body, ?array $record): array
 	{
 		$this->timedOut = false;
@@ -73,7 +75,7 @@ final class Post
 		return Answer::waiting($status, Answer::FOREIGN, "The receiver says that the URL is wrong ($status). $detail");
 	}
 
-	/** A 2xx of anything else than the receiver, or for another submission than this, is no receipt. */
+	/** Accepts only a receipt of the receiver for this submission. Any other answer with 2xx is treated as a wrong URL. */
 	private static function receipt(int $status, array $said, ?array $record): array
 	{
 		if (($said['status'] ?? null) !== 'stored') {
@@ -108,7 +110,7 @@ final class Post
 		return is_string($said[$member] ?? null) ? $said[$member] : '';
 	}
 
-	/** Only what has the form of an error of the receiver, as text for a log and a page. */
+	/** The entries that have the form of an error of the receiver, as text for a log and a page. */
 	private static function errors(mixed $errors): array
 	{
 		$found = [];
@@ -140,7 +142,7 @@ final class Post
 	/** @return array{string, string} the token, or why there is none */
 	private function token(): array
 	{
-		// is_file() keeps a FIFO from holding the process
+		// is_file() is asked first, because opening a FIFO would block the process.
 		$text = is_file($this->tokenFile) ? @file_get_contents($this->tokenFile, false, null, 0, 4096) : false;
 		if ($text === false) {
 			return ['', "The token file $this->tokenFile is missing, or this user cannot read it."];
@@ -155,7 +157,7 @@ final class Post
 		return [$token, $mistake === '' ? '' : "The token file $this->tokenFile $mistake"];
 	}
 
-	/** @return array{int, string, string, string, string} status (0: none), content type, body, what went wrong, where a redirect leads */
+	/** @return array{int, string, string, string, string} status (0: none), content type, body, error, target of a redirect */
 	private function request(string $body, string $token): array
 	{
 		$socket = str_starts_with($this->url, 'unix:') ? '/' . ltrim(substr($this->url, 5), '/') : '';
@@ -163,8 +165,8 @@ final class Post
 		$curl = curl_init($socket === '' ? $this->url : 'http://localhost/receive');
 		$options = [
 			CURLOPT_POSTFIELDS => $body,
-			// A list of lines: of an associative array curl sees the values only and drops them without a word. "Expect:"
-			// keeps curl from waiting a second for a 100 before a long body.
+			// curl wants a list of lines. Of an associative array it sees only the values, and drops them in silence. "Expect:"
+			// keeps curl from waiting a second for a 100 before it sends a long body.
 			CURLOPT_HTTPHEADER => ['Content-Type: application/json', "X-Node-Token: $token", 'Expect:'],
 			CURLOPT_CONNECTTIMEOUT_MS => self::CONNECT_MS,
 			CURLOPT_TIMEOUT_MS => self::TOTAL_MS,
@@ -184,7 +186,7 @@ final class Post
 		$this->timedOut = curl_errno($curl) === CURLE_OPERATION_TIMEDOUT;
 		$isTooLong = strlen($text) > self::LONGEST_ANSWER;
 		if (! $isWhole && ! $isTooLong) {
-			return [0, '', '', curl_error($curl), '']; // an answer that broke off is none, though its status is known
+			return [0, '', '', curl_error($curl), '']; // an incomplete answer does not count, although its status is known
 		}
 		$status = (int) curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
 		$type = (string) curl_getinfo($curl, CURLINFO_CONTENT_TYPE);

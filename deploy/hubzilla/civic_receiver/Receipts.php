@@ -5,9 +5,9 @@ declare(strict_types=1);
 namespace CivicReceiver\V2;
 
 /**
- * The receipts of everything that was stored, one a line, in receipts/<addon>-<association>.jsonl, in the form that the
- * auditor's `verify --receipts` takes. With them nobody can later shorten or rewrite a records file unseen; the latest one of
- * an association is its head. Lines are only ever appended, under a lock, and synced.
+ * Keeps the receipts of all stored submissions, one a line, in receipts/<addon>-<association>.jsonl, in the form that the
+ * auditor's `verify --receipts` takes. With the receipts nobody can later shorten or rewrite a records file unseen. The latest
+ * receipt of an association is its head. Lines are only appended, under a lock, and synced.
  */
 final class Receipts
 {
@@ -17,7 +17,7 @@ final class Receipts
 	{
 	}
 
-	/** $by: "web" or "cron". False when it could not be kept; the submission is stored all the same. */
+	/** $by: "web" or "cron". False when the receipt could not be kept; the submission is stored nevertheless. */
 	public function keep(array $receipt, string $reference, string $by): bool
 	{
 		$addon = self::word($receipt['addon'] ?? null);
@@ -37,12 +37,12 @@ final class Receipts
 		if (@fwrite($file, $line) === strlen($line) && @fflush($file) && @fsync($file)) {
 			return true;
 		}
-		ftruncate($file, $size); // no torn line, on a full disk
+		ftruncate($file, $size); // a full disk must not leave a torn line
 		$this->files->say("a receipt could not be kept in {$this->files->path}/receipts: is the disk full?");
 		return false;
 	}
 
-	/** The latest receipt of each association of which every record is kept, as `audit heads` prints them; sorted. */
+	/** The heads, sorted, in the form of `audit heads`: the latest receipt of each association whose addon keeps every record. */
 	public function heads(): array
 	{
 		$heads = [];
@@ -66,7 +66,7 @@ final class Receipts
 		return $heads;
 	}
 
-	/** The line that speaks of a submission; null when there is none. */
+	/** The receipt of a submission; null when there is none. */
 	public function of(string $reference): ?array
 	{
 		foreach ($this->files->names('receipts') as $name) {
@@ -91,7 +91,7 @@ final class Receipts
 		}
 	}
 
-	/** Fit for the name of a file: nothing of it is believed, though the receiver has said it. */
+	/** The text if it is fit for the name of a file, else empty. It is checked although the receiver has sent it. */
 	private static function word(mixed $text): string
 	{
 		return is_string($text) && preg_match('/^[a-z0-9][a-z0-9_-]{0,127}$/D', $text) ? $text : '';

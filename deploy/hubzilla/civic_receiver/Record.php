@@ -8,8 +8,8 @@ use JsonException;
 use stdClass;
 
 /**
- * The envelope as it is stored, its id and its digest (SPEC 3 and 4). What differs from one addon to another stands in
- * rules.php, which is generated from the contracts; nothing here names an addon.
+ * The envelope as it is stored, its id and its digest (SPEC 3 and 4). The rules that differ between addons are in rules.php,
+ * which is generated from the contracts. No code here names an addon.
  */
 final class Record
 {
@@ -23,7 +23,7 @@ final class Record
 		return $rules ??= require __DIR__ . '/rules.php';
 	}
 
-	/** The rule of the contract that an envelope names; of another version of its addon where this copy is older; null else. */
+	/** The rule of the contract that an envelope names. If this copy does not know that version, the rule of another version; else null. */
 	private static function rule(array $envelope): ?array
 	{
 		[$addon, $version] = [$envelope['addon'] ?? null, $envelope['contract_version'] ?? null];
@@ -31,13 +31,13 @@ final class Record
 		return (is_string($version) ? $versions[$version] ?? null : null) ?? (array_values($versions)[0] ?? null);
 	}
 
-	/** The first published version of an addon's contract: a later one is a choice of the addon. */
+	/** The first published version of an addon's contract. The addon chooses a later one by `contract_version`. */
 	public static function firstVersion(string $addon): string
 	{
 		return (string) (array_key_first(self::rules()[$addon] ?? []) ?? '1.0');
 	}
 
-	/** Whether the latest envelope of an address is the whole record. Unknown addons are taken to keep every one. */
+	/** Whether only the latest envelope of an address is kept. Of an unknown addon every envelope is assumed to be kept. */
 	public static function isLatestOnly(array $envelope): bool
 	{
 		return self::rule($envelope)['latest'] ?? false;
@@ -48,7 +48,7 @@ final class Record
 		return json_encode($envelope, self::FLAGS);
 	}
 
-	/** What the receiver would do to a PHP spelling (SPEC 3), done before the post, so that the digest is that of the record. */
+	/** Normalises PHP's spellings before the post, as the receiver would (SPEC 3), so that the digest is that of the record. */
 	public static function normalised(array|stdClass $envelope): array
 	{
 		$envelope = (array) $envelope;
@@ -67,7 +67,7 @@ final class Record
 		return $envelope;
 	}
 
-	/** array_unique and array_filter leave gaps, and a list with gaps is printed as an object. */
+	/** Makes a list of the pinned ids. array_unique and array_filter leave gaps, and PHP prints a list with gaps as an object. */
 	private static function pins(mixed $pins): mixed
 	{
 		$list = $pins instanceof stdClass ? (array) $pins : $pins;
@@ -85,8 +85,8 @@ final class Record
 	}
 
 	/**
-	 * The id that the receiver gives a record of which every one is kept: SHA-256 of the RFC 8785 form of what is stored.
-	 * Null where there is none, or where this copy of the client does not know the contract.
+	 * The id that the receiver gives a record of an addon that keeps every record: SHA-256 of the RFC 8785 form of the stored
+	 * envelope. Null when there is no id, or when this copy of the client does not know the contract.
 	 */
 	public static function id(array $envelope): ?string
 	{
@@ -110,7 +110,7 @@ final class Record
 		}
 	}
 
-	/** What is stored for a payment hash (SPEC 3, "Normalisation, the whole list"); null for a value whose text is the receiver's to print. */
+	/** The members that are stored for a payment hash (SPEC 3, "Normalisation, the whole list"); null when only the receiver knows the text. */
 	private static function g1(mixed $sent): ?array
 	{
 		if ($sent === null || $sent === false) {
@@ -119,7 +119,7 @@ final class Record
 		if (! is_string($sent)) {
 			return is_int($sent) || $sent === true ? ['g1_tx_hash' => null, 'g1_tx_hash_raw' => (string) json_encode($sent)] : null;
 		}
-		// what JavaScript's trim() takes away
+		// These are the characters that JavaScript's trim() removes.
 		$blank = '[\x09-\x0d\p{Z}\x{feff}]*';
 		if (! preg_match("/^$blank(.*?)$blank\$/Dsu", $sent, $found)) {
 			return null;
@@ -135,8 +135,8 @@ final class Record
 	}
 
 	/**
-	 * The content digest of a record: blake2b-256 over its RFC 8785 form, without what is not its content. A wallet may
-	 * write "scn01:<digest>" as the comment of a transfer. Null without the sodium extension: submit without it then.
+	 * The content digest of a record: blake2b-256 over its RFC 8785 form, without the members that are not its content. A wallet may
+	 * write "scn01:<digest>" as the comment of a transfer. Null without the sodium extension; then submit without a comment.
 	 */
 	public static function digest(array|stdClass $record): ?string
 	{
@@ -148,7 +148,7 @@ final class Record
 		return bin2hex(sodium_crypto_generichash(self::canonical($content, true), '', 32));
 	}
 
-	/** RFC 8785. Lists and maps are told apart as json_encode does: an array with keys 0..n-1 in order, also [], is a list. */
+	/** The RFC 8785 form. As for json_encode, an array with keys 0..n-1 in order is a list, also []; every other array is a map. */
 	public static function canonical(mixed $value, bool $isMap = false): string
 	{
 		if ($value instanceof stdClass) {
@@ -166,7 +166,7 @@ final class Record
 		if (! $isMap && array_is_list($value)) {
 			return '[' . implode(',', array_map(fn($item) => self::canonical($item), $value)) . ']';
 		}
-		// UTF-16 puts characters beyond U+FFFF before U+E000 to U+FFFF, bytes put them after: exchange the lead bytes.
+		// UTF-16 sorts characters beyond U+FFFF before U+E000 to U+FFFF, bytes of UTF-8 sort them after. So exchange the lead bytes.
 		$utf16 = fn($key) => strtr((string) $key, "\xEE\xEF\xF0\xF1\xF2\xF3\xF4", "\xF3\xF4\xEE\xEF\xF0\xF1\xF2");
 		uksort($value, fn($a, $b) => strcmp($utf16($a), $utf16($b)));
 		$members = [];
@@ -176,7 +176,7 @@ final class Record
 		return '{' . implode(',', $members) . '}';
 	}
 
-	/** As ECMAScript prints it. %.*H with -1 gives the shortest digits that read back as the same double, whatever php.ini says. */
+	/** Prints a number as ECMAScript does. %.*H with -1 gives the shortest digits that read back as the same double, whatever php.ini says. */
 	private static function number(float $x): string
 	{
 		if (! is_finite($x)) {
@@ -198,7 +198,7 @@ final class Record
 		};
 	}
 
-	/** Where and why json_encode fails, which names neither place nor value itself. */
+	/** Finds where and why json_encode fails, because json_encode itself does not name the place. */
 	public static function unprintable(mixed $value, string $at = '', int $depth = 0): array
 	{
 		$error = match (true) {

@@ -5,28 +5,28 @@ declare(strict_types=1);
 namespace CivicReceiver\V2;
 
 /**
- * What waits, and what was refused. A file is one envelope, the bytes that are posted:
+ * The submissions that wait and those that were refused. A file holds exactly the bytes of one envelope that are posted:
  *
  *	<microseconds, 16 digits>.<site, 8 hex>-<association, 8 hex>-<a|c><address or content, 32 hex>.json
  *
- * `a`: of an addon of which the latest envelope of an address is the record. `c`: of one of which every envelope is kept.
- * Beside a file, once it was posted in vain, <name>.why holds the cause of its waiting. Invariants:
- *	1. A name under which a file is found is a whole file.
+ * `a` stands for an addon that keeps only the latest envelope of an address, `c` for an addon that keeps every envelope. After a
+ * post without success, <name>.why beside the file holds the cause. Invariants:
+ *	1. Every file that has such a name is whole.
  *	2. Of one address (addon, association, Placekey) one envelope is posted at a time, under a lock, and none after a
- *	   newer one was stored: the files of an address are removed oldest first, the stored one last.
- *	3. At rest an address has one waiting file, its latest.
+ *	   newer one was stored. To ensure this, the files of an address are removed oldest first, the stored one last.
+ *	3. At rest only the latest submission of an address waits.
  *	4. A file of another site is never posted.
  * Not promised: order between two submissions of one address that overlap in time.
  */
 final class Spool
 {
 	private const NAME = '/^([0-9]{16})\.([0-9a-f]{8})-([0-9a-f]{8})-([ac])([0-9a-f]{32})\.json$/D';
-	/** As version 1.0 named its files: without a site and a kind. */
+	/** The names of files of version 1.0, which have no site and no kind. */
 	private const OLD_NAME = '/^[0-9]{16}\.[0-9a-f]{8}-[0-9a-f]{32}\.json$/D';
-	/** Seconds that cron leaves a new file to the process that wrote it: longer than its lock wait and its post. */
+	/** For so many seconds cron leaves a new file to the process that wrote it: longer than that process waits for the lock and posts. */
 	private const GRACE = 60;
 	private const HOUR = 3600;
-	/** As much as MAX_BODY_BYTES can be, and what PHP needs beside it. */
+	/** The largest body, in bytes: more than MAX_BODY_BYTES can be. */
 	private const LONGEST = 8388608;
 
 	private string $site;
@@ -36,7 +36,7 @@ final class Spool
 		$this->site = substr(hash('sha256', $site), 0, 8);
 	}
 
-	/** What stands behind the time in the name of an envelope's file: the same for all envelopes that replace each other. */
+	/** The part after the time in the name of an envelope's file. It is the same for all envelopes that replace each other. */
 	public function key(array $envelope, string $body): string
 	{
 		$address = [$envelope['addon'] ?? null, $envelope['association_slug'] ?? null, $envelope['participant_id'] ?? null];
@@ -46,7 +46,7 @@ final class Spool
 		return "$this->site-" . substr(hash('sha256', $association), 0, 8) . '-' . ($isLatestOnly ? 'a' : 'c') . substr(hash('sha256', $one), 0, 32);
 	}
 
-	/** @return resource|null the lock file of an address; 256 of them serve all */
+	/** @return resource|null the lock file of an address; all addresses share 256 lock files */
 	public function lockFile(string $key)
 	{
 		return $this->files->open('lock-' . substr($key, -2));
@@ -68,7 +68,7 @@ final class Spool
 		return $this->files->read($name, self::LONGEST);
 	}
 
-	/** Microseconds. Not a cast of the whole name: "….8e3" would be read as an exponent. */
+	/** The time in microseconds. Only these digits are cast, because PHP would read "….8e3" in the whole name as an exponent. */
 	public static function time(string $name): int
 	{
 		return (int) substr($name, 0, 16);
@@ -90,7 +90,7 @@ final class Spool
 	}
 
 	/**
-	 * The names of this site's files, in no order. What is not to be posted is said as a problem and left out.
+	 * Yields the names of this site's files, in no order. A file that must not be posted is left out and noted as a problem.
 	 *
 	 * @return \Generator<string>
 	 */
@@ -115,7 +115,7 @@ final class Spool
 		}
 	}
 
-	/** A file of version 1.0 gets the name that it has now. */
+	/** Renames a file of version 1.0 to the form of today, and returns the new name. */
 	private function adopt(string $name): ?string
 	{
 		$body = $this->body($name);
@@ -125,8 +125,8 @@ final class Spool
 	}
 
 	/**
-	 * The names of one address, oldest first. Of an addon that keeps every envelope only this very content has the key, so
-	 * nothing has to be looked for.
+	 * The files of one address, oldest first. If the addon keeps every envelope, no other content has the same key, so there is
+	 * nothing to look for.
 	 */
 	public function ofAddress(string $key): array
 	{
@@ -140,7 +140,7 @@ final class Spool
 		return $names;
 	}
 
-	/** When a file is to be posted; false when it is gone. Nothing is put off by more than an hour: a later time is that of a clock since set back. */
+	/** When a file is due; false when it is gone. No file is put off for more than an hour, so a later time means that the clock was set back. */
 	public function due(string $name): int|false
 	{
 		clearstatcache();
@@ -148,14 +148,14 @@ final class Spool
 		return $due !== false && $due > time() + self::HOUR ? 0 : $due;
 	}
 
-	/** Why a file waits: cause, detail, status, at, url; empty when it was not posted yet. */
+	/** Why a file waits (cause, detail, status, at, url); empty when it was not posted yet. */
 	public function why(string $name): array
 	{
 		$why = @lstat("{$this->files->path}/$name.why") ? json_decode((string) $this->files->read("$name.why", 8192), true) : null;
 		return array_map(fn($value) => is_int($value) ? $value : Text::plain($value), is_array($why) ? $why : []);
 	}
 
-	/** It waits as long again as it has waited, at most an hour; what is wrong with a URL or a token is not mended in a minute. */
+	/** Puts a file off for as long as it has waited, at most an hour. After a wrong URL, a wrong token or a refusal it is always an hour. */
 	public function putOff(string $name, array $answer, string $url): void
 	{
 		$isSlow = in_array($answer['cause'], [Answer::FOREIGN, Answer::TOKEN], true) || $answer['result'] === 'refused';
@@ -171,7 +171,7 @@ final class Spool
 		@unlink("{$this->files->path}/$name.why");
 	}
 
-	/** Into refused/, with the reasons beside it. False when that directory cannot be used: then the file waits where it is. */
+	/** Moves a file into refused/, with the reasons beside it. False when that directory cannot be used; then the file stays where it is. */
 	public function refuse(string $name, array $answer): bool
 	{
 		$reasons = ['refused_at' => gmdate(DATE_ATOM)] + array_diff_key($answer, ['kept' => 0, 'cause' => 0]);
@@ -183,7 +183,7 @@ final class Spool
 		return true;
 	}
 
-	/** A stored submission of an address makes what was refused of it before a matter of the past. */
+	/** Removes the refused submissions of an address after a newer one of this address was stored. */
 	public function forgetRefused(string $key): void
 	{
 		foreach (self::isLatestOnly($key) ? $this->files->names('refused') : [] as $name) {
@@ -193,7 +193,7 @@ final class Spool
 		}
 	}
 
-	/** The reasons of a refusal as they were written down, printable. */
+	/** The kept reasons of a refusal, made printable. */
 	public function reasons(string $name): array
 	{
 		$said = json_decode((string) $this->files->read("refused/$name.reasons", 65536), true);
@@ -210,7 +210,7 @@ final class Spool
 		];
 	}
 
-	/** Removes what processes that were killed have left, and what is of no use any more. */
+	/** Removes files that killed processes have left, and files that are of no use any more. */
 	public function sweep(): void
 	{
 		foreach ([['', '.new-', self::HOUR], ['forms', '', 2 * 86400]] as [$below, $begin, $seconds]) {
@@ -228,7 +228,7 @@ final class Spool
 		}
 	}
 
-	/** Every lock is of this user, or posts are held up in silence. */
+	/** Notes a problem when a lock file belongs to another user, because that would hold posts up in silence. */
 	public function checkLocks(): void
 	{
 		foreach ($this->files->names() as $name) {

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace CivicReceiver\V2;
 
-/** How the spool stands, for the operator's page and for monitoring. Of a spool of any size it takes little memory. */
+/** The state of the spool, for the operator's page and for monitoring. It takes little memory, however large the spool is. */
 final class Standing
 {
 	private const MOST_ON_A_PAGE = 50;
@@ -14,8 +14,8 @@ final class Standing
 	}
 
 	/**
-	 * For the operator's page and monitoring. `refused` and `waits` hold the newest fifty, with reasons and causes; the counts
-	 * are of all. Alert on a problem, on oldest_seconds over an hour, on refused_count.
+	 * For the operator's page and monitoring. `refused` and `waits` hold the newest fifty submissions, with reasons and causes; the
+	 * counts cover all. Raise an alert on a problem, on oldest_seconds over an hour, and on refused_count.
 	 */
 	public function now(): array
 	{

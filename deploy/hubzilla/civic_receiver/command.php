@@ -3,19 +3,19 @@
 declare(strict_types=1);
 
 /**
- * For the operator, in Hubzilla's directory and as its user:
+ * The operator runs this in Hubzilla's directory, as Hubzilla's user:
  *
- *	php addon/ADDON/civic_receiver/command.php check    does the receiver answer and accept the token? Nothing is stored
- *	php addon/ADDON/civic_receiver/command.php status   how the spool stands, as JSON
- *	php addon/ADDON/civic_receiver/command.php post     post all that waits now, then the same
+ *	php addon/ADDON/civic_receiver/command.php check    does the receiver answer and accept the token? It stores nothing
+ *	php addon/ADDON/civic_receiver/command.php status   prints the state of the spool, as JSON
+ *	php addon/ADDON/civic_receiver/command.php post     posts all submissions that wait, then prints the state
  *
- * The exit status is 0 when all is well, 1 when something waits, was refused or is a problem.
+ * The exit status is 0 when all is well, 1 when a submission waits or was refused, or when there is a problem.
  */
 
 use CivicReceiver\V2\Hubzilla;
 
 if (PHP_SAPI !== 'cli') {
-	exit; // the directory may be served
+	exit; // a web server may serve this directory
 }
 if (! is_file('include/cli_startup.php')) {
 	fwrite(STDERR, "Run this in the directory of Hubzilla.\n");

@@ -1,6 +1,6 @@
 <?php
 
-// Generated from contracts/ by "npm run schemas"; not to be changed by hand. By addon and version: whether only the latest
+// Generated from contracts/ by "npm run schemas"; do not change by hand. By addon and version: whether only the latest
 // envelope of an address is kept, which members are no part of the id, which are maps, and all that the contract names.
 
 return [

@@ -9,7 +9,7 @@ require_once __DIR__ . '/exampleaddon.php';
 /** The page /exampleaddon. */
 class Exampleaddon extends Controller
 {
-	/** What post() has to say in the same request: there is no redirect, so that nothing that was typed is lost. */
+	/** The page that post() shows in the same request. There is no redirect, so that nothing that was typed is lost. */
 	private string $page = '';
 
 	public function post()
@@ -21,7 +21,7 @@ class Exampleaddon extends Controller
 		check_form_security_token_redirectOnErr('/exampleaddon', 'exampleaddon');
 		$said = [];
 		foreach (['association', 'placekey', 'scenario', 'narrative', 'nonce'] as $name) {
-			// raw, exactly as it was typed: what is stored is not HTML
+			// Keep the text exactly as it was typed, because the record does not hold HTML.
 			$said[$name] = is_string($_POST[$name] ?? null) ? $_POST[$name] : '';
 		}
 		if (! exampleaddon_is_own($said['nonce'])) {
@@ -31,7 +31,7 @@ class Exampleaddon extends Controller
 		// TODO: your own checks: is this a member of the association, which sets exist, which standing
 		$answer = exampleaddon_submit($said['nonce'], [
 			'association_slug' => trim($said['association']),
-			'association_channel_id' => (string) $uid, // TODO: that of the association; digits as a string
+			'association_channel_id' => (string) $uid, // TODO: the channel id of the association; digits as a string
 			'participant_id' => trim($said['placekey']),
 			'standing' => 'participant',
 			'pinned_scenario_ids' => [trim($said['scenario'])],

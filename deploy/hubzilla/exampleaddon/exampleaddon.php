@@ -10,13 +10,13 @@
  */
 
 /*
- * This file: what Hubzilla calls. exampleaddon_renderer.php: what people see. exampleaddon_spool.php: what cron does and what
- * the operator is told. Mod_Exampleaddon.php: the page /exampleaddon. civic_receiver.php and civic_receiver/ are the client,
- * copied beside these files.
+ * This file holds the functions that Hubzilla calls. exampleaddon_renderer.php makes the pages. exampleaddon_spool.php is the cron
+ * hook. Mod_Exampleaddon.php is the page /exampleaddon. civic_receiver.php and civic_receiver/ are the client, copied beside these
+ * files.
  *
- * Hubzilla includes addons with @include_once. Where a file is missing or does not parse, PHP 8 ends the process: the page is
- * blank, and cron stops for the whole node. So run `php -l` on each file after each change. Where only a function is missing,
- * Hubzilla deletes the registration of its hook without a word: disable and enable the addon then.
+ * Hubzilla includes addons with @include_once. If a file is missing or does not parse, PHP 8 ends the process: the page is blank,
+ * and cron stops for the whole node. So run `php -l` on each file after each change. If only a function is missing, Hubzilla
+ * deletes the registration of its hook in silence; then disable and enable the addon.
  */
 
 use CivicReceiver\V2\Client;
@@ -41,7 +41,7 @@ function exampleaddon_load()
 
 function exampleaddon_unload()
 {
-	// util/addons asks nobody first, so the least is that it does not pass in silence
+	// util/addons asks nobody before it disables an addon, so it must at least say that submissions wait.
 	$waiting = PHP_SAPI === 'cli' ? Hubzilla::client()->status()['waiting'] : 0;
 	if ($waiting > 0) {
 		fwrite(STDERR, sprintf(t('%d submissions wait to be put on record, and nothing posts them now. To go on: util/addons install exampleaddon'), $waiting) . "\n");
@@ -52,7 +52,7 @@ function exampleaddon_unload()
 
 /**
  * Call this once when the participant completes the form, after your own checks (standing, group, which sets exist): the
- * receiver makes none of them. $nonce is the form's own, so that a reload or a double click is one record.
+ * receiver makes none of these checks. $nonce belongs to the form, so that a reload or a double click makes one record.
  */
 function exampleaddon_submit(string $nonce, array $members): array
 {
@@ -66,18 +66,19 @@ function exampleaddon_submit(string $nonce, array $members): array
 }
 
 /**
- * What became of a submission that was kept: `state` is stored or refused, `by` is cron, `at` is when; also reference, addon,
- * association_slug, participant_id, and the receipt or the errors. Every addon hears of every addon's submissions.
+ * Called when a submission from the spool was stored or refused. `state` is stored or refused, `by` is cron, `at` is the time; there
+ * are also reference, addon, association_slug, participant_id, and the receipt or the errors. The hook of every addon is called for
+ * the submissions of all addons.
  */
 function exampleaddon_outcome(&$outcome)
 {
 	if (($outcome['addon'] ?? '') === 'scn01') {
-		// TODO: note it with your own data; tell the participant of a refusal
+		// TODO: note the outcome with your own data; tell the participant of a refusal
 		logger("exampleaddon: $outcome[reference] was $outcome[state] by $outcome[by] at $outcome[at]");
 	}
 }
 
-/** Disabling the addon while something waits says so first, since its cron hook goes with it. A second click does it. */
+/** When submissions wait, the first click to disable the addon only says so, because its cron hook would go too. A second click disables it. */
 function exampleaddon_before_disabling(&$arr)
 {
 	$isDisabling = argc() > 2 && argv(1) === 'addons' && argv(2) === 'exampleaddon' && ($_GET['a'] ?? '') === 't';
@@ -98,7 +99,7 @@ function exampleaddon_before_disabling(&$arr)
 	goaway(z_root() . '/admin/addons/exampleaddon');
 }
 
-/** Under Administration, Addons, this addon. */
+/** The page under Administration, Addons, this addon. */
 function exampleaddon_plugin_admin(&$page)
 {
 	$page .= exampleaddon_admin_page(Hubzilla::client()->status());

@@ -1,13 +1,13 @@
 <?php
 
-/** What people see of the example addon: the form, the answer to the participant, and the operator's page. */
+/** The pages of the example addon: the form, the answer to the participant, and the operator's page. */
 
 use CivicReceiver\V2\Hubzilla;
 use Zotlabs\Lib\Config;
 
 /**
- * The nonce of a form. It is bound to the session by a hash and not kept in it: each request of Hubzilla writes the session whole,
- * so of two pages that are opened at once one would take the other's nonce away.
+ * The nonce of a form. A hash binds it to the session. It is not kept in the session, because each request of Hubzilla writes the
+ * whole session: of two pages that are opened at once, one would remove the nonce of the other.
  */
 function exampleaddon_nonce(string $random): string
 {
@@ -19,7 +19,7 @@ function exampleaddon_is_own(string $nonce): bool
 	return hash_equals(exampleaddon_nonce(substr($nonce, 0, 32)), $nonce);
 }
 
-/** $said: what was typed before, so that nobody has to type it again. Templates escape; escape_tags() would store &amp;. */
+/** $said: the answers that were typed before, so that nobody has to type them again. Templates escape; escape_tags() would store &amp;. */
 function exampleaddon_form(array $said, string $message = ''): string
 {
 	return replace_macros(get_markup_template('exampleaddon_form.tpl', 'addon/exampleaddon'), [
@@ -36,7 +36,7 @@ function exampleaddon_form(array $said, string $message = ''): string
 	]);
 }
 
-/** The answer to the participant. Nobody is said to have been told of anything who was not. */
+/** The answer to the participant. It never claims that somebody was told who was not. */
 function exampleaddon_answer(array $answer, array $said): string
 {
 	if ($answer['result'] === 'stored') {

@@ -1,12 +1,12 @@
 <?php
 
-/** What cron does for the example addon: posts what waits, tells the operator, publishes the heads. */
+/** The cron hook of the example addon: posts the submissions that wait, tells the operator, publishes the heads. */
 
 use CivicReceiver\V2\Client;
 use CivicReceiver\V2\Hubzilla;
 use Zotlabs\Lib\Config;
 
-/** About every ten minutes. Several addons may each do this on the one spool: only one run is at work at a time. */
+/** Hubzilla calls this about every ten minutes. Several addons may do the same on one spool, because only one run is at work at a time. */
 function exampleaddon_cron(&$now)
 {
 	$client = Hubzilla::client();
@@ -15,8 +15,8 @@ function exampleaddon_cron(&$now)
 }
 
 /**
- * Once a day the heads of that day as a public post of the channel that the operator has chosen. Copies of it on other hubs
- * cannot be called back, so from then on nobody can rewrite a record up to these heads unseen (AUDITORS.md).
+ * Publishes the heads of the day once a day, as a public post of the channel that the operator has chosen. Nobody can call back the
+ * copies of the post on other hubs, so from then on nobody can rewrite a record up to these heads unseen (AUDITORS.md).
  */
 function exampleaddon_publish_heads(Client $client)
 {
@@ -35,7 +35,7 @@ function exampleaddon_publish_heads(Client $client)
 	}
 }
 
-/** Whether it was posted: public, whatever the channel's usual audience is. */
+/** Posts publicly, whatever the usual audience of the channel is. True when the post was made. */
 function exampleaddon_post(array $channel, string $title, array $lines): bool
 {
 	require_once 'include/items.php';

@@ -17,7 +17,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { acquire } from '../src/storage/files/lock.ts'
 import { openFileStore } from '../src/storage/files/store.ts'
-import { chainOf, recordsPath, sha256 } from './disk.ts'
+import { chainOf, headPath, recordsPath, sha256, tornOf } from './disk.ts'
 import { scn01, scratchDir } from './receiver.ts'
 import { put, quiet, stored, storeIn } from './records.ts'
 
@@ -29,10 +29,6 @@ async function threeRecords(): Promise<{ root: string; path: string }> {
   await store.close()
   return { root, path: recordsPath(root) }
 }
-
-const headOf = (path: string): string => join(dirname(path), '.records.head.json')
-const tornBeside = (path: string): string[] =>
-  readdirSync(dirname(path)).filter((name) => name.includes('.torn-'))
 
 test('append (1): stored bytes never change', async () => {
   const { root, path } = await threeRecords()
@@ -182,7 +178,7 @@ test('members are written in the order of the contract, unknown ones after them,
 test('a tail torn at any byte of a batch loses no record before it, and the retry is stored once', async () => {
   const { root, path } = await threeRecords()
   const whole = readFileSync(path)
-  const head = readFileSync(headOf(path))
+  const head = readFileSync(headPath(path))
   const two = Buffer.from(readFileSync(path, 'utf8').split('\n').slice(1, 3).join('\n').replace(/,$/, ''))
   const start = 2 + two.length
   const old = Buffer.concat([whole.subarray(0, start), Buffer.from('\n]\n')])
@@ -195,7 +191,7 @@ test('a tail torn at any byte of a batch loses no record before it, and the retr
     const written = whole.subarray(0, cut)
     const state = cut < old.length ? Buffer.concat([written, old.subarray(cut)]) : written
     writeFileSync(path, state)
-    unlinkSync(headOf(path))
+    unlinkSync(headPath(path))
     const again = storeIn(root)
     const receipt = await stored(again, scn01({ narrative: 'three' }))
     await again.close()
@@ -203,9 +199,10 @@ test('a tail torn at any byte of a batch loses no record before it, and the retr
     assert.equal(lines.length, 3, `cut at ${cut}`)
     assert.equal(receipt.sequence, 3)
     assert.equal(Buffer.from(lines.slice(0, 2).join(',\n')).compare(two), 0)
-    for (const name of tornBeside(path)) rmSync(join(dirname(path), name))
+    for (const name of readdirSync(dirname(path)))
+      if (name.includes('.torn-')) rmSync(join(dirname(path), name))
   }
-  writeFileSync(headOf(path), head)
+  writeFileSync(headPath(path), head)
 })
 
 test('the bytes that recovery cuts off are kept beside the file', async () => {
@@ -218,9 +215,7 @@ test('the bytes that recovery cuts off are kept beside the file', async () => {
   await stored(store, scn01({ narrative: 'four' }))
   await store.close()
   assert.equal(chainOf(path).length, 4)
-  const [torn, ...others] = tornBeside(path)
-  assert.deepEqual(others, [])
-  assert.equal(readFileSync(join(dirname(path), torn as string), 'utf8'), tail)
+  assert.deepEqual(tornOf(path).map(String), [tail])
 })
 
 test('a closing that is torn off alone is put back without a torn file', async () => {
@@ -230,7 +225,7 @@ test('a closing that is torn off alone is put back without a torn file', async (
     const store = storeIn(root)
     assert.equal((await stored(store, scn01({ narrative: 'four' }))).sequence, 4)
     await store.close()
-    assert.deepEqual(tornBeside(path), [])
+    assert.deepEqual(tornOf(path), [])
   }
 })
 
@@ -267,7 +262,7 @@ for (const [what, damage] of [
     assert.deepEqual((await store.readiness()).refused, ['scn01/heron-ridge'])
     await store.close()
     assert.equal(readFileSync(path, 'utf8'), damaged)
-    assert.deepEqual(tornBeside(path), [])
+    assert.deepEqual(tornOf(path), [])
   })
 }
 
@@ -297,7 +292,7 @@ test('a file that is changed while its end is known in memory is refused, and ta
 
 test('without a head file a changed record is damage when a whole one stands behind it', async () => {
   const { root, path } = await threeRecords()
-  unlinkSync(headOf(path))
+  unlinkSync(headPath(path))
   writeFileSync(path, readFileSync(path, 'utf8').replace('one', 'One'))
   const store = storeIn(root)
   assert.deepEqual(await put(store, scn01({ narrative: 'four' })), { ok: false, fault: 'damaged' })
@@ -306,7 +301,7 @@ test('without a head file a changed record is damage when a whole one stands beh
 
 test('a head file that was torn is as good as none', async () => {
   const { root, path } = await threeRecords()
-  writeFileSync(headOf(path), readFileSync(headOf(path), 'utf8').replace('"count":3', '"count":9'))
+  writeFileSync(headPath(path), readFileSync(headPath(path), 'utf8').replace('"count":3', '"count":9'))
   const store = storeIn(root)
   assert.equal((await stored(store, scn01({ narrative: 'four' }))).sequence, 4)
   await store.close()

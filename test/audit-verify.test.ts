@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { canonicalBytes } from '../src/records/canonical.ts'
 import { build, lines, numbered, slug, verify } from './audit-build.ts'
-import { fileOf, linesOf, sha256 } from './disk.ts'
+import { fileOf, linesOf, rechained, sha256 } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { acceptedVectors, storeIn } from './records.ts'
 import { audit } from './said.ts'
@@ -113,22 +113,10 @@ const changes: Record<string, { change: Change; expected: string[]; chain?: stri
   },
   'a record replaced and the chain made anew behind it': {
     change: (records) =>
-      rechained(records.with(99, records[99]!.replace('Submission 100', 'Submission 777')), 99),
+      rechained(records.with(99, records[99]!.replace('Submission 100', 'Submission 777'))),
     expected: ['altered 100', 'rewritten 200'],
     chain: ['rewritten 200'],
   },
-}
-
-/** Computes the chain from `from` on anew, as somebody would who knows the format. The ids stay as they are. */
-function rechained(records: readonly string[], from: number): string[] {
-  const made = [...records]
-  for (let index = from + 1; index < made.length; index++) {
-    made[index] = made[index]!.replace(
-      /"previous_sha256":"\w{64}/,
-      `"previous_sha256":"${sha256(made[index - 1]!)}`,
-    )
-  }
-  return made
 }
 
 for (const [name, { change, expected, chain = expected }] of Object.entries(changes)) {
@@ -301,7 +289,7 @@ test('where so much is wrong that not all of it was judged, that is said', async
   const wrong = linesOf(records).map((line) =>
     line.replace('"standing":"participant"', '"standing":"nobody"'),
   )
-  writeFileSync(records, fileOf(rechained(wrong, 0)))
+  writeFileSync(records, fileOf(rechained(wrong)))
   rmSync(head)
   const { told } = await verify(root)
   const judged = told.filter(({ kind }) => kind === 'altered').length

@@ -10,6 +10,7 @@ import { batchOf, draftOf } from '../src/records/batch.ts'
 import { AppendLog } from '../src/storage/files/append.ts'
 import { AssociationFile } from '../src/storage/files/association-file.ts'
 import { acquire } from '../src/storage/files/lock.ts'
+import { chainOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 
 const quiet = { info() {}, warn() {}, error() {}, fatal() {} }
@@ -68,8 +69,6 @@ function disk(): { directory: string; path: string } {
   return { directory, path: join(directory, 'records.json') }
 }
 
-const linesOf = (path: string): number => (JSON.parse(readFileSync(path, 'utf8')) as unknown[]).length
-
 test('a receiver that was stopped while it made a records file does not write over what another has put there', async (t) => {
   const { directory, path } = disk()
   const [stopped, other] = [new AssociationFile(directory, quiet), new AssociationFile(directory, quiet)]
@@ -85,7 +84,7 @@ test('a receiver that was stopped while it made a records file does not write ov
   const [second] = (await stopped.append(batchOf([draftOf(record('two'))], at), always)) ?? []
   await stopped.close()
   assert.equal(second?.sequence, 2)
-  assert.equal(linesOf(path), 2)
+  assert.equal(chainOf(path).length, 2)
 })
 
 test('a receiver that was stopped while it repaired a records file does not cut what another has put there', async (t) => {
@@ -103,7 +102,7 @@ test('a receiver that was stopped while it repaired a records file does not cut 
     await other.close()
   })
   await assert.rejects(stopped.open(() => isHeld))
-  assert.equal(linesOf(path), 3)
+  assert.equal(chainOf(path).length, 3)
 })
 
 test('a receiver that was stopped between closing a repaired file and cutting it does not cut what another has put there', async (t) => {
@@ -128,7 +127,7 @@ test('a receiver that was stopped between closing a repaired file and cutting it
     return written
   }) as typeof writeSync)
   await assert.rejects(stopped.open(() => isHeld))
-  assert.equal(linesOf(path), 3)
+  assert.equal(chainOf(path).length, 3)
 })
 
 test('a fresh lock that is in the place of a stale one by now is left to its holder', async (t) => {
@@ -171,7 +170,7 @@ test('an error of the disk right after the fdatasync does not store a retry twic
   const again = await log.put(record('two'), soon())
   await log.close()
   assert.equal(again.ok && again.receipt.sequence, 2)
-  assert.equal(linesOf(path), 2)
+  assert.equal(chainOf(path).length, 2)
 })
 
 test('a lock that the disk does not tell about is not held, and is free again after the stale time', async (t) => {

@@ -20,9 +20,9 @@ import {
   type State,
   stateAfter,
 } from './crash-model.ts'
-import type { Part, Row, Run } from './part.ts'
+import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { addons, inMemory, inParallel, post, type Sent, storeOn, Tally } from './stored.ts'
+import { addons, inMemory, post, type Sent, storeOn, Tally } from './stored.ts'
 import { type Call, record } from './system-calls.ts'
 
 const driver = fileURLToPath(new URL('./crash-driver.ts', import.meta.url))

@@ -11,10 +11,10 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Outcome } from '../../contracts/record.ts'
-import { chainIn, headPath, isReceiptOf, recordsPath, sha256, tornOf } from '../disk.ts'
-import type { Part, Row, Run } from './part.ts'
+import { chainIn, fileOf, headPath, isReceiptOf, rechained, recordsPath, tornOf } from '../disk.ts'
+import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { inMemory, inParallel, post, type Sent, storeOn, Tally } from './stored.ts'
+import { inMemory, post, type Sent, storeOn, Tally } from './stored.ts'
 
 const slug = 'heron-ridge'
 const closing = '\n]\n'
@@ -212,24 +212,6 @@ function flipped(bytes: Buffer, bit: number): Buffer {
   return copy
 }
 
-const fileOf = (lines: readonly Buffer[]): Buffer => Buffer.from(`[\n${lines.join(',\n')}${closing}`)
-
-/** The lines with sequences and hashes made to fit: a forgery that only a witness can tell. */
-function chained(lines: readonly Buffer[]): Buffer[] {
-  let previous = '0'.repeat(64)
-  return lines.map((line, at) => {
-    const text = line.toString('latin1')
-    const receipt = text.lastIndexOf('"sequence":')
-    const place = text
-      .slice(receipt)
-      .replace(/"sequence":\d+/, `"sequence":${at + 1}`)
-      .replace(/"previous_sha256":"\w+"/, `"previous_sha256":"${previous}"`)
-    const forged = Buffer.from(text.slice(0, receipt) + place, 'latin1')
-    previous = sha256(forged)
-    return forged
-  })
-}
-
 type Edit = (original: Original, random: Random) => Buffer
 
 const bytesEdits: Readonly<Record<string, Edit>> = {
@@ -270,17 +252,16 @@ const bytesEdits: Readonly<Record<string, Edit>> = {
     bytes.subarray(0, random.oneIn(4) ? bytes.length - random.below(64) : random.below(bytes.length)),
 }
 
-const lineEdits: Readonly<Record<string, (lines: Buffer[], random: Random) => Buffer[]>> = {
+const lineEdits: Readonly<Record<string, (lines: string[], random: Random) => string[]>> = {
   'lines deleted': (lines, random) => lines.toSpliced(random.below(lines.length), 1 + random.below(3)),
   'lines swapped': (lines, random) => {
     const [a, b] = [random.below(lines.length), random.below(lines.length)]
-    return lines.with(a, lines[b] as Buffer).with(b, lines[a] as Buffer)
+    return lines.with(a, lines[b] as string).with(b, lines[a] as string)
   },
   'a line inserted': (lines, random) => lines.toSpliced(random.below(lines.length), 0, random.of(lines)),
   'a line altered': (lines, random) => {
     const at = random.below(lines.length)
-    const text = (lines[at] as Buffer).toString().replace('. r', random.of(['. R', '', ' . r', 'x']))
-    return lines.with(at, Buffer.from(text))
+    return lines.with(at, (lines[at] as string).replace('. r', random.of(['. R', '', ' . r', 'x'])))
   },
 }
 
@@ -290,10 +271,11 @@ function anyEdit(original: Original, witnessed: number, random: Random): Alterat
   if (isChained || random.oneIn(3)) {
     const [what, edit] = random.of(Object.entries(lineEdits))
     const known = isChained ? witnessed : original.lines.length
-    const edited = [...edit(original.lines.slice(0, known), random), ...original.lines.slice(known)]
+    const lines = original.lines.map(String)
+    const edited = [...edit(lines.slice(0, known), random), ...lines.slice(known)]
     return {
       what: isChained ? `${what}, chained anew` : what,
-      bytes: fileOf(isChained ? chained(edited) : edited),
+      bytes: fileOf(isChained ? rechained(edited) : edited),
     }
   }
   const [what, edit] = random.of(Object.entries(bytesEdits))

@@ -10,8 +10,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Receiver, startReceiver } from '../receiver.ts'
 import { judge, marksOn, readDisk, Tally } from './audit-disk.ts'
-import { inParallel, isStored, Ledger, participantOf, told } from './load.ts'
-import type { Part, Row, Run } from './part.ts'
+import { isStored, Ledger, participantOf, told } from './load.ts'
+import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
 import {
   type Case,

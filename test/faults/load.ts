@@ -7,6 +7,7 @@
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { scn01, token, vs01 } from '../receiver.ts'
+import { inParallel } from './part.ts'
 import type { Random } from './random.ts'
 
 export type Receipt = {
@@ -250,17 +251,4 @@ export function startLoad(options: LoadOptions): Load {
       await Promise.all(senders)
     },
   }
-}
-
-/** Runs `job` over the items, `width` at a time. */
-export async function inParallel<T>(
-  items: readonly T[],
-  width: number,
-  job: (item: T, index: number) => Promise<void>,
-): Promise<void> {
-  const waiting = items.entries()
-  const lane = async (): Promise<void> => {
-    for (const [index, item] of waiting) await job(item, index)
-  }
-  await Promise.all(Array.from({ length: Math.min(width, items.length) }, lane))
 }

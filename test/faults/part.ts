@@ -35,3 +35,19 @@ export type Part = {
   missing(): Promise<string | undefined>
   run(run: Run): Promise<readonly Row[]>
 }
+
+/** Runs `work` on each item, `width` at a time. */
+export async function inParallel<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  width: number,
+  work: (item: T, index: number) => Promise<void>,
+): Promise<void> {
+  const running = new Set<Promise<void>>()
+  let index = 0
+  for await (const item of items) {
+    const one = work(item, index++).finally(() => running.delete(one))
+    running.add(one)
+    if (running.size >= width) await Promise.race(running)
+  }
+  await Promise.all(running)
+}

@@ -92,21 +92,6 @@ export class Tally {
   }
 }
 
-/** Runs `work` on each item, `width` at a time. */
-export async function inParallel<T>(
-  items: Iterable<T> | AsyncIterable<T>,
-  width: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const running = new Set<Promise<void>>()
-  for await (const item of items) {
-    const one = work(item).finally(() => running.delete(one))
-    running.add(one)
-    if (running.size >= width) await Promise.race(running)
-  }
-  await Promise.all(running)
-}
-
 /**
  * A directory of its own for `work`, in memory where that is to be had: its files are as real, and for parts that do not ask
  * what an fsync does it is many times faster.

@@ -1,4 +1,4 @@
-/** From bytes to one JSON object: what is refused, and what is kept exactly as it was sent. */
+/** From bytes to one JSON object: which bodies are refused, and which values are kept exactly as they were sent. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { intake } from '../src/envelope/intake.ts'
@@ -237,7 +237,7 @@ test('finds __proto__ at any depth, escaped or not, as a key only', () => {
 test('tells of nothing that was sent: neither a detail nor a title holds a value', () => {
   const secret = 'the-roof-leaks'
   for (const text of [`{"${secret}"`, `"${secret}"`, `{"a":"${secret}","a":"${secret}\\ud800"}`]) {
-    // what JSON.parse made of it goes no further than to the question which addon it was
+    // The parsed value serves only to find out the addon; nothing of it is in the answer.
     assert.doesNotMatch(JSON.stringify({ ...refused(text), read: undefined }), /roof/)
   }
 })
@@ -258,14 +258,14 @@ test('takes 50,000 values and refuses one more, of whatever kind, before it is p
   ]
   for (const kind of kinds) {
     const each = kind === '[{}]' || kind.startsWith('{"a"') ? 2 : 1
-    // the object and the list around them are two
+    // The object and the list around the values count too.
     const many = (count: number) => `{"a":[${Array(count).fill(kind).join(' ,\n')}]}`
     taken(many((50_000 - 2) / each))
     const { detail, errors } = refused(many((50_000 - 2) / each + 1))
     assert.match(detail, /at most 32 levels and 50000 values/, kind)
     assert.match(errors?.[0]?.detail ?? '', /more than 50000 values/, kind)
   }
-  // no JSON, but refused for what is known of it
+  // The text is no JSON, but it is refused for its number of values, which is found first.
   assert.match(refused(`[${'{},'.repeat(50_000)}`).detail, /50000 values/)
   const members = (count: number) => `{${Array.from({ length: count }, (_, n) => `"${n}":""`).join()}}`
   taken(members(49_999))

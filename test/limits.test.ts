@@ -1,4 +1,4 @@
-/** Bounds at their very edge: connections, keep-alive, the size of a file, inodes, free space, a torn end. */
+/** Limits, tested exactly at the limit: connections, keep-alive, the size of a file, inodes, free space, a torn end. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,7 +19,7 @@ import { head, request, wire } from './wire.ts'
 const mostConnections = 100
 const needsRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
 
-/** A small file system of its own, so that nobody else changes what is free on it. */
+/** Runs `work` on a small file system of its own, so that nobody else changes its free space. */
 async function onTmpfs(options: string, work: (root: string) => Promise<void>): Promise<void> {
   const root = scratchDir()
   execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'civic-test', root])
@@ -76,11 +76,11 @@ test('connections (3): when there is no room a stranger goes, and never one on w
     for (let n = 2; n < mostConnections; n++) await another()
     assert.match(await answerTo(await another()), /here$/)
     await ended
-    // one after the other, all strangers go
+    // One after the other, all strangers are ended.
     for (let n = 0; n < mostConnections; n++) await another()
     assert.match(await answerTo(known), /here$/)
     const open = await promisify(server.getConnections.bind(server))()
-    // beside them, who was told to come again and has not gone yet
+    // Connections that were told to come again may still be open beside them.
     assert.ok(open <= mostConnections + mostConnections / 16, `${open} are open`)
   } finally {
     for (const socket of sockets) socket.destroy()

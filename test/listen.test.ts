@@ -27,13 +27,13 @@ import { scn01, scratchDir, token, vs01 } from './receiver.ts'
 type Started = {
   readonly child: ChildProcess
   readonly output: () => string
-  /** Waits for so many lines "listening"; rejects when it ends before. */
+  /** Waits for so many lines "listening". Rejects when the receiver ends before. */
   listening(count?: number): Promise<void>
-  /** The exit code, or the signal. */
+  /** Resolves with the exit code or the signal when the receiver has ended. */
   ended(): Promise<number | string>
 }
 
-/** `fds`: what is handed over in the place of systemd. */
+/** Starts a receiver. `fds` are the sockets that the test hands over as systemd would. */
 function start(env: Record<string, string>, fds: readonly number[] = []): Started {
   const handing = fds.length === 0 ? {} : { LISTEN_FDS: String(fds.length) }
   const child = spawn('sh', ['-c', `LISTEN_PID=$$ exec ${process.execPath} --import tsx src/main.ts`], {
@@ -93,7 +93,7 @@ function over(way: Way, method: string, path: string, envelope?: object): Promis
 const post = (way: Way, envelope: object = scn01()): Promise<number | undefined> =>
   over(way, 'POST', '/receive', envelope)
 
-/** A directory of this user, and the path of a socket in it that is not there yet. */
+/** A directory of this user, and the path of a socket in it that does not exist yet. */
 function place(): { directory: string; path: string } {
   const directory = scratchDir()
   return { directory, path: join(directory, 'http.sock') }
@@ -104,7 +104,7 @@ async function stopped(receiver: Started): Promise<void> {
   assert.equal(await receiver.ended(), 0, receiver.output())
 }
 
-/** Listens in this process: for what is judged before the first connection. */
+/** Listens on a path in this process, for tests of the checks before the first connection. */
 async function here(socket: string): Promise<{ close(): Promise<void> }> {
   const server = createServer()
   const { close } = await listen(server, [{ socket }])
@@ -119,7 +119,7 @@ async function here(socket: string): Promise<{ close(): Promise<void> }> {
 const refused = (socket: string, message: RegExp): Promise<void> =>
   assert.rejects(here(socket), { name: 'SocketRefusal', message })
 
-/** What a process leaves that was killed while it listened. */
+/** Leaves a socket at this path as a process does that is killed while it listens. */
 async function deadSocket(path: string): Promise<void> {
   const program = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('there'))`
   const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -151,7 +151,7 @@ describe('SOCKET', () => {
     const port = Number(/"port":(\d+)/.exec(receiver.output())?.[1])
     assert.equal(await post({ socketPath: path }), 201)
     assert.equal(await post({ port }), 200, 'the same record')
-    // a request on the second listener that is in flight when the end comes
+    // This request on the second listener is in flight when the signal comes.
     const line = net.connect(port, '127.0.0.1')
     const body = JSON.stringify(vs01())
     line.write(
@@ -272,7 +272,7 @@ describe('SOCKET', () => {
       await refused(socket, /other users can write/)
       chmodSync(at, before)
     }
-    // by a link, too: it is the real directory that counts
+    // The path may be a link, because the receiver checks the real directory.
     chmodSync(inner, 0o777)
     symlinkSync(inner, join(directory, 'link'))
     await refused(join(directory, 'link', 'http.sock'), /other users can write/)
@@ -340,7 +340,7 @@ test('takes every socket that systemd hands over, unix and TCP, and no other', a
   const { path } = place()
   const unix = boundSocket(path)
   const tcp = boundPort()
-  // PORT=1 is not to be had, and not asked for
+  // The receiver could not bind port 1, and must not try.
   const receiver = start({ PORT: '1' }, [unix.fd, tcp.fd])
   await receiver.listening(2)
   assert.equal(await post({ socketPath: path }), 201)

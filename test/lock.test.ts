@@ -8,7 +8,7 @@ import { scratchDir } from './receiver.ts'
 
 const soon = (ms: number): number => performance.now() + ms
 
-/** As another process would: the new directory cannot get the inode of the one that is moved away. */
+/** Replaces the lock as another process would. The old directory is only moved away, so the new one cannot get its inode. */
 function replaceLock(lockPath: string): void {
   renameSync(lockPath, `${lockPath}.moved`)
   mkdirSync(lockPath)
@@ -42,7 +42,7 @@ test('lock (1): a holder whose directory was replaced does not hold it any more'
 test('lock (1): a holder that stood still for half of the stale time does not hold it any more', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
-  // no heartbeat comes while the whole thread stands still
+  // This blocks the whole thread, so that no heartbeat comes.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, staleMs / 2 + 50)
   assert.ok(!lock.held())
   await lock.release()
@@ -103,7 +103,7 @@ describe('a lock that a dead process has left', { concurrency: true }, () => {
   })
 })
 
-/** Resolves when this process has made the lock directory at `lockPath`, and knows that it has. */
+/** Resolves when this process has made the lock directory at `lockPath` and has the result of the call. */
 function madeHere(t: TestContext, lockPath: string): Promise<void> {
   const { mkdirSync } = fs
   t.after(() => {
@@ -118,7 +118,7 @@ function madeHere(t: TestContext, lockPath: string): Promise<void> {
   })
 }
 
-/** The path of a records file with a lock directory beside it whose date is so many seconds from now. */
+/** Makes a lock directory, whose date is so many seconds from now, and gives the path of its records file. */
 function left(offset: number): string {
   const path = join(scratchDir(), 'records.json')
   mkdirSync(`${path}.lock`)
@@ -130,7 +130,7 @@ function left(offset: number): string {
 test('a lock that was given up because it aged becomes stale, since its heartbeat has ended', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
-  // as if another process had renewed it
+  // The new date looks as if another process had renewed the lock.
   utimesSync(`${path}.lock`, 1, 1)
   await lock.release()
   assert.ok(existsSync(`${path}.lock`))

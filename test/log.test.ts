@@ -8,7 +8,7 @@ const source = JSON.stringify(new URL('../src/server/log.ts', import.meta.url).h
 
 type Logging = ChildProcessByStdio<Writable, Readable, Readable>
 
-/** A process that logs as the receiver does. What it writes to standard error tells how far it is. */
+/** A process that logs as the receiver does. It reports its progress on standard error. */
 function logging(script: string): Logging {
   const program = `import { createLog } from ${source}; const log = createLog('info'); ${script}`
   const args = ['--import', 'tsx', '--input-type=module', '-e', program]
@@ -22,7 +22,7 @@ function messagesIn(text: string): string[] {
     .map((line) => JSON.parse(line).msg)
 }
 
-/** What comes on standard output until it ends so. */
+/** The standard output of the process until it ends with this text. */
 async function outputUntil(child: Logging, end: string): Promise<string> {
   let text = ''
   for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
@@ -33,7 +33,7 @@ async function outputUntil(child: Logging, end: string): Promise<string> {
 }
 
 test('a line that came while the reader did not read is written when it does, without a further one', async () => {
-  // more than a pipe holds, and one more while the write of them waits
+  // The first lines are more than a pipe holds. One more line comes while their write waits.
   const child = logging(
     `for (let at = 0; at < 4000; at++) log.info({ fill: 'x'.repeat(200) }, String(at));
      setTimeout(() => { log.info({}, 'last'); setTimeout(() => process.stderr.write('logged'), 300) }, 300);
@@ -49,7 +49,7 @@ test('a line that came while the reader did not read is written when it does, wi
 })
 
 test('a reader that stands still for long takes no more memory, and is told how many lines it has lost', async () => {
-  // 8 MB, in parts that are written one after another
+  // The process logs 8 MB in parts, one after another.
   const child = logging(
     `let at = 0;
      const more = setInterval(() => {
@@ -63,7 +63,7 @@ test('a reader that stands still for long takes no more memory, and is told how 
     let text = ''
     for await (const chunk of child.stdout) {
       text += chunk
-      // by then there is room again
+      // At this point the pipe has room again.
       if (text.length > 3_000_000 && !child.stdin.writableEnded) child.stdin.end('end')
     }
     const lines = text.split('\n').slice(0, -1)

@@ -1,4 +1,4 @@
-/** What the parts `errors` and `locks` of the proof under faults have found, each as a story. */
+/** Faults that the parts `errors` and `locks` of the fault tests have found, each repeated as a story. */
 import assert from 'node:assert/strict'
 import fs, { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import fsp from 'node:fs/promises'
@@ -31,7 +31,7 @@ function record(narrative: string, storage: AcceptedRecord['storage'] = 'append-
 
 const soon = (): number => performance.now() + 8_000
 
-/** Replaces one function of a built-in module, for the named imports of it, too; the answer puts it back. */
+/** Replaces one function of a built-in module, also for code that imports it by name. The returned function restores it. */
 function replace<M extends object, K extends keyof M>(
   t: TestContext,
   module: M,
@@ -50,7 +50,7 @@ function replace<M extends object, K extends keyof M>(
 
 const ioError = (): Error => Object.assign(new Error('EIO'), { code: 'EIO', errno: -5 })
 
-/** Holds the first `open` of such a path until `meanwhile` has run. */
+/** Delays the first `open` of a matching path until `meanwhile` has run. */
 function holdOpen(t: TestContext, path: RegExp, flags: unknown, meanwhile: () => Promise<void>): void {
   const { open } = fsp
   let isHeld = false
@@ -138,7 +138,7 @@ test('a fresh lock that is in the place of a stale one by now is left to its hol
   let fresh: fs.BigIntStats | undefined
   replace(t, fs, 'renameSync', ((from: string, to: string) => {
     if (!fresh) {
-      // another process is quicker
+      // Here another process removes the lock first.
       fs.rmdirSync(from)
       mkdirSync(from)
       fresh = fs.statSync(from, { bigint: true })

@@ -1,4 +1,4 @@
-/** Where records go: only into a directory that bears the mark of this program, and only while it bears it. */
+/** Records go only into a directory that bears the mark of this program, and only as long as it bears the mark. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
@@ -12,7 +12,7 @@ const mark = '.civic-orchestrator'
 const production = (dataDir: string): Promise<Receiver> =>
   startReceiver({ NODE_ENV: 'production', DATA_DIR: dataDir })
 
-/** What an installation calls. */
+/** Marks the directory with the command that an installation calls, and gives the exit status. */
 function markDataDir(dataDir: string): number | null {
   const env = { PATH: process.env.PATH, DATA_DIR: dataDir }
   return spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts', '--mark-data-dir'], { env }).status

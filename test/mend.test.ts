@@ -1,4 +1,4 @@
-/** What the start mends is on the disk, not only in the page cache, when the start has ended. */
+/** When the start of a store has ended, its repairs are on the disk, not only in the page cache. */
 import assert from 'node:assert/strict'
 import fs, { readlinkSync, statSync, truncateSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { chainOf, recordsPath } from './disk.ts'
 import { scn01, scratchDir } from './receiver.ts'
 
-// before the modules under test take hold of it: what each call is made on, and then the real call
+// These are replaced before the modules under test are loaded. Each makes the real call and notes the path of the file.
 const { fdatasync, ftruncateSync } = fs
 const calls: string[] = []
 const note = (call: string, fd: number): number =>

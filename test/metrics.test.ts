@@ -1,4 +1,4 @@
-/** GET /metrics: what Prometheus is told, that it names nobody, and that every alert asks for something that is told. */
+/** GET /metrics: the values for Prometheus, that no value names a person, and that every alert uses a metric that exists. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -152,7 +152,7 @@ describe('metrics', () => {
     assert.equal(exit, 0)
     assert.ok(end === made && Number(end) >= began && Number(end) <= Date.now() / 1000, `${end}`)
     assert.equal(statSync(status).mode & 0o777, 0o644)
-    // not made
+    // The file of the backup does not exist yet.
     assert.equal(
       (await said(runBackup, backups, '--unsigned', '--data', '/nowhere', '--status', status)).exit,
       2,
@@ -169,12 +169,12 @@ describe('metrics', () => {
       receiver.post(vs01({ submitted_at: new Date(Date.now() - agoSeconds * 1000).toISOString() }))
     const clock = async () =>
       (await metricsOf(receiver)).series.get('civic_sender_clock_seconds') ?? Number.NaN
-    // out of a spool, and of two senders one is an hour ahead
+    // Two posts come late out of a spool, and the clock of one sender is an hour ahead.
     for (const ago of [90_000, 7_200, -3_600]) await submitted(ago)
     assert.equal(Math.round((await clock()) / 60), -60)
     await submitted(-1_200)
     assert.equal(Math.round((await clock()) / 60), -20)
-    // of the last twenty
+    // Only the last twenty posts count.
     for (let n = 0; n < 20; n++) await submitted(7_200)
     assert.equal(Math.round((await clock()) / 60), 120)
     await receiver.stop()

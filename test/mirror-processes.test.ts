@@ -1,4 +1,4 @@
-/** The mirror as a process: killed, and following a database that comes and goes. */
+/** The mirror as a process: it is killed, and it follows a database that comes and goes. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -68,7 +68,7 @@ test('follows a standby, as a role that may only read, until SIGTERM', options, 
     await store.close()
     await until(has(3))
     await until(() => existsSync(join(root, 'vs01/heron-ridge/SASE1-22c-at-5sb-8hm-54v.json')))
-    // away and back again
+    // The standby goes away and comes back.
     await standby.kill()
     await fill([])
     await standby.start()
@@ -85,7 +85,7 @@ test('follows a standby, as a role that may only read, until SIGTERM', options, 
   }
 })
 
-/** While an append is on its way, the end of the file is not yet its closing. */
+/** The number of records, or undefined while an append is under way, because the file then does not end in its closing. */
 function chainOfWhole(path: string): number | undefined {
   return readFileSync(path, 'latin1').endsWith('\n]\n') ? chainOf(path).length : undefined
 }

@@ -1,4 +1,4 @@
-/** `database mirror`: the tree of files that auditors read, from a database. */
+/** `database mirror` writes the tree of files that auditors read, from a database. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -26,7 +26,7 @@ after(async () => server?.stop())
 
 const mirror = (root: string, ...more: readonly string[]) => database('mirror', root, ...more)
 
-/** Each path below a directory with its mode and what is in it; of a head file without the member that says when. */
+/** Each path below a directory with its mode and its content. Of a head file the member with the time is left out. */
 function treeOf(root: string): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
@@ -118,7 +118,7 @@ test(
     await fill(['one'], 'gone')
     await mirror(root)
     const before = treeOf(root)
-    // a server that was promoted without the last record, and one that went another way from there
+    // One server was promoted without the last record, and one stored another record in its place.
     const cut = async (slug: string) => {
       await server.sql(`DELETE FROM civic.record WHERE slug = $1 AND sequence = 2`, [slug])
       await server.sql(

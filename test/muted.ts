@@ -1,4 +1,4 @@
-/** A receiver whose standard output a test chooses: a file, or a FIFO that nobody reads. */
+/** Starts a receiver with a standard output that the test chooses: a file, or a FIFO that nobody reads. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { boundPort } from './bound.ts'
 import { scratchDir, token } from './receiver.ts'
 
-/** `here` reads and writes without waiting; `writer`, for the receiver, waits as a pipe of a shell does. */
+/** A FIFO. `here` reads and writes without blocking. `writer`, for the receiver, blocks as a pipe of a shell does. */
 export function fifo(): { readonly here: number; readonly writer: number } {
   const path = join(scratchDir(), 'fifo')
   execFileSync('mkfifo', [path])
@@ -16,7 +16,7 @@ export function fifo(): { readonly here: number; readonly writer: number } {
   return { here, writer: openSync(path, 'w') }
 }
 
-/** The first line already finds no room. */
+/** A FIFO that is full, so that already the first line finds no room. */
 export function filledFifo(): number {
   const { here, writer } = fifo()
   const chunk = Buffer.alloc(4_096, '\n')
@@ -35,7 +35,7 @@ export type MutedReceiver = {
   readonly ended: Promise<number | string>
 }
 
-/** A receiver that writes its log to `output`, on a socket that is handed to it, because its log cannot tell its port. */
+/** Starts a receiver that writes its log to `output`. The test hands it a socket, because nobody can read its port from the log. */
 export async function startMuted(
   output: number,
   { preload = '', ...settings }: { preload?: string; METRICS?: string } = {},

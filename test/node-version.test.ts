@@ -1,4 +1,4 @@
-/** What a newcomer with an old Node is told, and that npm asks before it loads anything that an old Node cannot read. */
+/** A newcomer with an old Node gets a sentence, and npm checks the version before it loads code that an old Node cannot read. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -9,7 +9,7 @@ import { scratchDir } from './receiver.ts'
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
 const check = scripts.prestart as string
 
-/** The check in a process that takes itself for this version (`npm run test:nodes` runs it on a real Node 18). */
+/** Runs the check in a process that pretends to be this version of Node (`npm run test:nodes` uses a real Node 18). */
 function checkOn(version: string) {
   const preload = join(scratchDir(), 'version.cjs')
   const versions = `{ value: { ...process.versions, node: '${version}' } }`

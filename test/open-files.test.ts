@@ -1,4 +1,4 @@
-/** A limit on open files (`ulimit -n`): it is no disk error, nobody is answered by a reset, and nothing is lost. */
+/** Reaching the limit of open files (`ulimit -n`) is no disk error. No connection is reset, and nothing is lost. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

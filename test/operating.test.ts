@@ -1,4 +1,4 @@
-/** A receiver under conditions that its operator makes: full, paused, damaged, without a directory, with a limit, with a umask. */
+/** A receiver on a full disk, paused, with a damaged file, without its directory, with a limit, or with a umask. */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,9 +45,9 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
       lines[0]!.send(text)
       assert.equal((await lines[0]!.answer()).status, 201)
       assert.equal((await busy.post(vs01())).status, 200)
-      // not stored: 255 writes of one file in turn could take longer than an answer may
+      // These bodies are not stored, because 255 writes of one file in turn could take longer than an answer may.
       for (const line of lines.slice(1)) line.send('{}'.padEnd(text.length))
-      // on a busy machine a body may be too late; each is answered
+      // On a busy machine a body may come too late, but each request is answered.
       for (const line of lines.slice(1))
         assert.ok([422, 408, 503].includes((await line.answer({ withinMs: 30_000 })).status))
       for (const line of lines) line.socket.destroy()
@@ -137,7 +137,7 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
         assert.match((await answer.json()).type, /storage-failure$/)
       }
       mkdirSync(homeless.dataDir)
-      // free space is asked for four times a second
+      // The receiver asks for the free space four times a second.
       await delay(300)
       assert.equal((await ready(homeless))[0], 200)
       for (const envelope of [vs01(), scn01()]) assert.equal((await homeless.post(envelope)).status, 201)

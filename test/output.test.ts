@@ -1,4 +1,4 @@
-/** Standard output that takes nothing: a full disk, a reader that stands still, a reader that is gone. It holds nothing up. */
+/** Standard output that accepts nothing (a full disk, a reader that stands still, a reader that is gone) delays no request. */
 import assert from 'node:assert/strict'
 import { type StdioOptions, spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { recordsPath } from './disk.ts'
 import { fifo, filledFifo, type MutedReceiver, startMuted } from './muted.ts'
 import { scn01, token } from './receiver.ts'
 
-/** What hangs is told from what is slow. */
+/** A long limit, so that only a receiver that hangs fails the test, and a slow one does not. */
 const patience = { timeout: 300_000 }
 
 function withoutReader(): number {
@@ -90,7 +90,7 @@ describe('standard output that takes nothing', { concurrency: 2 }, () => {
   )
 })
 
-/** Reads what is there, again and again, until it is enough. */
+/** Reads again and again until the text is enough. */
 async function readUntil(fd: number, isEnough: (text: string) => boolean): Promise<string> {
   const bytes = Buffer.alloc(65_536)
   let text = ''

@@ -1,4 +1,4 @@
-/** The release archive: the same bytes from the same commit, nothing of this machine in it, and it runs. */
+/** The release archive has the same bytes for the same commit, holds nothing of this machine, and runs. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -34,7 +34,7 @@ describe('a release', () => {
     ]).toString()
     const lines = listed.trim().split('\n')
     const names = lines.map((line) => line.split(/ +/).at(-1) as string)
-    // name by name, as directories are walked: the directory `a/` comes before the file `a.b`
+    // The order is that of a walk through directories: the directory `a/` comes before the file `a.b`.
     const walked = (name: string): string => name.replaceAll('/', '\0')
     assert.deepEqual(
       names,
@@ -42,7 +42,7 @@ describe('a release', () => {
     )
     assert.equal(new Set(lines.map((line) => line.split(/ +/).slice(1, 2).join())).size, 1)
     assert.equal(new Set(lines.map((line) => line.split(/ +/).slice(3, 5).join())).size, 1)
-    // no name and no time in the head of gzip (RFC 1952)
+    // The head of gzip (RFC 1952) holds no name and no time.
     assert.equal(bytes.subarray(3, 10).toString('hex'), '00000000000203')
   })
 

@@ -1,4 +1,4 @@
-/** The desk of the page's worker: what it answers while it is still reading. */
+/** The desk of the page's worker: its answers while it is still reading the files. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** The page of the auditors is one file: the same bytes each time, small, and bound by its own policy to load nothing. */
+/** The auditors' page is one small file with the same bytes each time, and its own policy lets it load nothing. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { before, test } from 'node:test'

@@ -1,4 +1,4 @@
-/** The page opens a zip as a file manager makes it, and refuses one that could mean two things. */
+/** The page opens the zips that file managers make, and refuses a zip that can be read in two ways. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -33,7 +33,7 @@ async function contents(zip: Uint8Array): Promise<Map<string, string>> {
   return found
 }
 
-/** Replaces every occurrence, in the local header and in the directory; both texts have one length. */
+/** Replaces a name everywhere, in the local header and in the directory. Both names have the same length. */
 function renamed(zip: Buffer, from: string, to: string): Buffer {
   assert.equal(from.length, to.length)
   return Buffer.from(zip.toString('latin1').replaceAll(from, to), 'latin1')

@@ -1,4 +1,4 @@
-/** No name leaves the data directory, even if a contract let one through. */
+/** No name leads out of the data directory, even if a contract accepted such a name. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ownTemporaryPattern, tornPattern } from '../src/records/layout.ts'

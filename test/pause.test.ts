@@ -1,4 +1,4 @@
-/** `.paused`, whatever stands at its name: the receiver is closed, goes on answering, and says why. */
+/** Whatever stands at the name `.paused`, the receiver is closed, goes on answering, and says why. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'

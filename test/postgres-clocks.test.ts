@@ -1,4 +1,4 @@
-/** Receivers on one database whose machines do not agree on the time. */
+/** Receivers on one database whose clocks differ. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type Server, withoutServer } from './postgres/cluster.ts'
@@ -13,7 +13,7 @@ before(async () => {
 })
 after(async () => server?.stop())
 
-/** A receiver on a machine whose clock is so many seconds ahead, loaded before it; nothing else of it is touched. */
+/** Starts a receiver with a clock that is so many seconds ahead. A module that is loaded first moves the clock and changes nothing else. */
 function receiverAhead(seconds: number): Promise<Receiver> {
   const clock = `const True = Date
     const now = () => True.now() + ${seconds * 1000}

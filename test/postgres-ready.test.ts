@@ -1,4 +1,4 @@
-/** What `/ready` and the metrics say of the standby, and that REQUIRE_STANDBY=1 stores nothing without one. */
+/** What `/ready` and the metrics say about the standby, and that nothing is stored without one when REQUIRE_STANDBY=1 is set. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { attachStandby, type Server, until, withoutServer } from './postgres/cluster.ts'
@@ -45,7 +45,7 @@ test('without a standby it stores and says so; REQUIRE_STANDBY=1 refuses each po
     status: 503,
     reasons: ['synchronous_standby_names is empty, and REQUIRE_STANDBY is set'],
   })
-  // the second one is a duplicate of what is stored: no receipt either
+  // The second envelope is stored already, and gets no receipt either.
   for (const envelope of [vs01(), scn01()]) {
     const response = await strict.post(envelope)
     assert.equal(response.status, 503)

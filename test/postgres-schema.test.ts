@@ -1,4 +1,4 @@
-/** What the database refuses to a receiver that somebody else has taken over, and what it refuses to a mistaken one. */
+/** What the database refuses to a receiver that an attacker controls, and to a receiver that makes a mistake. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type pg from 'pg'
@@ -145,7 +145,7 @@ test('the receiver may do nothing else', options, async () => {
     )
   }
   assert.deepEqual(await stateOf('rights'), { ...headAfter(rows), records: 2 })
-  // a grant of what one does not have is a warning in place of an error, and nothing is granted
+  // PostgreSQL answers a grant of a right that the role does not have with a warning instead of an error, and grants nothing.
   await receiver((client) => client.query('GRANT DELETE ON civic.record TO PUBLIC'))
   assert.deepEqual(
     await server.sql(`SELECT has_table_privilege('public', 'civic.record', 'DELETE') AS may`),

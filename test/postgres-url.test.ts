@@ -1,4 +1,4 @@
-/** DATABASE_URL: what is understood, and that every mistake is named without repeating what was written. */
+/** DATABASE_URL: which forms are understood, and that every mistake is named without repeating the URL. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { chmodSync, writeFileSync } from 'node:fs'

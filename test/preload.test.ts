@@ -1,4 +1,4 @@
-/** Long records files are read when the receiver starts, so that no sender waits for that. */
+/** Long records files are read when the receiver starts, so that no sender has to wait for the reading. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, renameSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
@@ -70,7 +70,7 @@ test('a slow first moment of the reading costs no post that could wait for it', 
   const log = new AppendLog([join(root, 'scn01'), join(root, 'scn01', slug)], quiet)
   const before = bytesRead()
   const reading = log.preload()
-  // until the first megabyte has come
+  // Wait until the first megabyte was read.
   while (bytesRead() - before < 1024 * 1024) await new Promise(setImmediate)
   hold(2_000)
   const outcomes: Outcome[] = []
@@ -99,7 +99,7 @@ test('a post that was let in and would come too late is told before the reading 
     wasToldBefore = !ok && !hasEnded
   })
   while (!hasEnded) {
-    // some seconds for the 25 parts of the file
+    // With this delay the 25 parts of the file take some seconds.
     hold(150)
     await new Promise(setImmediate)
   }

@@ -75,7 +75,7 @@ test('a flipped byte in one association is refused with 503 and a reason, and an
   const bytes = readFileSync(path)
   bytes[bytes.indexOf('"one"') + 1] = 0x4f
   writeFileSync(path, bytes)
-  // longer than a tick of the clock that files get their times from
+  // This is longer than a tick of the clock for the times of files.
   await new Promise((resolve) => setTimeout(resolve, 150))
   const refused = await receiver.post(scn01({ narrative: 'three' }))
   assert.equal(refused.status, 503)

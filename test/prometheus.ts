@@ -1,16 +1,16 @@
-/** Which of the example alerts fire, as promtool has it, on what a real receiver answered to two scrapes. */
+/** Asks promtool which of the example alerts fire, given the answers of a real receiver to two scrapes. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { scratchDir } from './receiver.ts'
 
-/** Values by series, with their labels. */
+/** The value of each series, by its name with labels. */
 export type Scrape = ReadonlyMap<string, number>
 
 const job = 'civic-orchestrator'
 const scrapeOf = (isUp: 0 | 1): [string, number] => ['up', isUp]
-/** The scrape of a receiver that is not there. */
+/** The scrape of a receiver that does not answer. */
 export const nothing: Scrape = new Map([scrapeOf(0)])
 
 export async function scrape(url: string): Promise<Scrape> {
@@ -27,12 +27,12 @@ export function scrapeIn(text: string): Scrape {
   return new Map([scrapeOf(1), ...values])
 }
 
-/** So many minutes all was well; from then on it is as in `after`, and what was counted between the two is counted each minute. */
+/** For so many minutes the values are those of `before`, then those of `after`. A counter grows each minute by the difference of the two. */
 const wellMinutes = 20
 
 /**
- * Requires that `minutes` into the trouble exactly these alerts fire, and none before it. The clock of promtool begins at 0, so
- * times are told from there; the trouble begins now, or `hoursLater`.
+ * Requires that exactly these alerts fire `minutes` after the fault began, and none before it. The clock of promtool begins at 0, so all
+ * times are relative to its beginning. The fault begins now, or `hoursLater`.
  */
 export function requireFiring(
   { before, after, hoursLater = 0 }: { before: Scrape; after: Scrape; hoursLater?: number },
@@ -60,14 +60,14 @@ export function requireFiring(
               value: alerts.filter((each) => each === name).length,
             })),
           },
-          // all was well
+          // Before the fault no alert fires.
           { expr: 'count(ALERTS)', eval_time: `${wellMinutes}m`, exp_samples: [] },
         ],
       },
     ],
   }
   const file = join(scratchDir(), 'test.yml')
-  // JSON is YAML
+  // JSON is valid YAML.
   writeFileSync(file, JSON.stringify(test))
   const { status, stdout, stderr } = spawnSync('promtool', ['test', 'rules', file], { encoding: 'utf8' })
   assert.equal(status, 0, `${stdout}${stderr}`)
@@ -80,7 +80,7 @@ function withJob(series: string): string {
 
 const isCounter = (series: string): boolean => /^[a-z_]+_(total|bucket|sum|count)\b/.test(series)
 
-/** In promtool's notation: `_x3` is three times none, `1+2x3` is 1, 3, 5, 7. */
+/** The values in promtool's notation: `_x3` is no value three times, `1+2x3` is 1, 3, 5, 7. */
 function valuesOf(
   before: number | undefined,
   after: number | undefined,
@@ -93,7 +93,7 @@ function valuesOf(
   return `${early} ${plain(after - shift)}+${plain(step)}x60`
 }
 
-/** Without an exponent, which promtool would take for a step. */
+/** Prints a number without an exponent, because promtool would read an exponent as a step. */
 function plain(value: number): string {
   return value.toFixed(6)
 }

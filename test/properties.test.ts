@@ -1,4 +1,4 @@
-/** Properties, in process through intake, accept and the real storage: what is stored is what was sent, and who decides. */
+/** Properties of intake, accept and the real storage, in one process: the stored record is what was sent, and the order of arrival decides. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ function take(text: string | Buffer) {
   return accept(taken.value, taken.found, { tokenSha256, now }, contracts)
 }
 
-/** Stores it, and gives the record that is then on disk, without its receipt. */
+/** Stores an envelope, and gives the record on disk without its receipt. */
 async function storedFrom(text: string): Promise<Record<string, unknown>> {
   const accepted = take(text)
   assert.ok(accepted.ok && 'record' in accepted, JSON.stringify(accepted))
@@ -56,7 +56,7 @@ const reserved = new Set([
 ])
 reserved.add('vs_code').add('perspective').add('g1_tx_hash').add('node_token_hash')
 
-/** A text of whole characters, or one of the names that every object knows. */
+/** A text of whole characters, or one of the names that every JavaScript object has. */
 const text = fc.oneof(
   { weight: 4, arbitrary: fc.string({ unit: 'binary', maxLength: 30 }) },
   fc.constantFrom(
@@ -96,7 +96,7 @@ const unnamed = fc.dictionary(
   { maxKeys: 3, noNullPrototype: true },
 )
 
-/** JSON has one zero. */
+/** The value as JSON keeps it, because JSON has only one zero. */
 const asJson = (sent: unknown) => JSON.parse(JSON.stringify(sent))
 
 test('an overwritten record holds the value that was sent, whole, whatever is in it', () =>
@@ -200,7 +200,7 @@ test('accept and refuse are those of the published JSON Schema, as far as it can
         const sent = asJson({ ...right, ...changes })
         const isValid = validators.get(addon)?.(sent) as boolean
         const accepted = take(JSON.stringify(sent))
-        // the one rule here that the schema cannot say
+        // This is the only rule here that a schema cannot express.
         const pins = sent.pinned_scenario_ids ?? []
         fc.pre(!(isValid && new Set(Object.values(pins)).size > 3))
         assert.equal(accepted.ok, isValid, JSON.stringify({ sent, accepted }))

@@ -1,4 +1,4 @@
-/** The lines that OPERATORS.md has for several receivers behind one address: a receiver is killed, and every post has its receipt. */
+/** The configuration in OPERATORS.md for several receivers behind one address: a receiver is killed, and every post gets its receipt. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ import { type Receiver, scratchDir, startReceiver, token, vs01 } from './receive
 const missing = (program: string): string | false =>
   spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? false : `there is no ${program}`
 
-/** The block of the guide that begins with these words, with the addresses of two real receivers. */
+/** The block of OPERATORS.md that begins with these words, with the addresses of two real receivers. */
 function guided(beginning: string, [one, two]: readonly Receiver[]): string {
   const text = readFileSync('deploy/OPERATORS.md', 'utf8')
   const found = new RegExp(`^    ${beginning}[^]*?(?=\\n\\n[^ ])`, 'm').exec(text)?.[0]
@@ -78,14 +78,14 @@ for (const [name, start] of [
       fetch(`http://127.0.0.1:${port}/receive`, {
         method: 'POST',
         headers: { 'x-node-token': token },
-        // of these no receiver keeps a lock that the other would wait for
+        // No receiver keeps a lock for an overwritten record, so the other one never waits for it.
         body: JSON.stringify(vs01({ fields: { what } })),
       })
     try {
-      // it listens, and has found out that both are there
+      // Wait until the proxy listens and knows that both receivers answer.
       while ((await post('first').catch(() => undefined))?.status !== 200) await sleep(50)
       const [victim] = receivers
-      // some of these posts reach it and get no answer, and the others are answered by the other receiver
+      // Some of these posts reach the stopped receiver and get no answer. The other receiver answers the others.
       victim.process.kill('SIGSTOP')
       let answered = 0
       const posts = Array.from({ length: 8 }, (_, n) => post(`${n}`).finally(() => answered++))

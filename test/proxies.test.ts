@@ -1,6 +1,7 @@
 /**
- * The shipped configuration of each proxy, in front of a real receiver on its unix socket: nothing inside is reached from outside, refusals
- * are the receiver's own, and no log has the token. Only what belongs to a host is altered: ports, certificate, users, places.
+ * The shipped configuration of each proxy in front of a real receiver on its unix socket. Only /receive can be reached from outside,
+ * refusals are those of the receiver, and no log holds the token. The tests change only what depends on the host: ports, certificate,
+ * users, paths.
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
@@ -22,11 +23,11 @@ type Host = {
 type Proxy = {
   readonly program: string
   readonly source: string
-  /** What is another thing on this host; each must be there. */
+  /** The texts of the configuration to replace on this host. Each must be in the configuration. */
   readonly altered: (host: Host) => readonly (readonly [there: string, here: string])[]
   readonly config: (shipped: string, host: Host) => string
   readonly command: (config: string, host: Host) => readonly string[]
-  /** What only a log of its access, and one of its errors, has. */
+  /** Patterns that are found only in its access log and in its error log. */
   readonly logged: readonly RegExp[]
 }
 
@@ -45,7 +46,7 @@ const nginx: Proxy = {
   ],
   config: (shipped, { work }) =>
     [
-      // as root it would give its work to another user, who cannot get to this directory
+      // Without this line nginx, when root starts it, runs its workers as another user, who cannot enter this directory.
       `user ${execFileSync('id', ['-un']).toString().trim()};`,
       `daemon off; pid ${work}/pid; error_log ${work}/error.log info;`,
       'events {}',

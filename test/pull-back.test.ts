@@ -1,4 +1,4 @@
-/** deploy/pull and a release that does not get ready: the one that got ready last is put back, however the pull ends. */
+/** deploy/pull with a release that does not get ready: the release that got ready last is put back, however the pull ends. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

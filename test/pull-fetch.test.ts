@@ -1,4 +1,4 @@
-/** deploy/pull and where archives come from: servers that stall, have no end or send elsewhere, full disks, and the first installation. */
+/** How deploy/pull fetches archives: from servers that stall, never stop sending or redirect, onto full disks, and at the first installation. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
@@ -29,7 +29,7 @@ describe('pull', () => {
   })
   after(() => small.close())
 
-  /** Serves at `http://127.0.0.1:<port>` until the test has ended. */
+  /** Starts a server at `http://127.0.0.1:<port>` that runs until the test has ended. */
   const serving = async (listener: RequestListener): Promise<{ at: string; close(): void }> => {
     const server = createServer(listener).listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -41,7 +41,7 @@ describe('pull', () => {
       },
     }
   }
-  /** All programs of this machine but curl. */
+  /** A PATH with all programs of this machine except curl. */
   const withoutCurl = (): string => {
     const bin = scratchDir()
     for (const directory of (process.env.PATH ?? '').split(':').filter(existsSync)) {

@@ -1,12 +1,13 @@
 /**
- * A pull that is killed at any system call: no host stays down.
+ * A pull is killed at any of its system calls, and no host stays down.
  *
- *   1. Between two releases that start, there is always one that answers; so there is before the switch to one that does not.
+ *   1. In a pull between two releases that start, one of them always answers. In a pull to a release that does not start, the earlier
+ *      one answers until the switch.
  *   2. After the switch, the same pull run again, or a rollback, ends with a release that is ready.
- *   3. What was killed leaves nothing behind that the next pull does not remove.
+ *   3. The next pull removes everything that the killed pull left behind.
  *
- * A few points of each scene by default, chosen by CIVIC_KILL_SEED. CIVIC_KILL_POINTS=all takes every one and prints the table; it takes
- * an hour. CIVIC_KILL_SCENE takes the scene whose name contains it.
+ * By default the test kills at a few calls of each scene, chosen by CIVIC_KILL_SEED. With CIVIC_KILL_POINTS=all it kills at every call and
+ * prints a table, which takes an hour. CIVIC_KILL_SCENE selects the scenes whose name contains it.
  */
 import assert from 'node:assert/strict'
 import { cpSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -22,20 +23,20 @@ const wanted = process.env.CIVIC_KILL_POINTS ?? '2'
 const isTable = process.env.CIVIC_KILL_POINTS !== undefined
 const only = process.env.CIVIC_KILL_SCENE
 const dice = random(Number(process.env.CIVIC_KILL_SEED ?? 1))
-/** A release that starts does so in a moment, and one that does not is not waited for. */
+/** A release that starts is ready long before this. A release that does not start ends at once, so nobody waits so long. */
 const readySeconds = '20'
 const brokenSeconds = '5'
 
 type Scene = {
   readonly name: string
-  /** What is killed: arguments of `pull`, with the paths of the two releases. */
+  /** The arguments of the `pull` that is killed, with the paths of the two releases. */
   readonly killed: (good: string, broken: string) => readonly string[]
-  /** What is run after the kill; the same by default. */
+  /** The arguments of the `pull` after the kill; by default the same. */
   readonly next?: readonly string[]
   readonly seconds: string
-  /** The exit of what is run after the kill; 0 by default. */
+  /** The exit status of the `pull` after the kill; by default 0. */
   readonly code?: number
-  /** What may be in service in the end. */
+  /** The releases that may be in service in the end. */
   readonly serves: readonly string[]
 }
 
@@ -64,7 +65,7 @@ const scenes: readonly Scene[] = [
     name: 'a rollback, and the same again',
     killed: () => ['rollback'],
     seconds: readySeconds,
-    // once it was done, a second one goes forth again
+    // If the killed rollback was complete, the second rollback goes back to 0.0.2.
     serves: ['0.0.1', '0.0.2'],
   },
 ]
@@ -93,7 +94,7 @@ describe('pull, killed at a system call', {
     rmSync(publisher.directory, { recursive: true })
   })
 
-  /** 0.0.2 in service, 0.0.1 before it, and nothing else there: as it was when `before` had ended. */
+  /** Restores the state after `before`: 0.0.2 is in service, 0.0.1 is the release before it, and nothing else is there. */
   const reset = async (): Promise<void> => {
     const isServed = host.current() === '0.0.2'
     const at = (name: string): string => join(host.root, name)
@@ -115,7 +116,7 @@ describe('pull, killed at a system call', {
     }
   }
 
-  /** For a few points a guess does: a call that is never reached is a pull that is not killed. */
+  /** The number of calls. For a few points a guess is enough: if a pull never reaches the call, it is not killed. */
   const callsOf = async (env: Host, args: readonly string[]): Promise<number> => {
     if (!isTable) return 100
     await reset()

@@ -1,4 +1,4 @@
-/** deploy/pull and what it is given: versions that do not agree, older ones, copies that were damaged on the host. */
+/** What deploy/pull refuses: versions that do not agree, older versions, copies that were damaged on the host. */
 import assert from 'node:assert/strict'
 import { appendFileSync, copyFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'

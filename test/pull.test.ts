@@ -1,4 +1,4 @@
-/** deploy/pull and its neighbours, the real scripts on a host without systemd: nothing unfit gets into service. */
+/** deploy/pull and the scripts beside it, run for real on a host without systemd: no unfit release gets into service. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -218,7 +218,7 @@ test('the self-test tells a server that does not keep a contract', async () => {
   await assert.rejects(selfTest([process.execPath, '-e', ''], 'contracts/vectors'), /the server ended \(0\)/)
 })
 
-/** Says yes to everything and stores nothing. */
+/** A server that accepts everything and stores nothing. */
 const impostor = `const s = require('node:http').createServer((q, a) => {
   q.resume().on('end', () => a.writeHead(201).end('{"addon":"x","association_slug":"x","participant_id":"x"}'))
 }).listen(0, () => console.log('"port":' + s.address().port + ',"msg":"listening"'))

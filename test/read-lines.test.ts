@@ -10,7 +10,7 @@ import { scratchDir } from './receiver.ts'
 
 const text = `[\n${Array.from({ length: 60 }, (_, n) => 'x'.repeat((n * 7) % 23)).join('\n')}\nend`
 
-/** What is read between two offsets, as `offset:line`; at most so many lines. */
+/** The lines between two offsets, as `offset:line`; at most so many lines. */
 async function linesOf(from: number, until: number, chunk: number, most = Number.POSITIVE_INFINITY) {
   const path = join(scratchDir(), 'lines')
   writeFileSync(path, text)

@@ -1,4 +1,4 @@
-/** Receipts over real sockets against a real receiver, held against the files on disk. */
+/** Receipts of a real receiver over real sockets, compared with the files on disk. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

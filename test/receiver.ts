@@ -1,4 +1,4 @@
-/** A real receiver in a child process, for tests: its port, its output, its end. And envelopes to post to it. */
+/** Starts a real receiver in a child process for tests, gives its port and output, and ends it. Also makes envelopes to post to it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -12,17 +12,17 @@ export type Receiver = {
   readonly url: string
   readonly dataDir: string
   readonly process: ChildProcess
-  /** Standard output and standard error so far. */
+  /** The standard output and standard error so far. */
   output(): string
   post(envelope: unknown, headers?: Record<string, string>): Promise<Response>
-  /** Ends it with a signal and waits for its end; gives the exit code, or the signal's name. */
+  /** Ends the receiver with a signal, waits for its end, and gives the exit code or the name of the signal. */
   stop(signal?: NodeJS.Signals): Promise<number | string>
 }
 
 const scratch: string[] = []
 process.once('exit', () => scratch.forEach(remove))
 
-/** A new directory that goes with this process. */
+/** Makes a new directory that is removed when this process ends. */
 export function scratchDir(): string {
   const directory = mkdtempSync(join(tmpdir(), 'civic-'))
   scratch.push(directory)
@@ -33,11 +33,11 @@ function remove(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true })
   } catch {
-    // a receiver that is being killed may still write into it
+    // A receiver that is being killed may still write into the directory.
   }
 }
 
-/** Starts it and waits until it listens. `command` replaces `node --import tsx src/main.ts`, for example to trace it. */
+/** Starts a receiver and waits until it listens. `command` replaces `node --import tsx src/main.ts`, for example to trace it. */
 export async function startReceiver(
   env: Record<string, string> = {},
   command: readonly string[] = [process.execPath, '--import', 'tsx', 'src/main.ts'],
@@ -71,7 +71,7 @@ export async function startReceiver(
       reject(new Error(`the receiver ended (${code ?? signal}): ${output}`)),
     )
   })
-  // a test that fails leaves it behind: it must neither keep the test process alive nor outlive it
+  // A test that fails leaves the receiver running. It must neither keep the test process alive nor outlive it.
   const pipes = [child.stdout, child.stderr] as unknown as readonly { ref(): void; unref(): void }[]
   child.unref()
   for (const pipe of pipes) pipe.unref()

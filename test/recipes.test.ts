@@ -1,6 +1,6 @@
 /**
- * Every recipe of deploy/AUDITORS.md, in four shells, on every damaged records file: it ends, it ends in a verdict, and no
- * verdict says more than is so. What is so is worked out here anew, from the bytes.
+ * Runs every recipe of deploy/AUDITORS.md in four shells on every damaged records file. Each recipe ends with a verdict, and no verdict
+ * claims more than is true. The test finds out itself, from the bytes, what is true.
  */
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -19,14 +19,14 @@ import { missingTool, paste, recipes, type Said, type Shell, shellBlocks, shells
 import { placekey, type Variant, variants, type Whole, wholeDirectory, writeAssociation } from './variants.ts'
 
 const options = missingTool === undefined ? { concurrency: 4 } : { skip: `needs ${missingTool}` }
-/** A recipe forks a hundred times. `RECIPES=all` tries every variant; without it those that were once passed over. */
+/** A recipe starts a hundred processes. `RECIPES=all` tries every variant; without it only variants that a recipe once missed are tried. */
 const seenToFail = /NUL byte in|no head file|cut within|line ends of Windows/
 const isAll = process.env.RECIPES === 'all'
 const tries = isAll ? /./ : seenToFail
 const scratch = scratchDir()
 let all: ReadonlyMap<string, Shell> = new Map()
 const names = ['bash', 'dash', 'busybox', "a Mac's tools"]
-/** The two with other tools than most machines have; bash and dash are tried on a whole file. */
+/** The two shells with unusual tools. Without `RECIPES=all`, bash and dash are tried only on a whole file. */
 const oddNames = isAll ? names : names.slice(2)
 
 before(() => {
@@ -62,7 +62,7 @@ async function tried(
 
 const fine = /^OK: /
 
-/** That a verdict is one, and that its exit status fits. */
+/** Checks that a recipe printed a verdict and that its exit status fits. */
 function isVerdict(name: string, { verdict, status, before }: Said): void {
   const expected = fine.test(verdict) ? 0 : verdict.startsWith('NOT OK: ') ? 1 : 2
   assert.notEqual(verdict, '', `${name} ends without a verdict: ${before}`)
@@ -71,7 +71,7 @@ function isVerdict(name: string, { verdict, status, before }: Said): void {
 
 const json = (line: Buffer | undefined): JsonObject => JSON.parse(String(line)) as JsonObject
 
-/** What each recipe claims when it says OK, looked up in the bytes. */
+/** Checks in the bytes what each recipe claims when it says OK. */
 const claims: Record<string, (at: Whole, work: string, said: Said) => void> = {
   snapshot: ({ records }, work) =>
     assert.deepEqual(readFileSync(join(work, 'snapshot.json')), readFileSync(records)),

@@ -1,4 +1,4 @@
-/** Records for storage tests, and the store that they are put into. */
+/** Records for the tests of storage, and the store that keeps them. */
 import assert from 'node:assert/strict'
 import type { JsonObject } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
@@ -33,7 +33,7 @@ export async function stored(store: Store, envelope: object): Promise<Receipt> {
   return outcome.receipt
 }
 
-/** Every vector that is accepted, as the receiver hands it to a store. */
+/** Every accepted vector, as the receiver passes it to a store. */
 export function* acceptedVectors(): Generator<AcceptedRecord> {
   for (const vector of allVectors) {
     const taken = intake(new TextEncoder().encode(bodyOf(vector)))

@@ -1,4 +1,4 @@
-/** A refusal of an association: it outlives the process, and is lifted by a file that is whole and by nothing else. */
+/** The refusal of an association outlives the process. Only a whole file ends it. */
 import assert from 'node:assert/strict'
 import {
   existsSync,
@@ -20,7 +20,7 @@ import { audit } from './said.ts'
 const damaged = { ok: false, fault: 'damaged' }
 const refusalIn = (root: string): string => join(dirname(recordsPath(root)), '.refused.json')
 
-/** A data directory with two records, of which the first was changed, and the receiver that found it has stopped. */
+/** A data directory with two records. The first was changed, and the store that found the change is closed. */
 async function refused(): Promise<{ root: string; whole: Buffer }> {
   const root = scratchDir()
   const first = storeIn(root)

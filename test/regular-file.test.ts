@@ -1,4 +1,4 @@
-/** Opening what somebody else may have put there: only a regular file is read, and nothing else is waited for or followed. */
+/** Opening a name where somebody else may have put anything: only a regular file is read; the code never waits for or follows anything else. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -35,7 +35,7 @@ describe('a regular file', () => {
   })
 
   test('is read to its end when the size that was told is too small', () => {
-    // files of /proc tell a size of 0, as a file may that grows meanwhile
+    // Files of /proc report a size of 0, as a file can that grows while it is read.
     assert.match(readRegularSync('/proc/self/status', 100_000).toString(), /Uid:/)
     assert.throws(() => readRegularSync('/proc/self/status', 20), TooLong)
   })

@@ -1,4 +1,4 @@
-/** The commands of the auditor, of backup, of restore and of a database, run in the process of the test: what each says and its exit status. */
+/** Runs the commands of the auditor, of backup, restore and database in the process of the test, and gives their output and exit status. */
 import { run as runAudit } from '../src/audit/cli.ts'
 import type { Io } from '../src/cli/io.ts'
 import { runDatabase } from '../src/database/cli.ts'
@@ -8,7 +8,7 @@ type Run = (args: readonly string[], io: Io) => Promise<number>
 export type Said = {
   readonly exit: number
   readonly out: string
-  /** The same output, for commands that write no text. */
+  /** The same output as bytes, for commands that do not write text. */
   readonly bytes: Buffer
   readonly err: string
 }
@@ -17,7 +17,7 @@ export function said(run: Run, ...args: readonly string[]): Promise<Said> {
   return saidTo({}, run, ...args)
 }
 
-/** As `said`, with some other terminal than none. */
+/** Runs a command like `said`, with a terminal. */
 export async function saidTo(terminal: Partial<Io>, run: Run, ...args: readonly string[]): Promise<Said> {
   const chunks: Buffer[] = []
   let err = ''

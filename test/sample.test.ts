@@ -1,4 +1,4 @@
-/** `npm run sample`: what it makes, that a seed gives the same bytes, and that the examples of AUDITORS.md are what it gives. */
+/** `npm run sample`: the directory that it makes, that a seed gives the same bytes, and that AUDITORS.md shows its true output. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'

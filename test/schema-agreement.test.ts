@@ -1,6 +1,7 @@
 /**
- * Envelopes made by json-schema-faker from the published schemas, and altered ones, posted to a real receiver: it takes none that the
- * schema refuses, refuses none that the schema takes but for the reasons listed here, and answers none with 5xx. Seeded.
+ * Posts envelopes that json-schema-faker makes from the published schemas, and altered ones, to a real receiver. The receiver accepts no
+ * envelope that the schema refuses. It refuses an envelope that the schema accepts only for the reasons listed here. It answers none with
+ * 5xx. The envelopes depend on a seed.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -16,7 +17,7 @@ import { type Receiver, startReceiver } from './receiver.ts'
 const perContract = 400
 const alterationsEach = 3
 
-/** What no JSON Schema says: each is in the `x-not-expressed` of the schemas, and is met here. */
+/** The rules that no JSON Schema can express. Each is in `x-not-expressed` of the schemas, and each occurs in this test. */
 const beyondSchema: readonly (readonly [reason: string, pointer: RegExp, detail: RegExp])[] = [
   ['a member named __proto__', /__proto__$/, /not stored/],
   ['more than 32 levels', /^/, /nested deeper than 32/],
@@ -59,7 +60,7 @@ for (const contract of [...contracts.values()].flat()) {
         if (valid) met.add(reasonBeyond(JSON.parse(text).errors ?? []) ?? assert.fail(seen))
       }
     }
-    // most of the generated ones, and some of the altered ones; else this has looked at one side only
+    // Most generated envelopes must be accepted and some altered ones refused. Otherwise this test has seen one side only.
     assert.ok(taken > perContract / 2 && refused > perContract / 2, `${taken} taken, ${refused} refused`)
   })
 }
@@ -68,7 +69,7 @@ test('each reason beyond the schemas was met', () => {
   assert.deepEqual([...met].sort(), beyondSchema.map(([reason]) => reason).sort())
 })
 
-/** The reason that each of these errors has; undefined where one has none of them. */
+/** The reason for the first of these errors; undefined when one of the errors has none of the listed reasons. */
 function reasonBeyond(errors: readonly FieldError[]): string | undefined {
   const reasons = errors.map(
     (error) =>
@@ -83,7 +84,7 @@ function* envelopes(schema: JsonSchema): Generator<JsonObject> {
   for (let seed = 0; seed < perContract; seed++) {
     const chance = random(seed)
     const generated = generateSync(schema, { seed, optionalsProbability: 0.5 }) as JsonObject
-    // without the one member that depends on the request
+    // This member depends on the request, so it is left out.
     const made = without(generated, 'node_token_hash')
     yield made
     for (let n = 0; n < alterationsEach; n++) yield alter(made, chance)
@@ -116,7 +117,7 @@ const oddValues: readonly Json[] = [
 ]
 const heavy: Json = Array.from({ length: 50_001 }, () => 0)
 
-/** A copy with one thing different. */
+/** A copy of the envelope with one change. */
 function alter(envelope: JsonObject, chance: Random): JsonObject {
   const members = Object.entries(envelope)
   const [name, value] = chance.of(members)

@@ -12,7 +12,7 @@ import { vs01 } from '../contracts/vs01.ts'
 import { fileOf, schemaOf, schemas } from '../scripts/schemas.ts'
 import { scratchDir } from './receiver.ts'
 
-/** vs01 with one more rule for one more member. */
+/** The contract vs01 with this rule for an additional member. */
 function vs01With(member: v.GenericSchema): Contract {
   return { ...vs01, envelope: v.looseObject({ ...vs01.envelope.entries, member }) }
 }

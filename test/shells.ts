@@ -1,7 +1,7 @@
 /**
- * The shells and tools that the recipes of AUDITORS.md are run with: bash and dash with GNU tools, busybox, and zsh with a Mac's.
- * A PATH of its own holds exactly what there is, so a recipe that needs something else fails here. The Mac's are GNU's behind
- * wrappers that refuse what a Mac's refuse (`stat -c`, `head -c -3`, `uniq -D`), pad as it pads, and know `shasum` alone.
+ * The shells and tools for the recipes of AUDITORS.md: bash and dash with GNU tools, busybox, and zsh with the tools of a Mac. Each shell
+ * has a PATH that holds exactly its tools, so a recipe that needs another tool fails here. The tools of a Mac are GNU tools in wrappers:
+ * they refuse the options that a Mac refuses (`stat -c`, `head -c -3`, `uniq -D`), pad numbers as a Mac does, and offer only `shasum`.
  */
 import { execFile, spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -14,7 +14,7 @@ const tools =
     ' ',
   )
 
-/** Undefined when it is not installed. */
+/** The path of a tool; undefined when it is not installed. */
 export function found(tool: string): string | undefined {
   const { status, stdout } = spawnSync('sh', ['-c', `command -v ${tool}`], { encoding: 'utf8' })
   return status === 0 && stdout.startsWith('/') ? stdout.trim() : undefined
@@ -24,7 +24,7 @@ export const missingTool = [...tools, 'bash', 'dash', 'busybox', 'zsh', 'sha256s
   (tool) => found(tool) === undefined && !['printf', 'test'].includes(tool),
 )
 
-/** The directories of tools are made below `scratch`. */
+/** All shells by name. Their directories of tools are made below `scratch`. */
 export function shells(scratch: string): ReadonlyMap<string, Shell> {
   const make = (name: string, link: (directory: string) => void): string => {
     const directory = join(scratch, name)
@@ -57,7 +57,7 @@ export function shells(scratch: string): ReadonlyMap<string, Shell> {
     ['bash', { program: bash, args: ['--norc', '-s'], path: gnu }],
     ['dash', { program: found('dash') as string, args: ['-s'], path: gnu }],
     ['busybox', { program: found('busybox') as string, args: ['sh', '-s'], path: busybox }],
-    // the shell that a Mac opens
+    // zsh is the default shell of a Mac.
     ["a Mac's tools", { program: found('zsh') as string, args: ['-f', '-s'], path: mac }],
   ])
 }
@@ -74,7 +74,7 @@ const wrapped = new Map([
   ['sort', refuses('-z | -V | --*', 'exec REAL "$@"')],
   ['od', 'REAL "$@" | /usr/bin/env -i /bin/sed "s/^/         /; s/$/   /"'],
   ['wc', 'REAL "$@" | while read -r number name; do printf "%8d %s\\n" "$number" "$name"; done'],
-  // a Mac's is LibreSSL
+  // The openssl of a Mac is LibreSSL.
   ['openssl', 'echo "LibreSSL 3.3.6"; [[ $1 == version ]]'],
   ['shasum', '[[ "$*" == "-a 256" ]] || exit 64\nexec REAL'],
 ])
@@ -89,13 +89,13 @@ export const recipes = new Map(
 )
 export const shellBlocks = page.match(/```sh/g)?.length
 
-/** What a recipe printed before its last line, that line, and its exit status. */
+/** The output of a recipe before its last line, the last line, and the exit status. */
 export type Said = { readonly before: string; readonly verdict: string; readonly status: number }
 
 const end = '\u0001end'
 const longestMs = 60_000
 
-/** Runs recipes one after the other in one shell, as somebody pastes them; `settings` are variables. */
+/** Runs recipes one after the other in one shell, as somebody pastes them. `settings` are the variables to set first. */
 export function paste(
   { program, args, path }: Shell,
   names: readonly string[],

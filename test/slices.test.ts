@@ -1,4 +1,4 @@
-/** src/server/slices.ts, through a real server. The numbers are those of its header. */
+/** src/server/slices.ts in a real server. The numbers in the names of tests are those of its header. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, connect, type Socket } from 'node:net'
@@ -18,7 +18,7 @@ after(() => receiver.stop())
 test('slices (1): a head and a body of any size arrive as they were sent, in pieces of any size', async () => {
   const narrative = 'The roof, ä, 😀.\r\n\r\nPOST / HTTP/1.1\r\n\r\n'.repeat(20_000)
   const body = JSON.stringify(scn01({ narrative }))
-  // the token last, behind more than one slice of other lines
+  // The token comes last, after other lines that fill more than one slice.
   const length = { 'x-node-token': null, 'content-length': Buffer.byteLength(body) }
   const sent = Buffer.from(
     head({ a: 'x'.repeat(6_000), b: 'y'.repeat(6_000), ...length, 'X-Node-Token': token }) + body,
@@ -41,7 +41,7 @@ test('slices (1): a chunked body right behind its head is read whole', async () 
   const line = await wire(receiver.url)
   line.send([head(chunked), ...parts.map((part) => chunk(part)), '0\r\n\r\n'].join(''))
   assert.equal((await line.answer()).status, 201)
-  // and what follows is a request like any other
+  // The next request is handled like any other.
   line.send(request(vs01({ fields: { long: 'z'.repeat(50_000) } })))
   assert.equal((await line.answer()).status, 200)
   line.socket.destroy()
@@ -58,7 +58,7 @@ test('slices (1): a stranger that was refused may try again on its connection, a
   line.socket.destroy()
 })
 
-/** A connection of a stranger to an app that says "here", and how many requests were made of what came on it. */
+/** A connection of a stranger to an app that answers "here". `made` counts the requests that the server made from its bytes. */
 async function stranger(): Promise<{ accepted: Socket; socket: Socket; made(): number; end(): void }> {
   const app = new Hono<{ Bindings: Platform }>().get('/', (c) => c.text('here'))
   const { server } = createHttpServer(app, () => {})
@@ -90,7 +90,7 @@ test('slices (2) (3): of a thousand requests in one write of a stranger, one is 
   const get = 'GET / HTTP/1.1\r\n'
   const made = await Promise.all([
     requestsMadeOf(`${get}Host: localhost\r\n\r\n`.repeat(1_000)),
-    // refused in the place of the app
+    // The server refuses these requests before the app gets them.
     requestsMadeOf(`${get}\r\n`.repeat(1_000)),
     requestsMadeOf(`${get}Host: localhost\r\n${'a: b\r\n'.repeat(1_500)}\r\n`.repeat(7)),
   ])
@@ -99,7 +99,7 @@ test('slices (2) (3): of a thousand requests in one write of a stranger, one is 
 
 test('slices (3): what comes on a held connection is not kept', async () => {
   const { accepted, socket, made, end } = await stranger()
-  // refused, and held when its body does not end, while it is being read
+  // This request is refused. Its body does not end, so the connection is held while the server reads it.
   socket.write(head(chunked) + chunk('x'))
   while (!accepted.isPaused()) await new Promise(setImmediate)
   const before = accepted.bytesRead

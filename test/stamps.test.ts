@@ -1,4 +1,4 @@
-/** `verify --stamps`: what stamps of heads say about records, against authorities of the tests' own. */
+/** `verify --stamps`: what stamps of heads prove about records, with authorities that the tests make. */
 import assert from 'node:assert/strict'
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,7 +30,7 @@ function place(records: number): Place {
   return { data, stamps }
 }
 
-/** The heads of now in the directory of stamps. */
+/** Writes the present heads into the directory of stamps, and gives the path. */
 async function headsAt({ data, stamps }: Place, time: string): Promise<string> {
   const { out } = await audit('heads', '--data', data)
   const file = join(stamps, `heads-${time}.txt`)
@@ -40,7 +40,7 @@ async function headsAt({ data, stamps }: Place, time: string): Promise<string> {
 
 const [first, second] = ['20260101T000000000Z', '20260201T000000000Z']
 
-/** A place whose heads have a stamp of the auditor's own authority, and the path of that stamp. */
+/** A data directory and its stamps, with a stamp of the authority that the auditor trusts, and the path of the stamp. */
 async function stampedPlace(records: number): Promise<{ at: Place; stamp: string }> {
   const at = place(records)
   return { at, stamp: await stampFile(own as Keys, await headsAt(at, first), 'own') }
@@ -116,7 +116,7 @@ test(
     assert.equal(finding?.record, 2)
     assert.ok(finding?.what?.includes(name), finding?.what)
 
-    // the whole chain made anew, and the head file with it
+    // Here the whole chain and the head file were made anew.
     writeFileSync(records, sound)
     const lines = rechained(alter(linesOf(records), 2))
     writeFileSync(records, fileOf(lines))
@@ -124,7 +124,7 @@ test(
     const rewritten = of(anew.told, 'rewritten').find(({ record }) => record === 4)
     assert.ok(rewritten?.what?.includes(`the stamp ${name} of `), rewritten?.what)
 
-    // what came after the stamp is not covered by it
+    // Records that came after the stamp are not covered by it.
     writeFileSync(records, sound)
     writeFileSync(records, fileOf(alter(linesOf(records), 5)))
     const after = await verify(at.data, ...given(at))

@@ -1,4 +1,4 @@
-/** The end of a receiver: what is in flight is answered, nobody is cut off, and a restart costs no request. */
+/** The end of a receiver: requests in flight are answered, no connection is cut off, and a restart costs no request. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ import { head, request, type Wire, wire } from './wire.ts'
 const text = JSON.stringify(vs01())
 const unfinished = head({ 'content-length': text.length })
 
-/** Gives the exit code, and how long it took from now on. */
+/** Waits for the end, and gives the exit code and how long it took from now on. */
 async function endOf({ process: child }: Receiver): Promise<{ code: number | string | null; ms: number }> {
   const began = performance.now()
   child.ref()
@@ -21,7 +21,7 @@ async function endOf({ process: child }: Receiver): Promise<{ code: number | str
   return { code: child.exitCode ?? child.signalCode, ms: performance.now() - began }
 }
 
-/** A connection that the receiver has accepted: one that still waits is lost with the listening socket. */
+/** A connection that the receiver has accepted. A connection that still waited would be lost with the listening socket. */
 async function accepted(receiver: Receiver): Promise<Wire> {
   const line = await wire(receiver.url)
   line.send(head({}, 'GET /health HTTP/1.1'))
@@ -115,7 +115,7 @@ describe('a receiver that is told to stop', { concurrency: 4 }, () => {
         const isLate = performance.now() - signalled > 800
         line.send(request(scn01({ association_slug: `load-${n % 3}`, narrative: `${n} ${round}` })))
         const answer = await line.answer().catch((error) => {
-          // only a request that came when a second had passed may find nobody
+          // Only a request that came more than a second later may find no receiver.
           if (isLate) return undefined
           throw error
         })
@@ -124,7 +124,7 @@ describe('a receiver that is told to stop', { concurrency: 4 }, () => {
         outcomes.stored++
         if (Number.isFinite(signalled)) outcomes.afterSignal++
         if (answer.headers.connection === 'close') break
-        // some are idle for a moment when the signal comes
+        // Some connections are idle for a moment when the signal comes.
         if (n % 4 === 0) await delay(n * 5)
       }
       outcomes.closed++
@@ -148,7 +148,7 @@ describe('a receiver that is told to stop', { concurrency: 4 }, () => {
     const line = await accepted(receiver)
     line.send(unfinished)
     await delay(100)
-    // at once, so that on a loaded machine, too, no second passes between them
+    // Both signals are sent at once, so that even on a busy machine no second passes between them.
     for (const signal of ['SIGINT', 'SIGTERM'] as const) receiver.process.kill(signal)
     await said(receiver, '"stopping"')
     line.send(text)
@@ -188,7 +188,7 @@ describe('a receiver that is told to stop', { concurrency: 4 }, () => {
 
 test('a restart on a socket that systemd holds refuses no connection', async () => {
   const dataDir = scratchDir()
-  // bound here, listening there: a server of this process would take connections itself
+  // The socket is only bound here, because a server in this process would accept connections itself.
   const held = boundPort()
   const { port } = held
   const start = (listenPid = '$$') => {
@@ -222,7 +222,7 @@ test('a restart on a socket that systemd holds refuses no connection', async () 
   second.child.kill('SIGTERM')
   assert.equal((await once(second.child, 'exit'))[0], 0)
 
-  // a socket that was handed to another process of this environment is not taken: PORT counts, and 1 is not to be had
+  // The receiver must not use a socket that was handed to another process. So it uses PORT, and port 1 cannot be bound.
   const stranger = start('1')
   const started = performance.now()
   while (

@@ -1,4 +1,4 @@
-/** What every store promises, asked of each of them with the same words. */
+/** Tests what every store promises, with the same tests for each store. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { acceptedVectors, put, quiet, stored, storeIn } from './records.ts'
 
 const participant = 'SASE1-22c-at-5sb-8hm-54v'
 
-/** Without the time of arrival, and the hashes that follow from it. */
+/** The text without the time of arrival and the hashes that depend on it. */
 const withoutTimes = (text: string) => text.replace(/"(received_at|previous_sha256)": ?"[^"]*"/g, '')
 
 for (const { name, skip, open } of kinds) {

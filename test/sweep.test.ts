@@ -1,4 +1,4 @@
-/** What the start removes, what it leaves, and that it says so. */
+/** Which files the start removes, which it leaves, and that it logs what it removes. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
@@ -12,14 +12,14 @@ import { audit } from './said.ts'
 const longAgo = Date.now() / 1000 - 21
 const aWhileAgo = Date.now() / 1000 - 10
 
-/** Makes files, the old ones older than any request. */
+/** Makes files. The files in `old` are older than any request can be. */
 function make(directory: string, old: readonly string[], fresh: readonly string[] = []): void {
   mkdirSync(directory, { recursive: true })
   for (const name of [...old, ...fresh]) writeFileSync(join(directory, name), '{}', { mode: 0o640 })
   for (const name of old) utimesSync(join(directory, name), longAgo, longAgo)
 }
 
-/** Starts a store and gives the names that it says it has removed. */
+/** Starts a store and gives the names that it reports as removed. */
 async function started(root: string): Promise<string[]> {
   const removed: string[] = []
   const store = storeIn(root, {
@@ -39,7 +39,7 @@ test('the start removes temporaries of this program that are older than any requ
   const directory = join(root, 'vs01/heron-ridge')
   make(directory, ['a.json', '.tmp-12-0123456789ab', '.tmp-12-0123456789ab.4711'], ['.tmp-13-0123456789ab'])
   make(root, ['.tmp-14-0123456789ab'])
-  // may still be written by another receiver, whose request has 10 s
+  // Another receiver may still be writing this file, because its request has 10 s.
   make(directory, [], ['.tmp-15-0123456789ab'])
   utimesSync(join(directory, '.tmp-15-0123456789ab'), aWhileAgo, aWhileAgo)
   assert.deepEqual(await started(root), [
@@ -93,7 +93,7 @@ test('a torn end that a full disk does not let be kept leaves no copy behind, an
     truncateSync(path, size - 3)
     writeFileSync(path, `,\n{"narrative":"${'half a record '.repeat(600)}`, { flag: 'a' })
     const filler = join(root, 'filler')
-    // one page, as tmpfs counts, is left for the lock and a name, and none for two pages of torn bytes
+    // One page of the tmpfs is left, enough for the lock and a name, but not for the two pages of torn bytes.
     assert.throws(() => writeFileSync(filler, Buffer.alloc(128 * 1024)), { code: 'ENOSPC' })
     const full = storeIn(root)
     for (let attempt = 0; attempt < 3; attempt++)

@@ -1,4 +1,4 @@
-/** Time limits over real sockets against a real receiver: for a head, for a body, for an idle connection, for a lock. */
+/** Time limits of a real receiver over real sockets: for a head, a body, an idle connection, a lock. */
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** deploy/token: under load, interrupted, on files that were typed by hand, and when something else than the receiver answers. */
+/** deploy/token: under load, interrupted, with files that were typed by hand, and when another program answers in place of the receiver. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -33,10 +33,10 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
     const again = await host.run('token', ['rotate'])
     assert.equal(again.code, 0, again.output)
     assert.ok(again.output.includes(fresh), 'goes on with the first, and shows its token')
-    // Hubzilla is given the new one
+    // The operator gives Hubzilla the new token.
     known = fresh
     const seen = load.count()
-    // none is on its way any more that was sent with the old one
+    // Wait until no request with the old token is in flight any more.
     while (load.count() < seen + 16) await nextTurn()
     assert.equal((await host.run('token', ['retire'])).code, 0)
     assert.equal(await host.post(old), 401)
@@ -62,7 +62,7 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
 
   test('interrupted at any point and run again, rotate shows the token that counts, and none is lost', async () => {
     let wasWritten = 0
-    // before its file is in its place, right after, and while the receiver is told
+    // The signal comes before the new file is in its place, right after, and during the reload of the receiver.
     for (const n of [16, 20, 32]) {
       const before = host.token()
       const { at } = await runUntilCall(host, 'token', ['rotate'], n)

@@ -1,4 +1,4 @@
-/** What the units of systemd promise, where two of them, or a unit and a program, have to agree. */
+/** The settings of the systemd units in which two units, or a unit and a program, must agree. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ const [receiver, backup] = ['civic-orchestrator.service', 'civic-orchestrator-ba
   settingsOf,
 ) as [Settings, Settings]
 
-/** All values of each setting, in order. */
+/** The values of each setting, in their order. */
 type Settings = ReadonlyMap<string, readonly string[]>
 
 function settingsOf(unit: string): Settings {

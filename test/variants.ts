@@ -1,6 +1,6 @@
 /**
- * Data directories that somebody or something tampered with, each with what must be told about it. The tool, the recipes of
- * AUDITORS.md and the page in a browser are all tried on this one list: none of them may call such a directory whole.
+ * A list of changes to a data directory, each with the verdict that must follow. The tests of the tool, of the recipes of AUDITORS.md and of
+ * the page in a browser all use this list. None of them may call a changed directory whole.
  */
 import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,14 +9,14 @@ import type { JsonObject } from '../contracts/contract.ts'
 import { type Association, association, lines, makeDirectory, numbered, slug } from './audit-build.ts'
 import { fileOf, linesOf, rechained, sha256 } from './disk.ts'
 
-/** A directory as a receiver leaves it: Scenarios of two associations, and one file each of the addons without history. */
+/** A directory as a receiver leaves it, with Scenarios of two associations, and one file of each addon that keeps no history. */
 export type Whole = Association & {
   readonly root: string
   readonly vs01: string
   readonly dsc01: string
-  /** Heads of both associations, as somebody kept them. */
+  /** The heads of both associations, kept by somebody outside. */
   readonly heads: readonly string[]
-  /** What somebody kept of the last record of the first. */
+  /** The receipt of the last record of the first association, kept by somebody outside. */
   readonly kept: { readonly sequence: number; readonly sha256: string }
 }
 
@@ -73,23 +73,23 @@ export type Variant = {
   readonly name: string
   readonly tamper: (at: Whole) => void
   /**
-   * `altered`: something is not as it was left. `cannot be told`: nobody can know from these files. `outside`: only what
-   * somebody else kept tells it, so without that it cannot be told. `harmless`: worth a note, and nothing is wrong.
+   * `altered`: the files show that something was changed. `cannot be told`: nobody can know it from these files. `outside`: only heads or
+   * receipts that somebody else kept show the change; without them it cannot be told. `harmless`: worth a note, nothing is wrong.
    */
   readonly told: 'altered' | 'cannot be told' | 'outside' | 'harmless'
-  /** The cause, as it is named: kind and sentence of a finding or a note. */
+  /** A pattern for the cause: the kind and sentence of a finding or a note. */
   readonly named: RegExp
-  /** Whether it is about the records file or the head file of the association, so that the recipes of the page see it. */
+  /** False when the change is in neither the records file nor the head file of the association, so that the recipes cannot see it. */
   readonly recipes?: false
-  /** Chain and head file were made to fit: a recipe tells it by a kept receipt alone, `verify` by what the records hold. */
+  /** Chain and head file were made to fit. A recipe can show the change only by a kept receipt, `verify` by the content of the records. */
   readonly fitting?: true
 }
 
 type Edit = (records: string[]) => string[]
 
-/** Lines changed, the head file left as it was. */
+/** Changes lines and leaves the head file as it is. */
 const edited = (change: Edit) => (at: Whole) => writeFileSync(at.records, fileOf(change(linesOf(at.records))))
-/** Somebody who knows the format: sequences and hashes made to fit, and the head file made anew. */
+/** Changes lines as somebody would who knows the format: makes sequences, hashes and the head file fit. */
 const forged = (change: Edit) => (at: Whole) => refit(at, rechained(change(linesOf(at.records))))
 const bytes = (change: (whole: Buffer) => Uint8Array) => (at: Whole) =>
   writeFileSync(at.records, change(readFileSync(at.records)))
@@ -385,7 +385,7 @@ function emptied(root: string): void {
   for (const addon of ['scn01', 'vs01', 'dsc01']) rmSync(join(root, addon), { recursive: true })
 }
 
-/** As FAT shows them. */
+/** Gives all files the modes that FAT shows. */
 function stickModes(root: string): void {
   for (const addon of ['scn01', 'vs01', 'dsc01'])
     for (const name of addon === 'scn01' ? [slug, other] : [slug])

@@ -1,4 +1,4 @@
-/** The vectors of the contracts, as they are published: what is sent, and the verdict. */
+/** The published vectors of the contracts: an envelope, and the verdict on it. */
 import { readFileSync } from 'node:fs'
 import { type Contract, fileNameOf, type JsonObject } from '../contracts/contract.ts'
 import { contracts } from '../contracts/index.ts'
@@ -6,10 +6,10 @@ import { contracts } from '../contracts/index.ts'
 export type Vector = {
   readonly name: string
   readonly envelope?: JsonObject
-  /** Sent in place of an envelope: bytes that no JSON encoder writes. */
+  /** A body that is sent instead of an envelope, because no JSON encoder writes such bytes. */
   readonly body?: string
   readonly token_sha256?: string
-  /** The JSON Schema alone gives another verdict. */
+  /** Set when the JSON Schema alone gives another verdict. */
   readonly beyond_schema?: true
 } & (
   | { readonly verdict: 'accepted'; readonly record: JsonObject; readonly warnings: readonly string[] }

@@ -1,4 +1,4 @@
-/** Biome holds the wall of every room: it lints files with forbidden words in a tree that has the same rooms and nothing else. */
+/** Biome refuses every import that a room may not make. It lints files with such imports in a copy of the tree that has only the rooms. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ const biome = resolve('node_modules/@biomejs/biome/bin/biome')
 const tracked = execFileSync('git', ['ls-files', 'contracts/*.ts', 'src/*/*.ts', 'src/*/*.tsx'])
 const rooms = [...new Set(String(tracked).trim().split('\n').map(dirname))]
 
-/** What Biome finds in a file of this text in each of these rooms: lines that begin with the rule and the file. */
+/** The findings of Biome in a file with this text in each of these rooms, as lines that begin with the rule and the file. */
 function lint(rooms: readonly string[], text: string): string[] {
   const root = scratchDir()
   copyFileSync('biome.json', join(root, 'biome.json'))

@@ -1,4 +1,4 @@
-/** One sender of heavy bodies does not stop the others, and what does not fit into memory is told so before it is parsed. */
+/** One sender of large bodies does not stop the others. A body that does not fit into memory is refused before it is parsed. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Scale, Turns } from '../src/http/weight.ts'
@@ -22,7 +22,7 @@ test('a scale admits in order of arrival what fits, and one body of any size', a
   first?.()
   for (const release of await Promise.all(waiting.slice(1))) release?.()
   assert.deepEqual(order, ['first', 'second', 'third'])
-  // released twice above, and counted once: two of 60 do not fit together
+  // The second release above counted for nothing, so two bodies of 60 do not fit together.
   assert.ok(await scale.admit(60))
   assert.equal(await scale.admit(60), undefined, 'there was no room within a second')
   assert.ok(await scale.admit(40), "who gave up stands in nobody's way")
@@ -37,7 +37,7 @@ test('who was admitted does not take the place of one who waits when its own tim
   const release = await second
   t.mock.timers.tick(500)
   const third = scale.admit(100)
-  // when the second one would have given up, and before the third one does
+  // At this time the second one would have given up, and the third one has not.
   t.mock.timers.tick(700)
   release?.()
   assert.ok(await third)
@@ -60,7 +60,7 @@ test('turns come one after another, and other work gets through between them', a
 })
 
 const megabyte = 1_048_576
-/** An envelope of a whole megabyte with as many values as are taken, or with far more. */
+/** An envelope of a whole megabyte with this number of values. */
 function heavy(n: number, values: number, filler: string): string {
   const list = Array.from({ length: values }, () => filler).join()
   const text = JSON.stringify(scn01({ narrative: `heavy ${n}`, extra: '?', long: '' })).replace(
@@ -71,7 +71,7 @@ function heavy(n: number, values: number, filler: string): string {
   return text.replace('"long":""', `"long":"${long}"`)
 }
 
-/** How often each status came; a 503 tells when to come again. */
+/** The number of answers by status. Checks that each 503 says when to try again. */
 async function statuses(answers: readonly Promise<Response>[]): Promise<Map<number, number>> {
   const found = new Map<number, number>()
   for (const answer of await Promise.all(answers)) {

@@ -1,4 +1,4 @@
-/** A TCP connection to a receiver, for what fetch cannot send: bytes go out as they are, answers come back one by one. */
+/** A TCP connection to a receiver, for requests that fetch cannot send. It sends bytes as they are, and gives the answers one by one. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -8,7 +8,7 @@ import { type Receiver, startReceiver, token, vs01 } from './receiver.ts'
 
 export type Answer = {
   readonly status: number
-  /** By lower-case name; a repeated header is an error here. */
+  /** The headers by lower-case name. A repeated header is an error here. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
   /** The body as JSON. */
@@ -18,11 +18,11 @@ export type Answer = {
 export type Wire = {
   readonly socket: Socket
   send(...parts: readonly (string | Uint8Array)[]): void
-  /** The next answer, `100 Continue` included; fails when it is not there in time, or is not HTTP/1.1. */
+  /** The next answer, also a `100 Continue`. Fails when the answer does not come in time or is not HTTP/1.1. */
   answer(options?: { withinMs?: number; bodiless?: boolean }): Promise<Answer>
-  /** Waits until the other side has closed; gives what came since the last answer. */
+  /** Waits until the receiver has closed the connection, and gives the bytes since the last answer. */
   closed(withinMs?: number): Promise<string>
-  /** What came within this time and has not been taken as an answer. */
+  /** The bytes that came within this time and are no part of an answer that was taken. */
   silence(ms: number): Promise<string>
 }
 
@@ -35,7 +35,7 @@ export async function wire(url: string): Promise<Wire> {
     bytes = Buffer.concat([bytes, chunk])
     socket.emit('news')
   })
-  // a reset ends a connection like any other end; what had come before counts
+  // A reset counts as the end of the connection. The bytes before it still count.
   socket.on('error', () => {})
   for (const event of ['end', 'close'])
     socket.on(event, () => {
@@ -48,7 +48,7 @@ export async function wire(url: string): Promise<Wire> {
     const late = AbortSignal.timeout(withinMs)
     while (!isDone()) {
       assert.ok(!isClosed, `closed while waiting for ${what}: ${bytes}`)
-      // rejects for a reset, too; the end of the connection is then told as such
+      // This rejects for a reset as well; the code below then reports the end of the connection.
       await once(socket, 'news', { signal: late }).catch(() => {})
       assert.ok(!late.aborted || isDone(), `no ${what} within ${withinMs} ms`)
     }
@@ -113,7 +113,7 @@ export function head(
   return [line, ...lines, '', ''].join('\r\n')
 }
 
-/** A whole request: head, its Content-Length, and the envelope. */
+/** A whole request: head, Content-Length, and the envelope. */
 export function request(
   envelope: unknown,
   changes: Readonly<Record<string, string | number | null>> = {},
@@ -129,7 +129,7 @@ export function chunk(text: string, extension = ''): string {
   return `${Buffer.byteLength(text).toString(16)}${extension}\r\n${text}\r\n`
 }
 
-/** One connection, one write, one answer. */
+/** Sends a text on a new connection in one write, and gives the answer. */
 export async function answerAt(url: string, sent: string): Promise<Answer> {
   const line = await wire(url)
   line.send(sent)
@@ -138,13 +138,13 @@ export async function answerAt(url: string, sent: string): Promise<Answer> {
   return answer
 }
 
-/** The status of an answer that has to be a problem document, and the problem's name. */
+/** Sends a text, and gives the status and the name of the problem. The answer must be a problem document. */
 export async function refusalAt(url: string, sent: string): Promise<[number, string]> {
   const answer = await answerAt(url, sent)
   return [answer.status, problemIn(answer)]
 }
 
-/** One receiver for all tests of a file: started before the first of them, with one record, and stopped after the last. */
+/** One receiver with one record for all tests of a file. It starts before the first test and stops after the last one. */
 export function receiverOfFile(): Pick<Receiver, 'url' | 'dataDir'> {
   let receiver: Receiver
   before(async () => {
@@ -170,7 +170,7 @@ export function asking(receiver: { readonly url: string }) {
   }
 }
 
-/** Checks the RFC 9457 shape and gives the problem's name. */
+/** Checks that an answer has the form of RFC 9457, and gives the name of the problem. */
 export function problemIn(answer: Answer): string {
   assert.equal(answer.headers['content-type'], 'application/problem+json')
   const { type, title, status, detail, instance } = answer.json()

@@ -1,4 +1,4 @@
-/** deploy/witness against authorities of the tests' own, over HTTP: what is kept, and what is said when one of them fails. */
+/** deploy/witness with authorities that the tests make, over HTTP: which files it keeps, and what it reports when an authority fails. */
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { appendFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const options = withoutAuthority === undefined ? {} : { skip: `needs ${withoutAu
 const scratch = scratchDir()
 let [own, other, expired]: (Keys | undefined)[] = []
 
-/** As in a release: the script in deploy/, the auditor's tool beside it as one file. */
+/** Makes the files as in a release: the script in deploy/, and the auditor's tool beside it as one file. */
 before(async () => {
   if (withoutAuthority !== undefined) return
   const outfile = join(scratch, 'audit.cjs')
@@ -37,12 +37,12 @@ type Host = {
   readonly data: string
   readonly stamps: string
   readonly settings: string
-  /** What is in the directory of stamps, without the times: `heads-1.txt` is the oldest. */
+  /** The names in the directory of stamps, with numbers instead of times: `heads-1.txt` is the oldest. */
   kept(): string[]
   run(env?: Record<string, string>): Promise<{ readonly exit: number; readonly said: string }>
 }
 
-/** A data directory with one association, and a directory of stamps. */
+/** Makes a data directory with one association, and a directory of stamps. */
 function host(...lines: readonly string[]): Host {
   const root = scratchDir()
   const [data, stamps, etc] = ['data', 'stamps', 'etc'].map((name) => join(root, name)) as [
@@ -80,13 +80,13 @@ function host(...lines: readonly string[]): Host {
 const line = (name: string, { url }: Authority, keys = own): string => `${name} ${url} ${keys?.root}`
 const one = ['heads-1.own.pem', 'heads-1.own.tsr', 'heads-1.txt']
 
-/** A host whose settings name one authority, which has the keys that the test trusts. */
+/** Makes a host whose settings name one authority. It has the keys that the test trusts. */
 async function witnessed(): Promise<Host & { readonly authority: Authority }> {
   const authority = await startAuthority(own as Keys)
   return { ...host(line('own', authority)), authority }
 }
 
-/** The same association with more records, as if they had come since. */
+/** Makes the same association with more records, as if they had come in the meantime. */
 function grow(data: string, count: number): void {
   rmSync(join(data, 'scn01'), { recursive: true })
   build(data, count)
@@ -156,7 +156,7 @@ const failures = new Map<Failure, RegExp>([
 ])
 const nameOf = (failure: Failure): string => failure.replaceAll(' ', '-').toLowerCase()
 
-/** An authority that fails in this way, and its line in the settings. */
+/** Starts an authority that fails in this way, and gives its line for the settings. */
 async function failing(how: Failure): Promise<{ authority: Authority; line: string }> {
   const keys = how === 'wrong CA' ? other : how === 'expired' ? expired : own
   const authority = await startAuthority(keys as Keys)
@@ -229,7 +229,7 @@ test('heads that nobody has stamped are stamped later, too; others only once', o
   authority.behaves('well')
   assert.equal((await run()).exit, 0)
   assert.equal(kept().filter((name) => name.endsWith('.tsr')).length, 2)
-  // a second authority stamps the newest heads only
+  // A second authority stamps only the newest heads.
   appendFileSync(settings, `${line('second', authority)}\n`)
   assert.equal((await run()).exit, 0)
   assert.deepEqual(
@@ -267,7 +267,7 @@ test(
     writeFileSync(join(stamps, '.new-heads-20260101T000000000Z.own.tsr'), 'half of a stamp')
     assert.equal((await run()).exit, 0)
     assert.deepEqual(kept(), one)
-    // killed between the certificates and the stamp
+    // These files remain when the script is killed between the certificates and the stamp.
     for (const name of readdirSync(stamps)) if (name.endsWith('.tsr')) rmSync(join(stamps, name))
     assert.equal((await run()).exit, 0)
     assert.deepEqual(kept(), one)

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- --calls`: the system calls and the turns of the event loop that one request takes, counted by strace. Counts
- * do not depend on how busy the machine is, except for `futex`: whether a thread has to be woken is a matter of luck.
+ * `npm run bench -- --calls`: strace counts the system calls and the turns of the event loop that one request takes. The counts do not
+ * depend on how busy the machine is, except for `futex`, because whether a thread has to be woken is a matter of chance.
  */
 import { existsSync, mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,15 +13,15 @@ import type { Programs } from './programs.ts'
 import { type Kind, requestFor } from './request.ts'
 
 export type Calls = {
-  /** By name, of every thread. */
+  /** The number of calls of all threads, by the name of the call. */
   readonly calls: ReadonlyMap<string, number>
-  /** Turns of the event loop of the first thread. */
+  /** The turns of the event loop of the first thread. */
   readonly turns: number
-  /** What strace wrote, a line a call, for whoever wants to know more. */
+  /** The output of strace, one line a call, for a reader who wants to know more. */
   readonly lines: readonly string[]
 }
 
-/** What a running process does while `work` is under way; `file` is where strace writes. */
+/** Counts the calls of a running process while `work` runs. strace writes to `file`. */
 export async function callsDuring(pid: number, file: string, work: () => Promise<void>): Promise<Calls> {
   const trace = await attach(pid, file, [])
   const outcome = await Promise.allSettled([work()])
@@ -30,14 +30,14 @@ export async function callsDuring(pid: number, file: string, work: () => Promise
   return callsIn(pid, lines)
 }
 
-/** Counts the lines of strace -f: `<thread> <call>(<arguments>) = <result>`, a call in two halves where another came between. */
+/** Counts the lines of strace -f: `<thread> <call>(<arguments>) = <result>`. A call has two lines when a call of another thread came between. */
 export function callsIn(pid: number, lines: readonly string[]): Calls {
   const calls = new Map<string, number>()
   let turns = 0
   for (const line of lines) {
     const [, thread, name] = /^(\d+) +(\w+)\(/.exec(line) ?? []
     if (name !== undefined) calls.set(name, (calls.get(name) ?? 0) + 1)
-    // libuv looks once without waiting in each turn, and waits only when nothing was found
+    // In each turn libuv polls once without waiting, and polls again with waiting only when it found nothing.
     const isLook = /\bepoll_pwait\b.*, 1024, 0, NULL, 8\)/.test(line)
     if (isLook && Number(thread ?? /^(\d+) /.exec(line)?.[1]) === pid) turns++
   }
@@ -46,14 +46,14 @@ export function callsIn(pid: number, lines: readonly string[]): Calls {
 
 export type Lone = Calls & { readonly what: string }
 
-/** Enough that what is done once is done, and few enough that the code is as cold as on a node. */
+/** Requests before the count: enough to finish work that is done once, and few enough that the code is as cold as on a real node. */
 const before = 20
-/** Free space that was asked for a moment ago is not asked for again, and a lock that was just used is still held. */
+/** A pause, after which the receiver asks for the free space again and has released a lock that was just used. */
 const quietMs = 600
-/** So many are traced, and the one with the fewest calls is told: nothing of the background fell into it. */
+/** So many requests are traced. The one with the fewest calls counts, because no work of the background fell into it. */
 const tries = 5
 
-/** One post alone on a connection of its own, from its arrival until nothing of it is left to do. */
+/** Traces one post on a connection of its own, from its arrival until all its work is done. */
 export async function lonePosts(programs: Programs, scratch: string): Promise<readonly Lone[]> {
   const missing = missingHere(['strace'])
   if (missing !== undefined) throw new Error(`--calls needs ${missing}`)
@@ -72,7 +72,7 @@ export async function lonePosts(programs: Programs, scratch: string): Promise<re
     let least: Calls | undefined
     for (let at = 0; at < tries; at++) {
       await sleep(quietMs)
-      // the log is written 20 ms after the answer
+      // The log line is written 20 ms after the answer.
       const found = await callsDuring(server.pid, join(scratch, 'trace'), () =>
         post(kind).then(() => sleep(100)),
       )

@@ -1,19 +1,19 @@
-/** One HTTP/1.1 connection on a raw socket, one request at a time, and each answer drained to its last byte. */
+/** One HTTP/1.1 connection on a raw socket. It sends one request at a time and reads each answer to its last byte. */
 import { connect, type Socket } from 'node:net'
 
 export type Reply = { readonly status: number; readonly body: string }
 
 export type Connection = {
-  /** `bytes` must not change until the answer is there. */
+  /** Sends a request. `bytes` must not change until the answer is there. */
   send(bytes: Buffer): void
   end(): void
 }
 
 export type Listener = {
-  /** The connection is there: the first request may be sent. */
+  /** Called when the connection is open and the first request may be sent. */
   readonly ready: (connection: Connection) => void
   readonly reply: (reply: Reply, connection: Connection) => void
-  /** The other side ended it, or it never came up. */
+  /** Called when the other side has ended the connection, or when it could not be opened. */
   readonly gone: (code: string) => void
 }
 
@@ -52,7 +52,7 @@ export function openConnection(port: number, listener: Listener, localAddress?: 
   return connection
 }
 
-/** One request on a connection of its own: what came, and how long all of it took. Status 0: no answer came. */
+/** Sends one request on a connection of its own, and gives the answer and the time that all of it took. Status 0 means that no answer came. */
 export function exchange(port: number, bytes: Buffer): Promise<Reply & { readonly ms: number }> {
   const began = performance.now()
   return new Promise((resolve) => {
@@ -68,7 +68,7 @@ export function exchange(port: number, bytes: Buffer): Promise<Reply & { readonl
   })
 }
 
-/** The answer, once all of it is there. Only answers of a declared length are understood; all servers here give it. */
+/** The answer, once all of it is there. Only answers with a Content-Length are understood; all servers of the bench send it. */
 export function replyIn(bytes: Buffer): Reply | undefined {
   const text = bytes.toString('latin1')
   const headEnd = text.indexOf(blankLine)

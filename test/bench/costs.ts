@@ -1,4 +1,4 @@
-/** `npm run bench -- --costs`: what grows with associations and with records, and whether a long file keeps others waiting. */
+/** `npm run bench -- --costs`: what grows with the number of associations and records, and whether a long file makes others wait. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,11 +8,11 @@ import { firstRecordMs, type Programs, type Running } from './programs.ts'
 import { requestFor } from './request.ts'
 import { percentile } from './statistics.ts'
 
-/** All that a slug of four digits can tell apart. */
+/** As many as slugs with four digits can distinguish. */
 const associations = 10_000
-/** A records file of a little more than 1 GB. */
+/** They make a records file of a little more than 1 GB. */
 const records = 250_000
-/** Of a record that the receiver does not know from the run before. */
+/** The number of a record that the receiver does not know from the run before. */
 const firstNumber = 1_000_000_000
 const secondNumber = 2_000_000_000
 const senders = 64
@@ -22,7 +22,7 @@ export type Cost = { readonly what: string; readonly found: number; readonly uni
 
 type Progress = (done: number, total: number | undefined, what: string) => void
 
-/** Everything below `scratch`, one after the other; about a minute and 2 GB. */
+/** Measures all costs one after the other, below `scratch`. It takes about a minute and 2 GB. */
 export async function costs(programs: Programs, scratch: string, progress: Progress): Promise<Cost[]> {
   return [
     ...(await costsOfAssociations(programs, mkdtempSync(join(scratch, 'associations-')), progress)),
@@ -124,7 +124,7 @@ async function running<T>(
   }
 }
 
-/** Posts to associations beside the first, one request at a time each, until `end`; how long each took. */
+/** Posts to associations other than the first, one request at a time for each, until `end`. Gives how long each request took. */
 async function bystandersUntil(port: number, end: Promise<unknown>): Promise<number[]> {
   let isOver = false
   const over = (): void => {
@@ -141,7 +141,7 @@ async function bystandersUntil(port: number, end: Promise<unknown>): Promise<num
 
 type Place = { readonly number: number; readonly association: number }
 
-/** So many connections, each with one request after the other, until `turn` has no more. Any answer but 201 is an error. */
+/** Posts on so many connections, on each one request after the other, until `turn` has no more. Any answer but 201 is an error. */
 async function post(
   port: number,
   connections: number,
@@ -186,7 +186,7 @@ function openFiles({ pid }: Running): number {
   return readdirSync(`/proc/${pid}/fd`).length
 }
 
-/** Only root may; without it the file is read from memory, and the table does not say otherwise. */
+/** Drops the page cache, which only root may do. Without it the file is read from memory, and the table does not say that it came from the disk. */
 function dropCaches(): boolean {
   try {
     writeFileSync('/proc/sys/vm/drop_caches', '1')

@@ -1,9 +1,9 @@
 /**
- * Where the bench writes. What an fdatasync costs depends on the file system more than on anything else, and distributions make
- * ext4 with a journal: where the directory is on another file system, an image of such an ext4 is made in it and mounted.
+ * The file system to which the bench writes. The cost of an fdatasync depends on the file system more than on anything else, and
+ * distributions make ext4 with a journal. If the directory is on another file system, an image of such an ext4 is made in it and mounted.
  *
- * The image is written in full beforehand and used by direct I/O, so that it behaves as a disk does: no hole of it has to be found a
- * place, and what is synced in it does not stay in the memory of the file system around it.
+ * The image is written in full beforehand and used with direct I/O, so that it behaves like a disk: it has no holes for which blocks must be
+ * found later, and synced data does not stay in the memory of the file system around it.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -20,7 +20,7 @@ import { join } from 'node:path'
 import { canMake, mountNew } from '../faults/mounts.ts'
 
 export type Disk = {
-  /** A new directory, for this run alone. */
+  /** A new directory, only for this run. */
   readonly path: string
   readonly fileSystem: string
   /** The number of a block device on which nobody else writes (`7:0`); undefined when there are others. */
@@ -30,10 +30,10 @@ export type Disk = {
 
 export type FileSystem = { readonly type: string; readonly device: string; readonly isJournaled: boolean }
 
-/** Of a mounted file system, by the path of a directory in it. */
+/** The mounted file system that holds this directory. */
 export function fileSystemAt(path: string): FileSystem {
   const { dev } = statSync(path)
-  // as glibc takes a device number apart
+  // This splits a device number as glibc does.
   const device = `${(dev >> 8) & 0xfff}:${(dev & 0xff) | ((dev >> 12) & 0xfff00)}`
   const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
   const found = lines.map((line) => line.split(' ')).find(([, , number]) => number === device)
@@ -41,13 +41,13 @@ export function fileSystemAt(path: string): FileSystem {
   return { type, device, isJournaled: type === 'ext4' && hasJournal(source) }
 }
 
-/** The kernel shows each journal of an ext4 that is mounted, under the name of its device. */
+/** Whether an ext4 has a journal. The kernel shows the journal of each mounted ext4 under the name of its device. */
 function hasJournal(source: string): boolean {
   const name = source.slice(source.lastIndexOf('/') + 1)
   try {
     return readdirSync('/proc/fs/jbd2').some((journal) => journal.startsWith(`${name}-`))
   } catch {
-    // there is none at all
+    // The kernel shows no journal at all.
     return false
   }
 }
@@ -57,16 +57,16 @@ export function nameOf({ type, isJournaled }: FileSystem): string {
   return isJournaled ? 'ext4 with a journal' : 'ext4 without a journal'
 }
 
-/** A directory in memory would measure nothing of a disk. */
+/** Whether a directory is in memory, where the bench would measure no disk. */
 function isInMemory({ type }: FileSystem): boolean {
   return type === 'tmpfs' || type === 'ramfs'
 }
 
-/** `asItIs`: on the file system of that directory, whatever it is. */
+/** With `asItIs` the file system of that directory is used, whatever it is. */
 export function openDisk(below: string, bytes: number, asItIs: boolean): Disk {
   mkdirSync(below, { recursive: true })
   const outer = mkdtempSync(join(below, 'civic-bench-'))
-  // PostgreSQL runs as a user of its own
+  // PostgreSQL runs as a user of its own, who must be able to enter this directory.
   chmodSync(outer, 0o711)
   const around = fileSystemAt(outer)
   const plain = (why: string): Disk => ({
@@ -103,9 +103,9 @@ function image(outer: string, bytes: number, around: FileSystem): Disk {
 }
 
 /**
- * ext4 without a journal looks for a new inode past all that were freed lately in the same part of the disk, so a point would pay
- * for the files that the points before it have replaced. With this attribute each directory below gets a part of its own; other
- * file systems, and a machine without chattr, do without.
+ * ext4 without a journal skips recently freed inodes in the same part of the disk when it looks for a new one, so a point would pay for the
+ * files that the points before it have replaced. With this attribute each directory below gets a part of its own. Other file systems, and a
+ * machine without chattr, do not get the attribute.
  */
 function prepared(path: string): string {
   spawnSync('chattr', ['+T', path])

@@ -1,8 +1,7 @@
 /**
- * Records files of any length, made by the functions that the receiver writes with: valid chain, ids and head file, as
- * after a stop in good order.
+ * Makes records files of any length with the functions of the receiver. Chain, ids and head file are valid, as after an orderly stop.
  *
- * One file serves many points: after each it is cut back to what it was, which costs nothing, where a copy of 400 MB does.
+ * One file serves many points. After each point it is cut back to its former length, which costs nothing, while a copy would cost 400 MB.
  */
 import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
@@ -23,14 +22,14 @@ import { benchTokenSha256, numberIn, scn01Envelope, slugOf } from './request.ts'
 
 const recordsAtOnce = 256
 
-/** The association that is written to when only one is. */
+/** The association of points that write to only one. */
 export const onlyAssociation = { addon: 'scn01', association_slug: slugOf(0) } as const
 
 export function directoryOf(root: string): string {
   return associationDirectories(root, onlyAssociation)[1]
 }
 
-/** Makes `count` records below an empty data directory; the number of each envelope is its place. */
+/** Makes `count` records below an empty data directory. The number of each envelope is its place in the file. */
 export async function fill(
   root: string,
   count: number,
@@ -55,7 +54,7 @@ export async function fill(
       writeAllSync(file, batch.bytes, first === 0 ? 0 : position.end)
       position = batch.next
       onProgress(position.count)
-      // so that a signal is heard and the progress seen
+      // This lets the process handle signals and print its progress.
       if (position.count % (recordsAtOnce * 64) === 0) await new Promise(setImmediate)
     }
     fsyncSync(file)
@@ -66,7 +65,7 @@ export async function fill(
   return position
 }
 
-/** Puts a file back to where `fill` left it, whatever a receiver that was killed left behind. */
+/** Restores a file to the state in which `fill` left it, whatever a killed receiver left behind. */
 export async function restore(root: string, position: Position): Promise<void> {
   const directory = directoryOf(root)
   for (const name of await readdir(directory)) {
@@ -93,7 +92,7 @@ function writeHead(directory: string, position: Position): void {
   }
 }
 
-/** One envelope goes the whole way through the contract; of the others only the number and the two hashes are new. */
+/** Only one envelope passes through intake and contract. The others differ from it only in the number and the two hashes. */
 export function drafts(): (number: number) => Draft {
   const sent = scn01Envelope() as JsonObject
   const accepted = accept(sent, [], { tokenSha256: benchTokenSha256, now: new Date() }, contracts)

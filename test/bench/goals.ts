@@ -1,9 +1,9 @@
-/** The goals that were agreed on for two cores and the bundled receiver, on an ext4 with a journal, and whether a run reaches them. */
+/** The goals for the bundled receiver on two cores and an ext4 with a journal, and whether a run reaches them. */
 import { appendName, firstName, manyAssociations, newConnectionsName, overwrites, slowName } from './plan.ts'
 import type { Result, Round } from './run.ts'
 import { median, medianRatio } from './statistics.ts'
 
-/** `least` of a ratio of requests per second, or `most` of a figure of the point itself. */
+/** A goal is the least ratio of requests per second (`least`), or the highest value of a figure of the point itself (`most`). */
 export type Goal =
   | { readonly of: string; readonly to: string; readonly least: number }
   | { readonly of: string; readonly figure: keyof Round; readonly what: string; readonly most: number }
@@ -42,7 +42,7 @@ function ratio(of: string, to: string, least: number): Goal {
   return { of: `receiver: ${of}`, to, least }
 }
 
-/** Against one transaction for each request. */
+/** The goals for the receiver on a database, compared with one transaction for each request. */
 function onDatabase(of: string, least: number): Goal[] {
   return ['PostgreSQL', 'PostgreSQL with standby'].map((peer) => ({
     of: `receiver on ${peer}: ${of}`,
@@ -51,13 +51,13 @@ function onDatabase(of: string, least: number): Goal[] {
   }))
 }
 
-/** The median over the rounds of the ratio of one round, for points that were taken one after the other. */
+/** The median of the ratios of all rounds, for points that were measured one after the other. */
 export function ratioOf(results: readonly Result[], of: string, to: string): number {
   const speeds = (name: string): number[] => valuesOf(results, name, 'requestsPerSecond')
   return medianRatio(speeds(of), speeds(to))
 }
 
-/** Rounds count by their place, so one that could not be taken ends both sides of a ratio. */
+/** The values of a figure, a round each. Rounds are compared by their place, so a round that could not be measured ends both sides of a ratio. */
 export function valuesOf(results: readonly Result[], name: string, figure: keyof Round): number[] {
   const rounds = results.find(({ point }) => point.name === name)?.rounds ?? []
   return rounds.flatMap((round) => round[figure] ?? [])

@@ -1,9 +1,9 @@
-/** What the bench asks of the programs that it starts, and what they tell. Handed over as JSON. */
+/** The jobs that the bench gives to the programs it starts, and their results, all as JSON. */
 import type { Kind } from './request.ts'
 
 export type LoadJob = {
   readonly port: number
-  /** The server's, for its processor time. */
+  /** The process id of the server, to read its processor time. */
   readonly pid: number
   readonly kind: Kind
   readonly concurrency: number
@@ -12,9 +12,9 @@ export type LoadJob = {
   readonly placekeys: number
   readonly warmMs: number
   readonly measureMs: number
-  /** Acknowledged requests are written here when the server is gone, one a line. */
+  /** The file for the acknowledged requests, one a line, written when the server is gone. */
   readonly acknowledged: string
-  /** After warming up it rests, and then measures a slice of this length each time that it is told to. */
+  /** If set, the load rests after warming up, and then measures a slice of this length each time it is told to. */
   readonly sliceMs?: number
 }
 
@@ -36,9 +36,9 @@ export type Measured = {
   readonly cpuPerRequest: number
   readonly requests: number
   readonly seconds: number
-  /** The share of one core that the load generator itself took. Near 1, the generator is what is measured. */
+  /** The share of one core that the load generator itself took. Near 1, the bench measures the generator. */
   readonly generator?: number
-  /** From the first request to its receipt: opening and verifying what is on disk is in it. */
+  /** The time from the first request to its receipt, which includes opening and verifying the file on disk. */
   readonly firstMs?: number
 }
 
@@ -49,13 +49,13 @@ export type Slice = { readonly requestsPerSecond: number; readonly cpuPerRequest
 export type LoadMessage =
   | { readonly type: 'measured'; readonly measured: Measured }
   | { readonly type: 'failed'; readonly reason: string }
-  /** All answers are there, and nothing is sent: told after warming up and after each slice. */
+  /** Sent after warming up and after each slice, when all answers are there and nothing is sent. */
   | { readonly type: 'resting'; readonly slice?: Slice }
 
-/** What a load that works in slices is told: to measure one, or to go on until the server is gone. */
+/** The orders for a load that works in slices: measure one slice, or go on until the server is gone. */
 export type LoadOrder = 'slice' | 'go on'
 
-/** In the order in which they were answered. The ticks count sendings and answers of one load generator. */
+/** The acknowledged requests in the order of their answers. The ticks count the requests and answers of one load generator. */
 export type Acknowledged =
   | { readonly slug: string; readonly sequence: number; readonly sha256: string }
   | {

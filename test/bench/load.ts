@@ -1,8 +1,8 @@
 /**
- * The load generator, a process of its own: so many connections, on each one request after the other.
+ * The load generator, a process of its own. It opens a number of connections and sends one request after the other on each.
  *
- * It goes on after the measurement until the server is gone, so that the kill comes in the middle of things, and then
- * writes down every request that was acknowledged.
+ * It goes on after the measurement until the server is gone, so that the kill comes while requests are under way. Then it writes down every
+ * request that was acknowledged.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type Connection, openConnection, type Reply } from './connection.ts'
@@ -11,18 +11,18 @@ import { isExpected, placekeyOf, requestFor, slugOf } from './request.ts'
 import { percentile } from './statistics.ts'
 import { usageOf } from './usage.ts'
 
-/** Above every number that `fill` gives. */
+/** Higher than every number that `fill` gives. */
 const firstNumber = 1_000_000_000
-/** A records file of a million lines is read before the first answer; meanwhile the receiver says 503. */
+/** The time limit for the first answer. The receiver answers 503 while it reads a records file of a million lines. */
 const patienceMs = 60_000
 const clockTicksPerSecond = 100
-/** With a new connection per request one address would run out of ports. */
+/** With a new connection for each request, one local address would run out of ports. */
 const localAddresses = 200
 
 const job = JSON.parse(process.argv[2] as string) as LoadJob
 const tell = (message: LoadMessage): void => void process.send?.(message)
 
-/** Of one kind per job, packed: there are hundreds of thousands of them. */
+/** The acknowledged requests of one kind, packed as numbers, because there are hundreds of thousands of them. */
 const acknowledged: number[] = []
 const hashes: string[] = []
 let latencies = new Float64Array(1 << 16)
@@ -32,7 +32,7 @@ let next = 0
 let tick = 0
 let live = 0
 const unexpected = new Map<string, number>()
-/** Senders that would go on if it were not for the other side's turn. */
+/** True while the senders pause for the turn of the other side. */
 let isResting = false
 let rested: (() => void)[] = []
 let onRest = (): void => {}
@@ -60,10 +60,10 @@ function keep({ body }: Reply, place: Place): void {
   if (job.kind === 'overwrite') acknowledged.push(place.placekey, place.number, place.sent, tick++)
   else if (job.kind === 'append') {
     const found = /"sequence":(\d+),"record_sha256":"([0-9a-f]{64})"/.exec(body)
-    // a floor's 201 has no receipt in it
+    // The 201 of a floor has no receipt.
     if (!found) return
     acknowledged.push(place.association, Number(found[1]))
-    // a copy: a slice would keep the whole answer in memory
+    // The text is copied, because a slice would keep the whole answer in memory.
     hashes.push(Buffer.from(found[2] as string).toString('latin1'))
   }
 }
@@ -117,7 +117,7 @@ function note503({ status }: Reply): void {
     unexpected.set(String(status), (unexpected.get(String(status)) ?? 0) + 1)
 }
 
-/** One request alone, again until it is taken: from now on the server knows what is on disk. */
+/** Sends one request until it is accepted. After that the server knows the file on disk. */
 function first(): Promise<number> {
   const began = performance.now()
   const request = requestFor(job.kind, false)
@@ -184,7 +184,7 @@ async function measure(): Promise<void> {
   tell({ type: 'measured', measured })
 }
 
-/** A lead of a quarter of the slice does not count: there the answers to the first requests are still on their way. */
+/** The first quarter of a slice does not count, because the answers to the first requests are still under way then. */
 async function measureInSlices(sliceMs: number): Promise<void> {
   process.on('message', (order: LoadOrder) => {
     if (order === 'slice')

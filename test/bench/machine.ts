@@ -1,4 +1,4 @@
-/** What a run was made on. Ratios are comparable between machines; the rest only with this beside it. */
+/** The machine of a run. Ratios can be compared between machines; other figures only together with this description. */
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os'
 
 export type Machine = {
@@ -8,7 +8,7 @@ export type Machine = {
   readonly system: string
   readonly node: string
   readonly fileSystem: string
-  /** Load of the last minute when the run began: above a few tenths, others were at work. */
+  /** The load of the last minute when the run began. Above a few tenths, other programs were at work. */
   readonly load: number
 }
 

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- --paired`: both sides of a ratio are up at the same time and take turns of a part of a second, so that whatever
- * else the machine does hits both. What is told is the median of the ratios of neighbouring turns, with their quartiles: on a busy
- * machine, where the speed of one point means nothing, that still holds.
+ * `npm run bench -- --paired`: both sides of a ratio run at the same time and take turns of less than a second, so that other work of the
+ * machine slows both. The result is the median of the ratios of neighbouring turns, with quartiles. It is valid even on a busy machine, where
+ * the speed of a single point means nothing.
  */
 import { join } from 'node:path'
 import type { Slice } from './job.ts'
@@ -15,12 +15,12 @@ export type Pair = { readonly of: LoadPoint; readonly to: LoadPoint }
 export type PairResult = {
   readonly of: string
   readonly to: string
-  /** One a turn of both sides. */
+  /** One ratio for each turn of both sides. */
   readonly ratios: readonly number[]
   readonly ratio: number
   readonly quartiles: readonly [number, number]
   readonly speeds: readonly [of: number, to: number]
-  /** Processor time a request, in µs: of the process that answers, not of a database behind it. */
+  /** Processor time for a request, in µs, of the process that answers, without a database behind it. */
   readonly cpu: readonly [of: number, to: number]
   readonly acknowledged: number
   readonly lost: number
@@ -29,7 +29,7 @@ export type PairResult = {
 
 const sliceMs = 600
 
-/** Every comparison of a receiver with a peer that does the same work, with files, and of a long file with an empty one. */
+/** The receiver is compared with each peer that does the same work and with the receiver on files; a long file with an empty one. */
 const wanted: readonly Comparison['as'][] = ['SQLite', 'PostgreSQL', 'files', 'empty']
 const receivers: readonly LoadPoint['server'][] = ['bundled', 'database', 'databaseStandby']
 
@@ -99,7 +99,7 @@ async function measurePair(bench: Bench, { of, to }: Pair, turns: number): Promi
 
 type Turn = readonly [of: Slice, to: Slice]
 
-/** Each side goes first as often as the other, so that what rises or falls meanwhile is no advantage. */
+/** Each side goes first as often as the other, so that a speed that drifts in the meantime favours neither. */
 async function takeTurns(of: Load, to: Load, turns: number): Promise<readonly Turn[]> {
   const taken: Turn[] = []
   for (let turn = 0; turn < turns; turn++) {
@@ -111,7 +111,7 @@ async function takeTurns(of: Load, to: Load, turns: number): Promise<readonly Tu
   return taken
 }
 
-/** A turn in which a side answered nothing tells nothing of the ratio, and is left out. */
+/** A turn in which one side answered nothing says nothing about the ratio, and is left out. */
 export function resultOf(
   of: Pick<LoadPoint, 'name'>,
   to: Pick<LoadPoint, 'name'>,

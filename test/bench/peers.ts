@@ -1,4 +1,4 @@
-/** The databases that peers of the receiver keep their rows in. Neither is a dependency of the project: without one, the run says so. */
+/** The databases of the peers of the receiver. Neither is a dependency of the project; if one is missing, the run says so. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,23 +13,23 @@ import {
 import { makeTables } from '../postgres/prepared.ts'
 
 export type Peers = {
-  /** Where better-sqlite3 is installed. */
+  /** The folder in which better-sqlite3 is installed. */
   readonly sqliteFolder: string
-  /** A running PostgreSQL with an empty database, one of each kind for the whole run; up until `stop`. */
+  /** Gives a running PostgreSQL with an empty database. There is one of each kind for the whole run, and it runs until `stop`. */
   startPostgres(kind: PostgresKind): Promise<Started>
 }
 
-/** For the receiver or for the peer, which makes its own tables; with a synchronous standby on the same disk or without one. */
+/** A PostgreSQL is for the receiver or for the peer, which makes its own tables, and has a synchronous standby on the same disk or none. */
 export type PostgresKind = { readonly isReceivers: boolean; readonly standby: boolean }
 type Started = { readonly url: string; stop(): Promise<void> }
 
 export type Missing = { readonly server: 'SQLite' | 'PostgreSQL'; readonly why: string }
 
 const folder = fileURLToPath(new URL('./peer/', import.meta.url))
-/** Beyond what the tests of the PostgreSQL store give to a server: a small machine's usual share of memory. */
+/** Settings in addition to those of the tests: the usual share of memory of a small machine. */
 const settings = 'shared_buffers = 128MB\nmax_wal_size = 4GB'
 
-/** Of `all`, what is missing and can be installed is; `say` is told what. */
+/** Finds the databases of the peers. With `all`, a missing one that can be installed is installed, and `say` is told. */
 export async function findPeers(
   scratch: string,
   which: 'all' | 'installed' | 'none',
@@ -51,7 +51,7 @@ async function startPostgres(scratch: string, { isReceivers, standby }: Postgres
   const name = JSON.stringify([isReceivers, standby])
   const server = servers.get(name) ?? (await stoppedServer(scratch))
   servers.set(name, server)
-  // what the last run has told it to wait for is gone
+  // The standby for which the server was last told to wait is gone.
   server.set(`synchronous_standby_names = ''`)
   await server.start()
   await server.sql('DROP TABLE IF EXISTS appended, latest')
@@ -74,7 +74,7 @@ async function stoppedServer(scratch: string): Promise<PostgresServer> {
   return server
 }
 
-/** Whether better-sqlite3 is there and runs; if not, it may be installed, once, in its own folder. Undefined when all is well. */
+/** Why better-sqlite3 cannot be used; undefined when it can. With `mayInstall` it is installed once, in a folder of its own. */
 async function sqliteMissing(mayInstall: boolean, say: (text: string) => void): Promise<string | undefined> {
   const run = promisify(execFile)
   const works = (): Promise<boolean> =>

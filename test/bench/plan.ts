@@ -1,4 +1,4 @@
-/** What is measured and what it is compared with. Data; `goals.ts` has the goals, `run.ts` does it and `report.ts` prints it. */
+/** The list of measuring points and their comparisons, as data. `goals.ts` has the goals, `run.ts` measures, `report.ts` prints. */
 import type { Server } from './programs.ts'
 import type { Kind } from './request.ts'
 
@@ -13,7 +13,7 @@ export type LoadPoint = {
   readonly stored: number
   readonly associations: number
   readonly keepAlive: boolean
-  /** In place of that of the run: what takes a second for one record is not warmer after a thousand. */
+  /** Replaces the timing of the run. A server that needs a second for one record does not get faster after a thousand. */
   readonly timing?: Pick<Timing, 'warmMs' | 'measureMs'>
 }
 export type LoopPoint = { readonly type: 'loop'; readonly name: string } & (
@@ -26,7 +26,7 @@ export type StartPoint = {
   readonly server: Server
   readonly stored: number
 }
-/** The first requests of a process, each on a connection of its own, and then as many as make it warm. */
+/** Measures the first requests of a process, each on a connection of its own, and then the process after it is warm. */
 export type FirstPoint = {
   readonly type: 'first'
   readonly name: string
@@ -34,7 +34,7 @@ export type FirstPoint = {
   readonly requests: number
   readonly warmRequests: number
 }
-/** A request now and then, and then none at all. Taken in the first round only. */
+/** Sends a request now and then, and then none at all. Measured only in the first round. */
 export type SlowPoint = {
   readonly type: 'slow'
   readonly name: string
@@ -47,7 +47,7 @@ export type Point = LoadPoint | LoopPoint | StartPoint | FirstPoint | SlowPoint
 
 export type Timing = { readonly rounds: number; readonly warmMs: number; readonly measureMs: number }
 
-/** V8 compiles what it has seen often: a receiver is at its speed after some thousand requests, not after a second. */
+/** V8 compiles code that has run often, so a receiver reaches its speed after some thousand requests, not after a second. */
 export const timings: Readonly<Record<Mode, Timing>> = {
   quick: { rounds: 1, warmMs: 300, measureMs: 700 },
   standard: { rounds: 3, warmMs: 4_000, measureMs: 2_500 },
@@ -97,7 +97,7 @@ export const slowName = (everyMs: number): string => `receiver: one request ever
 const startName = (server: Server, stored: number): string =>
   `${names[server]}: start to first record${storedName(stored)}`
 
-/** In an order that puts each point near those that it is compared with. */
+/** The points, in an order that puts each point near those with which it is compared. */
 export function plan(mode: Mode): readonly Point[] {
   const isQuick = mode === 'quick'
   return [
@@ -123,7 +123,7 @@ export function plan(mode: Mode): readonly Point[] {
   ]
 }
 
-/** The receiver on a database, beside one transaction for each request, each with and without a synchronous standby. */
+/** The receiver on a database, and the peer with one transaction for each request; each with and without a synchronous standby. */
 function onDatabases(): LoadPoint[] {
   const shapes: readonly (readonly [string, Partial<LoadPoint>])[] = [
     [appendName(64), {}],
@@ -136,7 +136,7 @@ function onDatabases(): LoadPoint[] {
   )
 }
 
-/** Hubzilla opens a connection for each post, and posts a few an hour. */
+/** Points like real traffic: Hubzilla opens a connection for each post, and posts a few times an hour. */
 function realTraffic(isQuick: boolean): Point[] {
   const slow = isQuick
     ? { requests: 4, everyMs: 1_000, idleMs: 3_000 }
@@ -152,7 +152,7 @@ function realTraffic(isQuick: boolean): Point[] {
   ]
 }
 
-/** The same load on several servers; a quick run leaves the floors without checks out. */
+/** The same load on several servers. A quick run leaves out the floors that check nothing. */
 function loads(
   servers: readonly Server[],
   isQuick: boolean,
@@ -200,7 +200,7 @@ function starts(stored: readonly number[]): StartPoint[] {
   )
 }
 
-/** What stands beside each point of the receiver, and of what could be had without its checks. */
+/** The points with which each point of the receiver, and each floor without checks, is compared. */
 export type Comparison = {
   readonly of: string
   readonly to: string
@@ -250,7 +250,7 @@ export function comparisons(points: readonly Point[]): readonly Comparison[] {
   return found
 }
 
-/** The points whose names hold one of the words, and those they are compared with. All of them when there are no words. */
+/** The points whose names contain one of the words, and the points with which they are compared. Without words, all points. */
 export function selected(points: readonly Point[], words: readonly string[]): readonly Point[] {
   if (words.length === 0) return points
   const wanted = new Set(

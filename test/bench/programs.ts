@@ -1,4 +1,4 @@
-/** The programs of a run: bundled once into the scratch directory, started fresh for each point, killed at its end. */
+/** The programs of a run. They are bundled once into the scratch directory, started anew for each point, and killed at its end. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -28,9 +28,9 @@ const sources = {
 }
 
 /**
- * What is measured. `source` and `bundled` are the receiver. `answer`, `unchecked` and `sqlite` are floors that check nothing;
- * `sqliteChecked` and `postgresChecked` do the same work; `obvious` is what one would write at first. `database` is the receiver
- * on PostgreSQL; what ends in `Standby` has commits that wait for a synchronous standby.
+ * The servers to measure. `source` and `bundled` are the receiver. `answer`, `unchecked` and `sqlite` are floors that check nothing.
+ * `sqliteChecked` and `postgresChecked` do the same work as the receiver. `obvious` is the program that one would write at first. `database`
+ * is the receiver on PostgreSQL. The commits of a server whose name ends in `Standby` wait for a synchronous standby.
  */
 export type Server =
   | 'source'
@@ -54,27 +54,27 @@ export type Programs = {
 export type Running = {
   readonly pid: number
   readonly port: number
-  /** When it was started, on the clock of `performance.now()`. */
+  /** The time of its start, on the clock of `performance.now()`. */
   readonly startedAt: number
   /** Peak resident memory so far (VmHWM), in MB of 1,000,000 bytes. */
   peakRssMb(): number
   kill(): Promise<void>
-  /** In good order, as the service manager does it. */
+  /** Ends it in an orderly way, as the service manager does. */
   stop(): Promise<void>
 }
 
 export type Load = {
   readonly measured: Promise<Measured>
-  /** For a job in slices: resolves when it has warmed up. */
+  /** For a job in slices: resolves when the server has warmed up. */
   readonly ready: Promise<unknown>
   slice(): Promise<Slice>
-  /** Requests go on until the server is gone. */
+  /** Lets requests go on until the server is gone. */
   goOn(): void
-  /** Resolves when the server is gone and the list of what was acknowledged is complete. */
+  /** Resolves when the server is gone and the list of acknowledged requests is complete. */
   readonly done: Promise<void>
 }
 
-/** As `npm run pack` bundles. CommonJS: write-file-atomic does not work in a bundle of ES modules. */
+/** Bundles as `npm run pack` does: as CommonJS, because write-file-atomic does not work in a bundle of ES modules. */
 export async function bundlePrograms(into: string, peers: Peers): Promise<Programs> {
   await build({
     entryPoints: sources,
@@ -139,7 +139,7 @@ const databases: ReadonlyMap<Server, PostgresKind> = new Map([
   ['databaseStandby', { isReceivers: true, standby: true }],
 ])
 
-/** The server of the database is up as long as the program that uses it. */
+/** Starts a program on a PostgreSQL, which runs as long as the program. */
 async function withPostgres(
   peers: Peers,
   kind: PostgresKind,
@@ -159,7 +159,7 @@ async function withPostgres(
   }
 }
 
-/** What a unit gives to Node besides the program. */
+/** The options that a unit gives to Node for the program. */
 function optionsIn(unit: string, program: string): string[] {
   const text = readFileSync(join(project, 'deploy', unit), 'utf8')
   const options = new RegExp(`^ExecStart=/usr/bin/node (.*) ${program}$`, 'm').exec(text)?.[1]
@@ -175,7 +175,7 @@ function track(child: ChildProcess): ChildProcess {
   return child
 }
 
-/** For the end of the bench itself, however it comes. */
+/** Kills all programs; called at the end of the bench, however it ends. */
 export function killAll(): void {
   for (const child of alive) child.kill('SIGKILL')
 }
@@ -189,7 +189,7 @@ async function startServer(args: readonly string[], env: Record<string, string>)
     spawn(process.execPath, args, {
       cwd: project,
       env: { PATH: process.env.PATH, HOME: process.env.HOME, ...settings },
-      // log lines are made and written as in production, and go nowhere
+      // Log lines are made and written as in production, but to /dev/null.
       stdio: ['ignore', 'ignore', 'pipe'],
     }),
   )
@@ -233,7 +233,7 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0
 }
 
-/** Resolves when something listens. */
+/** Resolves when a server listens on the port. */
 async function accepts(port: number): Promise<void> {
   for (;;) {
     const answered = await new Promise<boolean>((resolve) => {
@@ -251,7 +251,7 @@ async function accepts(port: number): Promise<void> {
   }
 }
 
-/** Milliseconds from the start of the process to the receipt of its first record, which must be a new one. */
+/** The milliseconds from the start of the process to the receipt of its first record, which must be a new one. */
 export async function firstRecordMs({ port, startedAt }: Running, number: number): Promise<number> {
   const request = requestFor('append', false)
   request.set(number, 0, 0)

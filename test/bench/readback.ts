@@ -1,4 +1,4 @@
-/** After the kill: is every acknowledged record on disk, as it was acknowledged? Read from the files, without the receiver. */
+/** Checks after the kill that every acknowledged record is on disk as it was acknowledged. It reads the files without the receiver. */
 
 import { existsSync, readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -18,7 +18,7 @@ function acknowledgedIn(path: string): Acknowledged[] {
   return text === '' ? [] : text.split('\n').map((line) => JSON.parse(line) as Acknowledged)
 }
 
-/** Each acknowledged sequence number must be a line of the chain with the acknowledged hash. `from`: where the load began. */
+/** Each acknowledged sequence number must be a line of the chain with the acknowledged hash. The load began at `from`. */
 export async function readBackAppends(root: string, list: string, from: Position): Promise<ReadBack> {
   const hashes = new Map<string, Map<number, string>>()
   let acknowledged = 0
@@ -49,8 +49,8 @@ async function storedHashes(root: string, slug: string, from: Position): Promise
 }
 
 /**
- * Of each Placekey the file must be whole, and no envelope may have been acknowledged that was sent after the one in the
- * file had been answered: that one would have been lost.
+ * The file of each Placekey must be whole. No envelope may have been acknowledged that was sent after the envelope in the file had been
+ * answered, because that envelope would be lost.
  */
 export function readBackOverwrites(root: string, list: string, association_slug: string): ReadBack {
   type Entry = Extract<Acknowledged, { participant: string }>
@@ -65,7 +65,7 @@ export function readBackOverwrites(root: string, list: string, association_slug:
   for (const [participant_id, entries] of byKey) {
     const stored = wholeFile(placekeyFile(root, { addon: 'vs01', association_slug, participant_id }))
     const kept = entries.find(({ number }) => number === stored)
-    // one that was sent and never acknowledged may stand there, too: then it is newer than all that were
+    // The file may also hold an envelope that was sent and never acknowledged. It is newer than all acknowledged ones.
     const newest = Math.max(...entries.map(({ number }) => number))
     if (stored === undefined || (!kept && stored < newest)) lost += entries.length
     else if (kept) lost += entries.filter(({ sent }) => sent > kept.answered).length

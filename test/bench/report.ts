@@ -13,7 +13,7 @@ export type Report = {
   readonly mode: string
   readonly machine: Machine
   readonly timing: Timing
-  /** What could not be measured, and why. */
+  /** The points that could not be measured, and why. */
   readonly notes: readonly string[]
   readonly points: readonly PointReport[]
   readonly ratios: readonly RatioReport[]
@@ -72,7 +72,7 @@ export function textOf(report: Report): string {
   ].join('\n\n')
 }
 
-/** One run each, so no medians. */
+/** The table of costs. Each was measured once, so there are no medians. */
 export function costsText({ at, machine }: Pick<Report, 'at' | 'machine'>, costs: readonly Cost[]): string {
   const rows = costs.map(({ what, found, unit }) => [what, figure(found, found < 100 ? 1 : 0), unit])
   return [
@@ -81,7 +81,7 @@ export function costsText({ at, machine }: Pick<Report, 'at' | 'machine'>, costs
   ].join('\n\n')
 }
 
-/** The goals that are ratios are judged by these, the others are not measured. */
+/** The table of pairs. Goals that are ratios are judged by the pairs; the other goals are not measured. */
 export function pairsText(
   { at, machine }: Pick<Report, 'at' | 'machine'>,
   pairs: readonly PairResult[],
@@ -122,7 +122,7 @@ export function pairsText(
   ].join('\n\n')
 }
 
-/** Each call by its name, those of which there are most first. */
+/** The table of calls by name, the most frequent first. */
 export function callsText({ at, machine }: Pick<Report, 'at' | 'machine'>, found: readonly Lone[]): string {
   const names = new Set(found.flatMap(({ calls }) => [...calls.keys()]))
   const most = (name: string): number => Math.max(...found.map(({ calls }) => calls.get(name) ?? 0))
@@ -173,7 +173,7 @@ ${hostText(machine)}`
 
 type Told = readonly [figure: keyof Round, what: string, digits: number, unit: string]
 
-/** Of points that are no load. What a point does not have is not printed. */
+/** The figures of points that are no load. Figures that a point does not have are not printed. */
 const told: readonly Told[] = [
   ['startMs', 'from the start of the process to the first receipt', 0, 'ms'],
   ['firstMs50', 'median of the first requests', 2, 'ms'],
@@ -224,7 +224,7 @@ function figure(value: number | undefined, digits: number): string {
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-/** Text to the left, figures to the right. */
+/** A table with text aligned to the left and figures to the right. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),

@@ -1,10 +1,10 @@
-/** The requests that are posted: 4 KB envelopes as a Hubzilla addon sends them, and a number of ten digits makes each its own. */
+/** The requests of the bench: 4 KB envelopes as a Hubzilla addon sends them. A number of ten digits makes each one different. */
 import { createHash } from 'node:crypto'
 
 export const benchToken = 'bench-token-'.padEnd(48, 'b')
 export const benchTokenSha256 = createHash('sha256').update(benchToken).digest('hex')
 
-/** What is posted, and with it what the answer has to be. */
+/** The kind of request, which decides the expected answer. */
 export type Kind = 'append' | 'overwrite' | 'wrong-token' | 'bad-envelope'
 
 const numberDigits = 10
@@ -12,7 +12,7 @@ const associationDigits = 4
 const placekeyDigits = 5
 const zeros = (digits: number): string => '0'.repeat(digits)
 
-/** A digit string stands for a place that is filled in for each request; the word before it is there once. */
+/** After each of these three texts stand the digits that are filled in for each request. */
 const numberMark = 'Report no. '
 const slugMark = 'bench-'
 const placekeyMark = 'SASE'
@@ -76,7 +76,7 @@ const envelopes: Readonly<Record<Kind, () => Record<string, unknown>>> = {
   'bad-envelope': () => ({ ...scn01Envelope(), standing: 'neighbour' }),
 }
 
-/** Digits in place, so that a request costs no new string. */
+/** Writes digits into the buffer, so that a request costs no new string. */
 function writeDigits(bytes: Buffer, offset: number, digits: number, value: number): void {
   let rest = value
   for (let at = offset + digits - 1; at >= offset; at--) {
@@ -91,7 +91,7 @@ function placeAfter(bytes: Buffer, mark: string, digits: number): number {
   return at + mark.length
 }
 
-/** The place of the number in a text made from the envelope, for whoever makes many records out of one. */
+/** A function that writes the number into a text made from the envelope, to make many records out of one. */
 export function numberIn(bytes: Buffer): (value: number) => void {
   const place = placeAfter(bytes, numberMark, numberDigits)
   return (value) => writeDigits(bytes, place, numberDigits, value)
@@ -117,7 +117,7 @@ export type RequestBytes = {
   set(number: number, association: number, placekey: number): void
 }
 
-/** One request, head and body in one buffer: one write on the socket. */
+/** One request with head and body in one buffer, so that one write sends it. */
 export function requestFor(kind: Kind, keepAlive: boolean): RequestBytes {
   const body = Buffer.from(JSON.stringify(envelopes[kind]()))
   const head = [
@@ -143,7 +143,7 @@ export function requestFor(kind: Kind, keepAlive: boolean): RequestBytes {
   }
 }
 
-/** The status that says that the request was answered as it should be. */
+/** Whether the status is the expected one for this kind of request. */
 export function isExpected(kind: Kind, status: number): boolean {
   if (kind === 'wrong-token') return status === 401
   if (kind === 'bad-envelope') return status === 422

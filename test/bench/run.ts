@@ -1,4 +1,4 @@
-/** Takes a plan through its rounds: every point once per round, so that what drifts in the machine hits all of them. */
+/** Measures a plan in rounds. Every point is measured once in each round, so that drifts of the machine affect all points. */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -26,50 +26,50 @@ import { bytesWrittenTo, usageOf } from './usage.ts'
 
 export type Result = {
   readonly point: Point
-  /** One a round; those of a point that failed end early. */
+  /** One result for each round. If a point failed, there are fewer. */
   readonly rounds: readonly Round[]
-  /** Why a round of it could not be measured. */
+  /** Why a round of this point could not be measured. */
   readonly failed?: string
 }
 
 export type Round = Partial<Measured> & {
   readonly peakRssMb?: number
   readonly startMs?: number
-  /** Medians of the first requests of a process and of those when it was warm, and the one divided by the other. */
+  /** The median of the first requests of a process, the median when it was warm, and their ratio. */
   readonly firstMs50?: number
   readonly warmMs50?: number
   readonly firstTimes?: number
-  /** Written to the disk for each record, by the file system as well. Only where nobody else writes to that disk. */
+  /** Bytes written to the disk for each record, including those of the file system. Only if nobody else writes to that disk. */
   readonly diskBytesPerRecord?: number
   readonly wakeUpsPerSecond?: number
   readonly idleCpuMsPerHour?: number
   readonly idleBytes?: number
-  /** Acknowledged requests that were looked for on disk after the kill, and those that were not there as acknowledged. */
+  /** The number of acknowledged requests that were looked for on disk after the kill, and of those that were not there as acknowledged. */
   readonly acknowledged?: number
   readonly lost?: number
 }
 
 export type Watcher = {
-  /** `done` of `total` measurements; what is being done now. */
+  /** Reports that `done` of `total` measurements are done, and what is measured now. */
   progress(done: number, total: number, what: string): void
 }
 
 export type Bench = {
   readonly scratch: string
-  /** Of a disk on which nobody else writes. */
+  /** The number of a disk on which nobody else writes. */
   readonly device: string | undefined
   readonly programs: Programs
   readonly timing: Timing
   readonly prepared: Map<number, { readonly root: string; readonly position: Position }>
 }
 
-/** Above every number that `fill` gives. */
+/** Higher than every number that `fill` gives. */
 const firstNumber = 1_000_000_000
-/** A record in the file is a little longer than the request's body: what a hundred thousand take is known beforehand. */
+/** The size of a record in the file, a little more than the body of the request. It tells the space for a hundred thousand beforehand. */
 const bytesPerRecord = 4_600
 const mostByOnePoint = 2.5e9
 
-/** How many records files of which length the points need. */
+/** The lengths of the records files that the points need. */
 function storedIn(points: readonly Point[]): number[] {
   const counts = points.flatMap((point) => ('stored' in point && point.stored > 0 ? [point.stored] : []))
   return [...new Set(counts)].sort((a, b) => a - b)
@@ -136,7 +136,7 @@ function measure(bench: Bench, point: Point): Promise<Round> {
   )
 }
 
-/** A data directory with so many records, and afterwards as it was. */
+/** Runs `work` on a data directory with so many records, and then restores the directory. */
 export async function withRecords<T>(
   { scratch, prepared }: Bench,
   stored: number,
@@ -150,7 +150,7 @@ export async function withRecords<T>(
   return work(ready.root, ready.position).finally(() => restore(ready.root, ready.position))
 }
 
-/** The obvious program puts another file in the place of the one it finds, so it gets one of its own. */
+/** The obvious program replaces the file that it finds, so it gets a copy. */
 function withCopy(bench: Bench, point: LoadPoint | StartPoint): Promise<Round> {
   return withRecords(bench, 0, (root) => {
     const ready = bench.prepared.get(point.stored)
@@ -191,7 +191,7 @@ async function measureLoad(bench: Bench, point: LoadPoint, root: string, from: P
   }
 }
 
-/** Of a receiver; what became of the rows of a peer is its own affair. */
+/** Checks the records of a receiver on disk. The rows of a peer are not checked. */
 export async function readBack(
   { kind, server }: LoadPoint,
   root: string,
@@ -224,7 +224,7 @@ async function measureStart({ programs }: Bench, point: StartPoint, root: string
   }
 }
 
-/** One after the other, each on a connection of its own. Gives how long each took; any answer but 201 is an error. */
+/** Posts requests one after the other, each on a connection of its own. Gives how long each took; any answer but 201 is an error. */
 function poster(port: number): (requests: number, pause?: () => Promise<void>) => Promise<Float64Array> {
   const request = requestFor('append', false)
   let number = firstNumber
@@ -260,7 +260,7 @@ async function measureFirst({ programs }: Bench, point: FirstPoint, root: string
 async function measureSlow({ programs, device }: Bench, point: SlowPoint, root: string): Promise<Round> {
   const server = await programs.start(point.server, root)
   const diskBytes = (): number => (device === undefined ? 0 : bytesWrittenTo(device))
-  /** Until nothing waits any more for being written. */
+  /** Waits until everything has been written to the disk. */
   const settle = (): void => void spawnSync('sync', ['--file-system', root])
   try {
     settle()

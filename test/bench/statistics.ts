@@ -1,4 +1,4 @@
-/** The few numbers that a run is reduced to. */
+/** The statistics of a run. */
 
 /** The smallest value that at least `share` of all values do not exceed (nearest rank). Sorts in place. */
 export function percentile(values: Float64Array, share: number): number {
@@ -8,12 +8,12 @@ export function percentile(values: Float64Array, share: number): number {
   return values[Math.min(values.length, Math.max(rank, 1)) - 1] as number
 }
 
-/** The same of values that stay as they are. */
+/** The same percentile, without sorting the values in place. */
 export function quantile(values: readonly number[], share: number): number {
   return percentile(Float64Array.from(values), share)
 }
 
-/** Of an even number of values, the mean of the two in the middle. */
+/** The median. For an even number of values it is the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) return Number.NaN
   const sorted = [...values].sort((a, b) => a - b)
@@ -23,8 +23,8 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * The median of the ratios of each round, not the ratio of the medians: what slows one round down slows both sides of it.
- * Rounds that one side does not have are left out; NaN when there is none.
+ * The median of the ratios of all rounds, not the ratio of the medians, because a disturbance in a round slows both sides of it. Rounds that
+ * one side does not have are left out. NaN when no round is left.
  */
 export function medianRatio(of: readonly number[], to: readonly number[]): number {
   const rounds = Math.min(of.length, to.length)

@@ -1,11 +1,11 @@
-/** What a process and a disk have done so far, as the kernel counts it: differences of two looks are what a while has cost. */
+/** Reads the counters of the kernel for a process and a disk. The difference of two readings is the cost of the time between them. */
 import { readdirSync, readFileSync } from 'node:fs'
 
 export type Usage = {
-  /** How often any thread had to be woken because it had gone to sleep. */
+  /** How often a thread was woken after it had gone to sleep, counted over all threads. */
   readonly wakeUps: number
   readonly cpuMs: number
-  /** Bytes that the process gave to the disk, its file system's own not included. */
+  /** The bytes that the process wrote to the disk, without those of the file system itself. */
   readonly writtenBytes: number
 }
 
@@ -20,7 +20,7 @@ export function usageOf(pid: number): Usage {
   }
 }
 
-/** Of a block device, by its number (`7:0`): all bytes that were written to it, journal and metadata included. */
+/** All bytes that were written to the block device of this number (`7:0`), including journal and metadata. */
 export function bytesWrittenTo(device: string): number {
   const fields = readFileSync(`/sys/dev/block/${device}/stat`, 'latin1').trim().split(/\s+/)
   return Number(fields[6]) * 512

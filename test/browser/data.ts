@@ -1,4 +1,4 @@
-/** A data directory for the browser's tests and for pictures: two associations over half a year, with hostile and long texts. */
+/** Makes a data directory for the tests in a browser and for pictures: two associations over half a year, with hostile and long texts. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JsonObject } from '../../contracts/contract.ts'
@@ -23,7 +23,7 @@ export const narratives = [
   'Read this: \u202egnihton\u0007 <script>alert(1)</script><img src=x onerror=alert(1)>',
 ]
 
-/** Members that no contract names, of a record whose sender wants to look verified. */
+/** Members that no contract names, from a sender who wants the record to look verified. */
 const forged: JsonObject = { verified: true, record_sha256: 'verified by the court', verdict: 'Whole' }
 
 export function scenario(index: number, name = slug): JsonObject {
@@ -45,7 +45,7 @@ export function scenario(index: number, name = slug): JsonObject {
   }
 }
 
-/** Appends one after the other, each received three days after the one before; gives the head as `heads` prints it. */
+/** Writes the envelopes as records, each received three days after the one before, and gives the head as `heads` prints it. */
 export function writeScenarios(root: string, name: string, envelopes: readonly JsonObject[]): string {
   const directory = join(root, 'scn01', name)
   mkdirSync(join(root, 'scn01'), { recursive: true })
@@ -70,7 +70,7 @@ export function writeScenarios(root: string, name: string, envelopes: readonly J
   return `scn01/${name}:${position.count}:${position.sha256}`
 }
 
-/** Writes the whole of it, and gives the heads, one a line. */
+/** Writes the whole data directory, and gives the heads, one a line. */
 export function writeData(root: string): string {
   mkdirSync(root, { recursive: true })
   writeFileSync(join(root, '.civic-orchestrator'), 'Records belong in this directory.\n', { mode: 0o640 })

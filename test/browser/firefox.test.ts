@@ -1,6 +1,6 @@
 /**
- * The page in Debian's Firefox, where it is installed: what is opened there, seen and said. A driver cannot answer its folder
- * chooser, so a zip and single files are opened.
+ * The page in Debian's Firefox, if it is installed: it opens data and shows the same verdicts. A driver cannot use Firefox's folder chooser,
+ * so these tests open a zip and single files.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -143,7 +143,7 @@ test('in Firefox: nothing is loaded, nothing is sent, and no text becomes markup
     const image = new Image()
     settled.push(new Promise((refused) => image.addEventListener('error', refused)))
     image.src = address as string
-    // Firefox refuses these two at once
+    // Firefox refuses these two immediately.
     for (const send of [
       () => new WebSocket((address as string).replace('http', 'ws')),
       () => navigator.sendBeacon(address as string, 'x'),

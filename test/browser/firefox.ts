@@ -1,6 +1,6 @@
 /**
- * Debian's Firefox, driven over Marionette, the protocol that every Firefox speaks: JSON in length-prefixed messages over a
- * socket of this machine. (The driver of the other tests asks Firefox for more than the long-term release knows.)
+ * Drives Debian's Firefox over Marionette, the protocol of every Firefox: JSON in length-prefixed messages over a socket of this machine. (The
+ * driver of the other tests needs functions that the long-term release of Firefox does not have.)
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,11 +14,11 @@ import { buildPage } from '../../scripts/page/build.ts'
 const program = '/usr/bin/firefox-esr'
 export const hasFirefox = existsSync(program)
 
-/** Every wait ends here, on a machine that is busy with something else, too. */
+/** The longest wait, enough for a busy machine. */
 const patienceMs = 120_000
 const portFile = 'MarionetteActivePort'
 
-/** `marionette.port`: any free one, and its number is written into the profile. The other keeps files apart, as users have it. */
+/** With `marionette.port` 0 Firefox chooses a free port and writes it into the profile. The other setting isolates files, as Firefox does by default. */
 const preferences = {
   'marionette.port': 0,
   'security.fileuri.strict_origin_policy': true,
@@ -43,7 +43,7 @@ export class Firefox implements AsyncDisposable {
     socket.on('data', (bytes) => this.#take(bytes))
   }
 
-  /** Started, with the page open by its `file://` address. */
+  /** Starts Firefox and opens the page by its `file://` address. */
   static async start(): Promise<Firefox> {
     const directory = mkdtempSync(join(tmpdir(), 'auditor-firefox-'))
     const lines = Object.entries(preferences).map(([name, value]) => `user_pref("${name}", ${value});\n`)
@@ -67,7 +67,7 @@ export class Firefox implements AsyncDisposable {
     await this.#ask('WebDriver:Navigate', { url })
   }
 
-  /** Runs a function in the page, and gives what it gives. */
+  /** Runs a function in the page, and gives its result. */
   async run<T>(work: (...args: string[]) => T | Promise<T>, ...args: readonly string[]): Promise<T> {
     const script = `
       const __name = (named) => named
@@ -83,7 +83,7 @@ export class Firefox implements AsyncDisposable {
     return value
   }
 
-  /** Waits until an element of this selector holds this text, and gives all of its text. */
+  /** Waits until an element of this selector contains this text, and gives all of its text. */
   async text(selector: string, holding: string): Promise<string> {
     return this.run(
       (wanted, part) =>
@@ -115,7 +115,7 @@ export class Firefox implements AsyncDisposable {
     )
   }
 
-  /** Fills in a field or chooses from a list, as a person's input does. */
+  /** Fills in a field or chooses from a list, as a person would. */
   async fill(selector: string, value: string): Promise<void> {
     await this.run(
       (wanted, text) => {
@@ -134,7 +134,7 @@ export class Firefox implements AsyncDisposable {
     await this.#ask('WebDriver:ElementSendKeys', { id, text: paths.join('\n') })
   }
 
-  /** What a printer would get, as a PDF. */
+  /** Prints the page to a PDF. */
   async print(): Promise<Buffer> {
     const { value } = (await this.#ask('WebDriver:Print', {})) as { value: string }
     return Buffer.from(value, 'base64')
@@ -159,7 +159,7 @@ export class Firefox implements AsyncDisposable {
       if (colon === -1 || this.#received.length < end) return
       const reply = JSON.parse(this.#received.toString('utf8', colon + 1, end)) as Reply
       this.#received = this.#received.subarray(end)
-      // the first message says what speaks, and answers nothing
+      // The first message only names the protocol and is no reply.
       if (Array.isArray(reply)) this.#waiting.get(reply[1])?.(reply)
     }
   }
@@ -173,7 +173,7 @@ export class Firefox implements AsyncDisposable {
   }
 }
 
-/** Firefox writes the number when it listens. */
+/** Waits until Firefox listens and has written the number of its port. */
 async function portIn(directory: string): Promise<number> {
   const path = join(directory, portFile)
   const port = (): number => (existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0)

@@ -1,6 +1,6 @@
 /**
- * What somebody sends to attack the auditor: in a real browser it is text, in every view and on paper. It runs nothing, styles
- * nothing, turns no reading direction, hides nothing, makes the page no wider, and forges no verdict.
+ * Records that somebody sends to attack the auditor, in a real browser. In every view and on paper they are only text: they run no code, change
+ * no style and no reading direction, hide nothing, make the page no wider, and forge no verdict.
  */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -23,16 +23,16 @@ const markup = [
   '--></script><template><base href="https://example.org/">',
 ].join('\n')
 
-/** Right-to-left override, isolates and marks, a zero-width blank, a line separator, a bell, an escape, a byte order mark. */
+/** A text with a right-to-left override, isolates, marks, a zero-width blank, a line separator, a bell, an escape and a byte order mark. */
 const turning = 'be\u202egin \u2066\u2067\u200f\u061cnot\u2069 \u200b\u2028\u0007\u001b[31mred\ufeff end'
 
 const longWord = 'Ÿ'.repeat(512 * 1024)
 const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`member ${at}`, `value ${at}`]))
 
-/** Those of them that must not reach the screen as they are. */
+/** The characters that must not reach the screen as they are. */
 const acting = ['\u202e', '\u2066', '\u2067', '\u2069', '\u200f', '\u061c', '\u2028', '\u0007', '\u001b']
 
-/** Names that a program could take for something of its own. */
+/** Members with names that a program could take for its own. */
 const special: JsonObject = {
   constructor: 'c',
   toString: 't',
@@ -44,7 +44,7 @@ const special: JsonObject = {
   '0': 'zero',
 }
 
-/** As the page says it of its own accord. */
+/** Members that look like the page's own words. */
 const forged: JsonObject = {
   verified: true,
   record_sha256: 'a'.repeat(64),
@@ -68,7 +68,7 @@ const { scratch, data, file, opened } = await pageWithData(
   (data) => `${writeScenarios(data, slug, envelopes)}\n`,
 )
 
-/** Elements that only what was sent could have brought in, what ran, and how far the page goes beyond the screen. */
+/** Looks for elements that only a sent text could have added, for scripts that ran, and for content wider than the screen. */
 const harm = (page: Page) =>
   page.evaluate(() => ({
     foreign: document.querySelectorAll(
@@ -172,7 +172,7 @@ test('a member that is named after a verdict or a hash stands in the box of its 
   assert.equal(await page.locator('.box.said, .verdict').count(), 1)
   const theirs = await page.locator('.box.not-named > table > tbody > tr > th').allInnerTexts()
   assert.deepEqual(theirs.sort(), Object.keys(forged).sort())
-  // and an altered record stays one, whatever it says of itself
+  // An altered record is still found, whatever it claims about itself.
   const path = join(data, 'scn01', slug, 'records.json')
   const whole = readFileSync(path, 'utf8')
   const root = join(scratch, 'altered')

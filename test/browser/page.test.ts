@@ -1,6 +1,6 @@
 /**
- * auditor.html in a real browser, opened by its `file://` address as a double click does: what a person opens, sees, prints
- * and saves. (That it finds what `verify` finds is proven for every damaged directory by test/audit-page-engine.test.ts.)
+ * auditor.html in a real browser, opened by its `file://` address as a double click does: what a person opens, sees, prints and saves.
+ * (test/audit-page-engine.test.ts proves for every damaged directory that the page has the findings of `verify`.)
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -61,7 +61,7 @@ test('heads that are typed in are compared, and what is none is told in words', 
     await open.page.getByRole('alert').innerText(),
     /typed in line 1: expected ADDON\/SLUG:SEQUENCE:SHA256/,
   )
-  // as it is copied from a post, with what stands around it
+  // The text is copied from a post, with the words around the heads.
   const post = `heron wrote:\nHeads of today: ${readFileSync(heads, 'utf8').trim().split('\n').join(', ')}. 2 comments`
   await open.page.fill('#typed-receipts', post)
   await open.page.getByRole('button', { name: 'Compare with these' }).click()
@@ -221,7 +221,7 @@ test('every view keeps the rules of axe, in light and dark, on a phone and at 20
   const screens = [
     { colorScheme: 'light', viewport: { width: 1280, height: 900 } },
     { colorScheme: 'dark', viewport: { width: 390, height: 800 } },
-    // 200 % of a screen of 1280 pixels
+    // This is a screen of 1280 pixels at 200 %.
     { colorScheme: 'light', viewport: { width: 640, height: 450 }, deviceScaleFactor: 2 },
   ] as const
   for (const screen of screens) {
@@ -244,7 +244,7 @@ test('the whole page is walked with the keyboard', async () => {
   const { page } = open
   const focused = (): Promise<string> =>
     page.evaluate(() => document.activeElement?.textContent?.trim() ?? '')
-  // asked for long before the key is pressed: the driver takes a while until it sees a chooser
+  // The driver needs a while before it notices a chooser, so the test asks long before it presses the key.
   const chooser = page.waitForEvent('filechooser')
   const seen: string[] = []
   for (let step = 0; step < 3; step++) {
@@ -256,7 +256,7 @@ test('the whole page is walked with the keyboard', async () => {
   await (await chooser).setFiles(records)
   assert.equal(await verdictOn(page), 'Cannot be told')
   assert.equal(await focused(), 'Cannot be told', 'the reader begins at the answer')
-  /** Goes on with Tab until that has the focus, and sees that the focus is to be seen wherever it stops. */
+  /** Presses Tab until the wanted element has the focus, and checks that the focus is visible at each stop. */
   const tabTo = async (wanted: string): Promise<void> => {
     for (let step = 0; step < 80; step++) {
       await page.keyboard.press('Tab')
@@ -285,7 +285,7 @@ test('the whole page is walked with the keyboard', async () => {
   await page.locator('details[open] pre').waitFor()
 })
 
-/** Tries to reach an address in ways that load or send; gives what the policy said about each. */
+/** Tries to reach an address in every way that loads or sends, and gives the verdict of the policy on each. */
 const attempts = async (address: string): Promise<string[]> => {
   const refused: string[] = []
   const all = new Promise<void>((done) => {
@@ -305,7 +305,7 @@ const attempts = async (address: string): Promise<string[]> => {
   return refused
 }
 
-/** A frame and a form navigate, and the policy refuses both. */
+/** Tries to navigate by a frame and by a form. The policy refuses both. */
 const navigations = async (address: string): Promise<string[]> => {
   const refused: string[] = []
   const both = new Promise<void>((done) => {
@@ -342,7 +342,7 @@ test('nothing is loaded and nothing is sent, whatever is tried; and no link lead
   const refused = await page.evaluate(attempts, listener.address)
   assert.deepEqual(refused.sort(), ['connect-src', 'connect-src', 'connect-src', 'img-src', 'style-src-elem'])
   assert.deepEqual(listener.reached, { connections: 0, bytes: 0 })
-  // Chromium opens a connection ahead of a navigation before it asks the policy, and sends nothing over it
+  // Before a navigation Chromium opens a connection before it asks the policy, but sends nothing on it.
   const navigated = await page.evaluate(navigations, listener.address)
   assert.deepEqual(navigated.sort(), ['form-action', 'frame-src'])
   assert.equal(listener.reached.bytes, 0)

@@ -1,4 +1,4 @@
-/** The page in a real Chromium: Debian's package, driven over its own protocol. Nothing is downloaded, and nothing is imitated. */
+/** Opens the page in a real Chromium, Debian's package, driven over its own protocol. Nothing is downloaded or imitated. */
 import { existsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -8,16 +8,16 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { buildPage } from '../../scripts/page/build.ts'
 import { scratchDir } from '../receiver.ts'
 
-/** Where Debian puts it; `CHROMIUM` names another. */
+/** The path in Debian; `CHROMIUM` names another one. */
 export const chromiumPath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 export const hasChromium = existsSync(chromiumPath)
 
-/** Every wait of a test ends here, on a machine that is busy with something else, too. */
+/** The longest wait of a test, enough for a busy machine. */
 const patience = 120_000
 
 export type Opened = AsyncDisposable & {
   readonly page: Page
-  /** What the page wrote to its console as an error, and exceptions. */
+  /** The errors on the console of the page, and its exceptions. */
   readonly errors: readonly string[]
 }
 
@@ -39,7 +39,7 @@ export class PageFile implements AsyncDisposable {
     )
   }
 
-  /** Opens the file as a double click does, by its `file://` address. */
+  /** Opens the page by its `file://` address, as a double click does. */
   async open(options: BrowserContextOptions = {}): Promise<Opened> {
     const context = await this.#browser.newContext({ acceptDownloads: true, ...options })
     context.setDefaultTimeout(patience)
@@ -56,7 +56,7 @@ export class PageFile implements AsyncDisposable {
   }
 }
 
-/** Chooses a folder and waits for the answer. */
+/** Chooses a folder and waits for the verdict. */
 export async function openFolder(page: Page, folder: string): Promise<string> {
   await page.setInputFiles('#open-folder', folder)
   return verdictOn(page)
@@ -75,14 +75,14 @@ export async function accessibilityFaults(page: Page): Promise<string[]> {
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
 }
 
-/** Goes to a view by its address behind `#`. */
+/** Goes to a view by the part of its address after `#`. */
 export async function go(page: Page, route: string): Promise<void> {
   await page.evaluate((hash) => {
     location.hash = hash
   }, route)
 }
 
-/** What reaches a listener on this machine: connections, and bytes in them. */
+/** A listener on this machine that counts the connections and bytes that reach it. */
 export async function listening() {
   const reached = { connections: 0, bytes: 0 }
   const server = createServer((socket) => {

@@ -1,6 +1,6 @@
 /**
- * What comes out of a printer, as the text of a PDF: one record, one address, one association. Each page of paper says where it
- * comes from and what was found, so that a sheet that lost its neighbours still does; and what was sent is on it as it was sent.
+ * The printed views as the text of a PDF: one record, one address, one association. Each sheet names its source and the verdict, so that a
+ * single sheet is enough, and shows every value as it was sent.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -16,7 +16,7 @@ import { pageWithData } from './with-data.ts'
 const { scratch, data, heads, opened } = await pageWithData()
 const records = join(data, 'scn01', slug, 'records.json')
 
-/** Opens a view, presses its button, and gives the pages that the printer would get. */
+/** Opens a view, presses its button, and gives the pages that a printer would get. */
 async function printed({ page }: Opened, route: string, button: string): Promise<string[]> {
   await go(page, route)
   await page.evaluate(() => {
@@ -33,7 +33,7 @@ async function pagesOf(page: Page): Promise<string[]> {
   return execFileSync('pdftotext', ['-layout', pdf, '-']).toString().split('\f').slice(0, -1)
 }
 
-/** A long hash goes on in the next line of the paper. */
+/** The text without blanks, because a long hash continues on the next line of the paper. */
 const unbroken = (text: string): string => text.replace(/\s/g, '')
 
 function headed(pages: readonly string[], checked: string): void {
@@ -51,14 +51,14 @@ function headed(pages: readonly string[], checked: string): void {
   }
 }
 
-/** What was sent: its words as they were, and a new line where it has one. Paper is narrower and breaks long lines besides. */
+/** Checks that the paper shows the sent text with its words and its line breaks. The paper is narrow and adds line breaks of its own. */
 function verbatim(pages: readonly string[], sent: string): void {
   const word = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   const lines = sent.split(/\n+/).map((line) => line.trim().split(/\s+/).map(word).join('\\s+'))
   assert.match(pages.join(''), new RegExp(lines.join('\\s*\\n\\s*')))
 }
 
-/** The time of the check, as the page says it. */
+/** The time of the check as the page shows it. */
 async function checkedAt({ page }: Opened): Promise<string> {
   const scope = await page.locator('.scope').innerText()
   return (/\d{4}-\d\d-\d\dT[\d:.]+Z/.exec(scope) as RegExpExecArray)[0]

@@ -1,4 +1,4 @@
-/** Time stamps beside the data, in a real browser: they are named as not checked, and the command that is shown checks them. */
+/** Time stamps beside the data, in a real browser: the page says that it did not check them, and shows a command that checks them. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'

@@ -1,7 +1,7 @@
 /**
- * The five questions of an auditor, walked from the first screen by what a person can see and press: no address typed in, no
- * terminal. Each answer is compared with the records themselves, and each question takes few steps; how long they took is
- * told and not judged, because this machine may be busy.
+ * Five questions of an auditor, answered from the first screen on only by what a person can see and press, without a typed address or a
+ * terminal. Each answer is compared with the records themselves, and each question takes few steps. The time is printed and not judged,
+ * because this machine may be busy.
  */
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
@@ -15,7 +15,7 @@ import { scratchDir } from '../receiver.ts'
 import { type Opened, PageFile } from './page.ts'
 
 const slug = 'heron-ridge-condominium'
-/** More, and nobody answers within a minute. */
+/** With more steps nobody would have the answer within a minute. */
 const mostSteps = 7
 
 type Scenario = {
@@ -42,7 +42,7 @@ after(async () => {
   await file?.[Symbol.asyncDispose]()
 })
 
-/** Counts what a person does, and tells how long each step took until its answer stood there. */
+/** Counts the steps of a person, and prints how long each step took until its result was visible. */
 class Walk {
   readonly #test: TestContext
   readonly page: Page
@@ -65,7 +65,7 @@ class Walk {
   }
 }
 
-/** The first two steps of every question but the first. */
+/** The first two steps of every question except the first one. */
 async function toAssociation(walk: Walk): Promise<void> {
   const { page } = walk
   await walk.step('choose the folder', async () => {
@@ -80,7 +80,7 @@ async function toAssociation(walk: Walk): Promise<void> {
 
 const of = (address: string): Scenario[] => records.filter(({ participant_id }) => participant_id === address)
 
-/** The vital signs that are not the same in the first and the last of them. */
+/** The vital signs that differ between the first and the last Scenario. */
 function changes(theirs: readonly Scenario[]): string[] {
   const [first, last] = [theirs[0] as Scenario, theirs.at(-1) as Scenario]
   return Object.keys({ ...first.vs_snapshot, ...last.vs_snapshot }).filter(
@@ -88,7 +88,7 @@ function changes(theirs: readonly Scenario[]): string[] {
   )
 }
 
-/** An address whose vital signs changed. */
+/** The Placekey of an address whose vital signs changed. */
 function moved(): string {
   const found = records.find(({ participant_id }) => changes(of(participant_id)).length > 0)
   assert.ok(found, 'the sample has such an address')

@@ -1,4 +1,4 @@
-/** The page with data for all tests of a file. */
+/** Opens the page with data, for all tests of a file. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after } from 'node:test'
@@ -7,7 +7,7 @@ import { scratchDir } from '../receiver.ts'
 import { writeData } from './data.ts'
 import { type Opened, openFolder, PageFile } from './page.ts'
 
-/** `write` fills the data directory and gives its heads. `opened` opens them in the page, which then says that all is whole. */
+/** `write` fills the data directory and gives its heads. `opened` opens both in the page, which then says that the data is whole. */
 export async function pageWithData(write: (data: string) => string = writeData) {
   const scratch = scratchDir()
   const [data, heads] = [join(scratch, 'data'), join(scratch, 'heads.txt')]

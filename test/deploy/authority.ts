@@ -1,7 +1,7 @@
 /**
- * A time-stamping authority with keys of its own, for scripts/test-deploy.ts, which bundles it and runs it inside the machine.
+ * A time-stamping authority with keys of its own. scripts/test-deploy.ts bundles it and runs it inside the machine.
  *
- *   authority DIRECTORY   prints its address; a line "down" or "up" on standard input is obeyed and repeated
+ *   authority DIRECTORY   prints its address; a line "down" or "up" on standard input stops or starts it, and is repeated
  */
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'

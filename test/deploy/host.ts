@@ -1,4 +1,4 @@
-/** A host without systemd for the scripts of deploy/: its directories, a socket that outlives every restart, releases. */
+/** Makes a host without systemd for the scripts of deploy/: its directories, a socket that stays open over restarts, and releases. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,7 +19,7 @@ import { sign } from '../../src/backup/signature.ts'
 import { markDirectory } from '../../src/storage/files/mark.ts'
 import { scn01, scratchDir } from '../receiver.ts'
 
-/** The user of the service where the tests run as root: a number that no installed user has. */
+/** The user of the service when the tests run as root: a number that no installed user has. */
 export const serviceUser = 64_123
 
 export const isRoot = process.getuid?.() === 0
@@ -28,18 +28,18 @@ export type Ran = { readonly code: number | string; readonly output: string }
 
 export type Host = {
   readonly root: string
-  /** What /etc/civic-orchestrator is on a host. */
+  /** The directory that takes the place of /etc/civic-orchestrator. */
   readonly etc: string
   readonly url: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly token: () => string
-  /** Runs a script of deploy/; `killAfterMs` ends it and its children with SIGKILL. */
+  /** Runs a script of deploy/. With `killAfterMs` it and its children are killed with SIGKILL. */
   run(
     script: string,
     args?: readonly string[],
     options?: { killAfterMs?: number; env?: Record<string, string> },
   ): Promise<Ran>
-  /** The status of a new record that is posted with this token. */
+  /** Posts a new record with this token, and gives the status. */
   post(token: string): Promise<number>
   /** The version in service. */
   current(): string
@@ -50,10 +50,10 @@ export type Host = {
 export async function makeHost(signers: string): Promise<Host> {
   const root = scratchDir()
   const etc = join(root, 'etc')
-  // the service's user comes through
+  // The user of the service must be able to enter this directory.
   chmodSync(root, 0o755)
   for (const name of ['releases', 'data', 'etc']) mkdirSync(join(root, name))
-  // as the receiver does with --mark-data-dir, which deploy/install calls
+  // deploy/install has the receiver do this, with --mark-data-dir.
   await markDirectory(join(root, 'data'))
   if (isRoot) {
     execFileSync('chown', ['-R', `${serviceUser}:${serviceUser}`, join(root, 'data')])
@@ -73,16 +73,16 @@ export async function makeHost(signers: string): Promise<Host> {
     CIVIC_ETC: etc,
     CIVIC_SERVICE: resolve('test/deploy/service'),
     CIVIC_USER: String(serviceUser),
-    // the machine may be busy with something else
+    // This limit is long, because the machine may be busy.
     CIVIC_READY_SECONDS: '60',
   }
   const supervisor = spawn(resolve('test/deploy/supervisor'), {
     env,
     stdio: ['pipe', 'ignore', 'inherit', fd],
   })
-  // the supervisor has its own copy; this process must not accept from it
+  // The supervisor has its own copy of the socket. This process must not accept on it.
   listening.close()
-  // a test that fails before it closes the host ends all the same, and the supervisor with it
+  // If a test fails before it closes the host, the process can end nevertheless, and the supervisor ends with it.
   supervisor.unref()
   const input = supervisor.stdin as unknown as { unref(): void }
   input.unref()
@@ -130,7 +130,7 @@ export async function makeHost(signers: string): Promise<Host> {
   }
 }
 
-/** A host on which release 0.0.1, made of the commit that is checked out, is in service. */
+/** A host on which release 0.0.1, made from the checked-out commit, is in service. */
 export type HostInService = Host & { readonly publisher: Publisher }
 
 export async function makeHostInService(): Promise<HostInService> {
@@ -146,11 +146,11 @@ export async function makeHostInService(): Promise<HostInService> {
 }
 
 export type Publisher = {
-  /** The path of a signed archive. `alter` may change the unpacked release before its sums are made anew. */
+  /** Makes a signed archive and gives its path. `alter` may change the unpacked release before its sums are computed again. */
   release(version: string, alter?: (directory: string) => void): Promise<string>
   /**
-   * The same of a release that holds what a service needs of the working tree, and a program of a few lines: it starts in a moment, so that
-   * hundreds of pulls can be made. `program`: another one, which runs on descriptor 3.
+   * Makes a small release: the files of the working tree that a service needs, and a program of a few lines. It starts quickly, so that a test
+   * can make hundreds of pulls. `program` replaces that program; it runs on descriptor 3.
    */
   small(version: string, program?: string): string
   readonly directory: string
@@ -158,7 +158,7 @@ export type Publisher = {
   readonly signers: string
 }
 
-/** Whoever makes releases: a key, and archives made from the commit that is checked out. Those that are altered have the same names. */
+/** Makes a publisher of releases: a key, and archives made from the checked-out commit. Altered archives have the same names. */
 export function makePublisher(): Publisher {
   const directory = scratchDir()
   const key = makeKey(directory, 'key')
@@ -181,7 +181,7 @@ export function makePublisher(): Publisher {
       const root = join(scratchDir(), `civic-orchestrator-${version}`)
       mkdirSync(root)
       mkdirSync(join(root, 'deploy'))
-      // all of them that a service asks for
+      // These are all the scripts that a service needs.
       for (const name of ['common.sh', 'tokens'])
         copyFileSync(join('deploy', name), join(root, 'deploy', name))
       writeFileSync(join(root, 'VERSION'), `${version} ${'0'.repeat(40)}\n`)
@@ -194,7 +194,7 @@ export function makePublisher(): Publisher {
   }
 }
 
-/** Ready at once, takes every post, answers what is in flight at SIGTERM. */
+/** A server that is ready at once, accepts every post, and answers requests in flight at SIGTERM. */
 const smallServer = `const { createServer } = require('node:http')
 const server = createServer((request, response) => {
   response.writeHead(request.method === 'POST' ? 201 : 200, { connection: 'close' }).end('{}')
@@ -210,7 +210,7 @@ export function makeKey(directory: string, name: string): string {
   return key
 }
 
-/** `resum`: whether SHA256SUMS is made to fit what was altered. */
+/** Alters an archive. With `resum`, SHA256SUMS is computed again to fit. */
 export function repack(path: string, alter: (directory: string) => void, resum = true): void {
   const work = scratchDir()
   execFileSync('tar', ['-xzf', path, '-C', work])

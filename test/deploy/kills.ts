@@ -1,7 +1,7 @@
 /**
- * Runs a script of deploy/ until it, or a program that it started, has made its n-th system call that changes something: then
- * all of them are killed at once. strace stops the caller after each of these calls, and goes on when it is told to, so the
- * n-th call is the n-th call and the next one is never made.
+ * Runs a script of deploy/ until it, or a program that it started, has made its n-th system call that changes something. Then all of these
+ * processes are killed at once. strace stops the caller after each such call and goes on only when told to, so the call after the n-th is
+ * never made.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,15 +10,15 @@ import { basename, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Host } from './host.ts'
 
-/** All by which the scripts and their tools change names, modes, the disk, a process, or become another program. */
+/** All calls by which the scripts and their tools change names, modes, the disk or a process, or start another program. */
 const calls =
   'rename,renameat,renameat2,symlinkat,linkat,unlinkat,mkdir,mkdirat,fchmodat,utimensat,syncfs,fsync,flock,kill,execve'
 
-/** These only look, or wait, as often as it takes; `node` is the release under test, on a scratch directory. */
+/** Programs that only read or wait, a varying number of times. `node` is the release under test, on a scratch directory. */
 const lookers = new Set(['sleep', 'timeout', 'head', 'tr', 'cat', 'grep', 'node'])
 
 export type Killed = {
-  /** Undefined when the script ended before: `calls` is then how many there were. */
+  /** The call at which the script was killed. Undefined when the script ended before; `calls` is then the number of calls. */
   readonly at: string | undefined
   readonly calls: number
   readonly output: string
@@ -60,11 +60,11 @@ export async function runUntilCall(
     if (!text.startsWith('---')) last.set(pid, text)
     if (!text.startsWith('--- stopped by SIGSTOP')) return
     const call = last.get(pid) ?? ''
-    // what failed has changed nothing; the shell tries every directory of the PATH
+    // A failed call has changed nothing, for example when the shell tries every directory of the PATH.
     if (!call.includes(' = -1 ') && !isLooker(pid) && ++counted === n) {
       at = call
       const others = tracedBy(child.pid as number)
-      // the group first: the script must not see that one of its programs ended
+      // The group is killed first, so that the script does not notice the end of one of its programs.
       end(-(child.pid as number), 'SIGKILL')
       for (const other of others) end(other, 'SIGKILL')
     } else end(pid, 'SIGCONT')
@@ -73,7 +73,7 @@ export async function runUntilCall(
   return { at, calls: counted, output }
 }
 
-/** Every process that this strace holds, also one in a session of its own. */
+/** Every process that this strace traces, also one in a session of its own. */
 function tracedBy(strace: number): number[] {
   const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   return all.map(Number).filter((pid) => {
@@ -97,6 +97,6 @@ function end(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // it has ended by itself
+    // The process has ended by itself.
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Posts until its standard input ends, then tells what became of them, as one line of JSON. For scripts/test-deploy.ts,
- * which bundles it and runs it inside the machine.
+ * Posts until its standard input ends, then prints the results as one line of JSON. scripts/test-deploy.ts bundles it and runs it inside the
+ * machine.
  *
  *   load URL FILE-WITH-THE-TOKEN SENDERS keep|new
  */
@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { send } from './senders.ts'
 
 const [url, tokenFile, senders, connections] = process.argv.slice(2) as [string, string, string, string]
-// read for each post: whoever rotates the token gives it to the sender, too
+// The token is read for each post, because a rotation gives the sender a new one.
 const load = send({
   url,
   token: () => readFileSync(tokenFile, 'utf8').trim(),

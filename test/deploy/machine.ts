@@ -1,4 +1,4 @@
-/** A Debian 13 with systemd as its first process, in namespaces of its own: no image, no virtual machine, no network. */
+/** A Debian 13 with systemd as its first process, in namespaces of its own, without an image, a virtual machine or a network. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,19 +9,19 @@ import { setTimeout as delay } from 'node:timers/promises'
 export type Ran = { readonly code: number; readonly output: string }
 
 export type Machine = {
-  /** A directory that is /shared in the machine. */
+  /** A directory of this host that is /shared in the machine. */
   readonly shared: string
   /** Runs a line of bash in the machine, as root. */
   run(line: string): Ran
-  /** The same, and throws with the output when it fails. */
+  /** Does the same, and throws with the output when the line fails. */
   must(line: string): string
   start(line: string): ChildProcess
-  /** Power off at once, and on again. */
+  /** Cuts the power and starts the machine again. */
   reboot(): Promise<void>
   end(): Promise<void>
 }
 
-/** Why no machine can be made here; undefined when it can. */
+/** Why no machine can be made here; undefined when one can be made. */
 export function obstacle(): string | undefined {
   if (process.getuid?.() !== 0) return 'it needs root, for namespaces and debootstrap'
   for (const tool of ['debootstrap', 'unshare', 'nsenter', 'apt-get']) {
@@ -41,7 +41,7 @@ function cgroupRoot(): string | undefined {
 const packages =
   'systemd,systemd-sysv,dbus,nodejs,openssh-client,openssl,curl,jq,strace,nginx-light,caddy,haproxy'
 
-/** The mirror that apt uses here. */
+/** The mirror that the apt of this host uses. */
 export function debianMirror(): string {
   const sites = execFileSync('apt-get', ['indextargets', '--format', '$(SITE)', 'Origin: Debian']).toString()
   const mirror = sites.split('\n').find((site) => !site.endsWith('-security'))
@@ -49,7 +49,7 @@ export function debianMirror(): string {
   return mirror
 }
 
-/** The tree is made once and kept. */
+/** The tree of a Debian 13. It is made once and kept. */
 export function debianTree(): string {
   const tree = process.env.CIVIC_DEPLOY_TREE ?? join(tmpdir(), 'civic-debian-13')
   if (existsSync(join(tree, 'usr/sbin/haproxy'))) return tree
@@ -64,7 +64,7 @@ export function debianTree(): string {
   )
   for (const unit of ['nginx', 'caddy', 'haproxy'])
     execFileSync('systemctl', ['--root', unfinished, 'disable', '--quiet', unit])
-  // what an installer and a first start give a machine
+  // An installer or the first start would make these files.
   writeFileSync(join(unfinished, 'etc/hosts'), '127.0.0.1 localhost\n::1 localhost\n')
   writeFileSync(join(unfinished, 'etc/machine-id'), '')
   renameSync(unfinished, tree)
@@ -124,7 +124,7 @@ export async function bootMachine(tree: string): Promise<Machine> {
       await powerOff()
       for (let n = 0; n < 50; n++) {
         try {
-          // a cgroup has files that cannot be removed, but goes with them
+          // Files of a cgroup cannot be removed; they go when its directory is removed.
           for (const child of execFileSync('find', [cgroup, '-depth', '-type', 'd'])
             .toString()
             .trim()

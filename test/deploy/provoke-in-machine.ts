@@ -1,5 +1,5 @@
 /**
- * Provokes the proxy in the machine of scripts/test-deploy.ts, which bundles this and runs it there. Prints what was wrong, a line each.
+ * Provokes the proxy in the machine of scripts/test-deploy.ts, which bundles this program and runs it there. Prints each fault on a line.
  *
  *   provoke-in-machine PORT FILE-WITH-THE-TOKEN
  */

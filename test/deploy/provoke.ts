@@ -1,6 +1,6 @@
 /**
- * What a stranger and a broken sender do to a proxy in front of the receiver, over its TLS port. Used by test/proxies.test.ts, and
- * inside the machine of scripts/test-deploy.ts.
+ * Acts as a stranger and as a broken sender to a proxy in front of the receiver, over its TLS port. test/proxies.test.ts uses it, and
+ * scripts/test-deploy.ts inside its machine.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +11,7 @@ import { scn01 } from '../receiver.ts'
 export const serverName = 'receiver.example.org'
 
 export type Behind = {
-  /** Of the proxy. */
+  /** The TLS port of the proxy. */
   readonly port: number
   readonly token: string
   /** Ends the receiver, and starts it again. */
@@ -25,7 +25,7 @@ type Answer = {
   readonly isFromReceiver: boolean
 }
 
-/** Targets by which a proxy and the receiver could mean different places. None is a place to which a post goes. */
+/** Targets that a proxy and the receiver could read as different paths. None of them accepts a post. */
 const oddTargets = [
   '/metrics',
   '/ready',
@@ -56,16 +56,16 @@ const oddTargets = [
   `http://${serverName}//ready`,
   'http://localhost/health',
 ]
-/** In what only /health, /ready and /metrics answer. */
+/** Texts that only answers of /health, /ready and /metrics contain. */
 const fromInside = /civic_|"ready"|not-ready|"status":"ok"|_associations/
 
 const stalledSenders = 2
 const largeBodies = 24
-/** In the place of a status, where the connection ended without one. */
+/** Stands for the status when the connection ended without one. */
 const noAnswer = 499
 const mib = 1024 * 1024
 
-/** What was wrong, in sentences. */
+/** Makes all provocations, and gives the faults as sentences. */
 export async function provoke(behind: Behind): Promise<string[]> {
   const wrong: string[] = []
   const expect = (isRight: boolean, what: string): void => {
@@ -91,7 +91,7 @@ export async function provoke(behind: Behind): Promise<string[]> {
   return wrong
 }
 
-/** Until the proxy has started, or has seen that the receiver is there; if it never does, the next expectation says so. */
+/** Waits until the proxy has started, or has noticed the receiver. If it never does, the next expectation fails and says so. */
 async function reached(behind: Behind): Promise<void> {
   for (let n = 0; n < 600 && (await ask(behind, post('wrong'))).status !== 401; n++) await delay(100)
 }
@@ -116,7 +116,7 @@ async function oddPaths(behind: Behind, expect: Expect): Promise<void> {
   for (const target of oddTargets)
     for (const method of ['GET', 'POST']) {
       const { status, text, isFromReceiver } = await ask(behind, request(method, target, behind.token))
-      // what Caddy answers to another host's name is empty, with 200
+      // Caddy answers a request for another host's name with 200 and nothing.
       expect(
         status >= 400 || !isFromReceiver,
         `${method} ${target} was answered by the receiver, with ${status}`,
@@ -133,12 +133,12 @@ async function largePosts(behind: Behind, expect: Expect): Promise<void> {
   }
   const beyond = await curl(behind, behind.token, 9 * mib, false)
   expect(beyond.status >= 400, `a body of 9 MiB was answered with ${beyond.status}`)
-  // of a stranger: whatever it is told, nothing of it is taken
+  // The stranger may get any answer, but nothing of the request may be accepted.
   const strange = await curl(behind, 'wrong', 2 * mib, false)
   expect(strange.status >= 400, `a large body without the token was answered with ${strange.status}`)
 }
 
-/** As PHP does it: curl looks for an answer while it still sends, and stops when there is one. */
+/** Posts as PHP does, by curl, which looks for an answer while it still sends, and stops sending when there is one. */
 async function curl(
   { port }: Behind,
   token: string,
@@ -183,12 +183,12 @@ function request(method: string, target: string, token: string, more = ''): Buff
   ]
 }
 
-/** One connection, and the whole of what came back on it. */
+/** Sends on one connection, and gives everything that came back on it. */
 async function ask({ port }: Behind, parts: readonly Buffer[]): Promise<Answer> {
   const socket = connect({ host: '127.0.0.1', port, servername: serverName, rejectUnauthorized: false })
   const chunks: Buffer[] = []
   socket.on('data', (chunk) => chunks.push(chunk))
-  // a proxy that is not there yet, or a reset
+  // The proxy may not be there yet, or may reset the connection.
   socket.on('error', () => {})
   for (const part of parts) socket.write(part)
   await new Promise((resolve) => socket.once('close', resolve))

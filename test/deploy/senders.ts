@@ -1,27 +1,27 @@
-/** Senders that post until they are told to stop, and take nothing but a receipt for an answer. */
+/** Senders that post until they are told to stop, and count only a receipt as success. */
 import { Agent, request } from 'node:http'
 import { scn01 } from '../receiver.ts'
 
 export type Senders = {
-  /** Posts answered so far. */
+  /** The number of posts that were answered so far. */
   readonly count: () => number
-  /** Waits for the last answers. `failed` says why, at most 20 times. */
+  /** Stops and waits for the last answers. `failed` holds the reasons of at most 20 failures. */
   end(): Promise<{
     readonly stored: number
     readonly failed: readonly string[]
-    /** With the time at which each arrived. */
+    /** The receipts, with the time at which each arrived. */
     readonly receipts: readonly { readonly at: string; readonly body: string }[]
   }>
 }
 
 type Options = {
-  /** Of the receiver, or the path of its unix socket. */
+  /** The URL of the receiver, or the path of its unix socket. */
   readonly url: string
-  /** Asked for each post. */
+  /** Called for each post. */
   readonly token: () => string
   readonly senders: number
   readonly keepAlive: boolean
-  /** Whether the receipts are kept for a comparison. */
+  /** Whether to keep the receipts for a comparison. */
   readonly keepReceipts?: boolean
 }
 

@@ -1,4 +1,4 @@
-/** A host with two small releases, 0.0.1 before 0.0.2, which is in service; 0.0.3 starts, too, and 0.0.4 does not. */
+/** Makes a host with two small releases: 0.0.2 is in service, and 0.0.1 is the one before. Of the archives 0.0.3 starts, and 0.0.4 does not. */
 import assert from 'node:assert/strict'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,12 +7,12 @@ import { type Host, makeHost, makePublisher, type Publisher } from './host.ts'
 export type SmallHost = {
   readonly host: Host
   readonly publisher: Publisher
-  /** The path of an archive; also of 0.0.2-rc.1. */
+  /** The path of an archive. There is also a 0.0.2-rc.1. */
   archive(version: string): string
-  /** Where a release is on the host. */
+  /** The path of a release on the host. */
   release(version: string): string
   inService(version: string): Promise<void>
-  /** A pull that ends with 1 and says this; 0.0.2 is in service then. Gives what it printed. */
+  /** Makes a pull that must end with 1 and say this, while 0.0.2 stays in service. Gives its output. */
   refused(args: readonly string[], says: RegExp, env?: Record<string, string>): Promise<string>
   /** Whether a post gets its receipt. */
   answers(): Promise<boolean>

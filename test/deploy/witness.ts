@@ -1,4 +1,4 @@
-/** The witness as OPERATORS.md describes it, on a Debian with systemd: its user, its unit, its timer. For scripts/test-deploy.ts. */
+/** Tests the witness as OPERATORS.md describes it, on a Debian with systemd: its user, unit and timer. For scripts/test-deploy.ts. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ const data = '/srv/civic-orchestrator/data'
 const unit = 'civic-orchestrator-witness'
 const often = '[Timer]\\nOnCalendar=\\nOnActiveSec=1s\\nRandomizedDelaySec=0\\nAccuracySec=100ms\\n'
 
-/** `post` stores one more record. */
+/** Runs the test. `post` stores one more record. */
 export async function witnessed(machine: Machine, post: () => void): Promise<string> {
   const { must, run } = machine
   await bundleAuthority(machine)

@@ -1,7 +1,7 @@
 /**
- * What a peer needs to do the work of the receiver: the same intake, contract, id and chain, the same refusals by status and the
- * same receipt, in front of rows that are the peer's own. Left out, in the peer's favour: the token, the pause file, limits,
- * deadlines, the log, and a lock between processes.
+ * The part that all peers share to do the same work as the receiver: the same intake, contract, id and chain, the same refusals by status,
+ * and the same receipt. Each peer keeps the rows itself. The token, the pause file, limits, deadlines, the log, and a lock between processes
+ * are left out, in favour of the peer.
  */
 import { Hono } from 'hono'
 import { contracts } from '../../../contracts/index.ts'
@@ -24,11 +24,11 @@ export type Row = {
 }
 export type Latest = { readonly association: string; readonly participant: string; readonly text: string }
 
-/** Committed when it returns, or when the promise that it returns resolves. */
+/** The rows of a peer. A row is committed when `append` returns, or when its promise resolves. */
 export type Rows = {
-  /** The last line of an association; asked once, then the chain is kept in memory. */
+  /** The last line of an association. It is asked for once; then the chain is kept in memory. */
   last(association: string): Promise<Uint8Array | undefined> | Uint8Array | undefined
-  /** Undefined when the row is new; the line that is there already under this id, and then nothing is changed. */
+  /** Appends a row. If a line with this id is stored already, that line is returned and nothing is changed; otherwise undefined. */
   append(row: Row): Promise<Uint8Array | undefined> | Uint8Array | undefined
   overwrite(latest: Latest): Promise<void> | void
 }
@@ -73,7 +73,7 @@ type Receipt = {
   readonly previous_sha256: string
 }
 
-/** One row after the other: each line names the hash of the one before it. */
+/** Appends one row after the other, because each line holds the hash of the line before it. */
 class Chain {
   readonly #association: string
   readonly #rows: Rows

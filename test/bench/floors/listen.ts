@@ -1,4 +1,4 @@
-/** How every floor and peer listens: on the port that it is given, with the receiver's own patience for idle connections. */
+/** Every floor and peer listens on the port that it is given, and closes idle connections after the same time as the receiver. */
 import { serve } from '@hono/node-server'
 import type { Hono } from 'hono'
 

@@ -1,4 +1,4 @@
-/** The floors for storage: the system calls alone, in a loop, with the bytes of one 4 KB record. No HTTP. */
+/** The floors for storage: only the system calls, in a loop, with the bytes of one 4 KB record. No HTTP. */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -24,7 +24,7 @@ const warmUntil = performance.now() + job.warmMs
 const until = warmUntil + job.measureMs
 let ended = until
 
-/** Whether to go on; what was done before the end of the warm-up does not count. */
+/** Counts records, and says whether to go on. Records before the end of the warm-up do not count. */
 function count(records: number, since: number): boolean {
   const now = performance.now()
   if (began === 0) {
@@ -40,7 +40,7 @@ function count(records: number, since: number): boolean {
   return false
 }
 
-/** One file; so many records in one write behind its end, then fdatasync. The sender waits for all of it. */
+/** Appends so many records to one file in one write, then calls fdatasync, and waits for both. */
 function appendLoop(recordsPerSync: number): void {
   const bytes = Buffer.concat(Array.from({ length: recordsPerSync }, () => record))
   const file = fs.openSync(join(job.directory, 'appended'), 'w')
@@ -53,7 +53,7 @@ function appendLoop(recordsPerSync: number): void {
   fs.closeSync(file)
 }
 
-/** Each of so many at once: open a temporary, write, fsync, close, rename over its file, fsync of the directory (kept open). */
+/** Runs so many at once. Each opens a temporary file, writes, fsyncs, closes, renames it over its file, and fsyncs the directory (kept open). */
 async function renameLoop(concurrency: number, files: number): Promise<void> {
   const directory = await open(job.directory, 'r')
   let next = 0
@@ -93,5 +93,5 @@ async function main(): Promise<void> {
   console.log(JSON.stringify(measured))
 }
 
-// a bundle as CommonJS has no await at the top
+// A CommonJS bundle allows no await at the top.
 void main()

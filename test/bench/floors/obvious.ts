@@ -1,6 +1,6 @@
 /**
  * The obvious program: lock (proper-lockfile), read the whole file, JSON.parse, push, JSON.stringify, write-file-atomic, answer. No
- * token, no contract, no id, no chain, no duplicates, no fsync of the directory. It waits for its lock for as long as it takes.
+ * token, no contract, no id, no chain, no duplicates, no fsync of the directory. It waits for its lock without a limit.
  */
 import { mkdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'

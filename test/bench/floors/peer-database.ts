@@ -1,4 +1,4 @@
-/** The SQLite of a peer. better-sqlite3 is not a dependency of the project: it stands in the folder that PEER names. */
+/** The SQLite of a peer. better-sqlite3 is not a dependency of the project; it lies in the folder that PEER names. */
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
@@ -8,7 +8,7 @@ type Statement = {
 }
 type Database = { pragma(text: string): unknown; exec(sql: string): unknown; prepare(sql: string): Statement }
 
-/** A database below DATA_DIR that is on disk when a statement returns: WAL, synchronous=FULL. */
+/** Opens a database below DATA_DIR with WAL and synchronous=FULL, so that a statement returns when its data is on disk. */
 export function openPeer(schema: string): Database {
   const load = createRequire(join(process.env.PEER as string, 'package.json'))
   const Sqlite = load('better-sqlite3') as new (path: string) => Database

@@ -44,5 +44,5 @@ async function main(): Promise<void> {
   listen(checkedApp(rows))
 }
 
-// a bundle as CommonJS has no await at the top
+// A CommonJS bundle allows no await at the top.
 void main()

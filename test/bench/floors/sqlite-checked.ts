@@ -1,7 +1,6 @@
 /**
  * The peer that does the same work, on SQLite (WAL, synchronous=FULL): one row a request, committed before the answer, behind the
- * receiver's own intake, contract, id and chain (`checked.ts`). The id has a unique index, as a retry has to be found; nothing else
- * has one.
+ * receiver's own intake, contract, id and chain (`checked.ts`). Only the id has a unique index, because a retry has to be found.
  */
 import { checkedApp, type Rows } from './checked.ts'
 import { listen } from './listen.ts'

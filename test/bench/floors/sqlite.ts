@@ -1,5 +1,5 @@
 /**
- * The peer that checks nothing: a floor for SQLite, not what does the same work. The same Hono server; the body parsed as JSON; one row per
+ * The peer that checks nothing. It is a floor for SQLite and does not do the same work as the receiver. The same Hono server; the body parsed as JSON; one row per
  * request, committed before the answer, in SQLite with WAL and synchronous=FULL. Overwrites are upserts by Placekey.
  * No token, no validation beyond JSON, no chain, no duplicates, no log line.
  */

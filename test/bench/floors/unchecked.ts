@@ -1,6 +1,6 @@
 /**
- * How far HTTP and the disk alone would go in one process: the same Hono server; the body parsed as JSON and appended as
- * it came to its association's file; one write and one fdatasync for all that waits, then 201.
+ * Shows how fast HTTP and the disk alone are in one process. The same Hono server parses the body as JSON and appends it as it came to the
+ * file of its association, with one write and one fdatasync for all requests that wait. Then it answers 201.
  * No token, no validation beyond JSON, no canonical form, no chain, no duplicates, no lock, no log line.
  */
 import { fdatasync, openSync } from 'node:fs'
@@ -27,7 +27,7 @@ class Appended {
       this.#queue.push({ bytes: Buffer.from(text), answer })
       if (this.#isBusy) return
       this.#isBusy = true
-      // what has arrived with the same packets joins this batch
+      // Requests that arrived in the same packets join this batch.
       setImmediate(() => this.#write())
     })
   }

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { JsonObject } from '../contracts/contract.ts'
 import { contentDigest } from '../src/audit/g1/digest.ts'
 import { envelope, slug, verify } from './audit-build.ts'
+import { freePort } from './bound.ts'
 import { linesOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { missingTool, paste, type Said, type Shell, shells } from './shells.ts'
@@ -104,15 +104,6 @@ async function until(reached: () => Promise<boolean>): Promise<void> {
     await sleep(50)
   }
   throw new Error('it did not happen within 60 s')
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }
 
 type Ran = { readonly status: number; readonly out: string }

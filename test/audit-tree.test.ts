@@ -17,6 +17,7 @@ import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { association, build, lines, makeDirectory, numbered, slug, verify } from './audit-build.ts'
 import { fileOf, linesOf } from './disk.ts'
+import { isRoot } from './needs.ts'
 import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
 import { latest, placekey } from './variants.ts'
@@ -200,7 +201,7 @@ test('a directory that this user may not open is a finding, not a clean answer',
   chmodSync(root, 0o755)
   chmodSync(join(root, 'scn01'), 0o755)
   chmodSync(join(root, 'vs01'), 0)
-  const somebody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  const somebody = isRoot ? { uid: 65_534, gid: 65_534 } : {}
   const args = ['--import', 'tsx', 'scripts/audit.ts', 'verify', '--copy', '--data', root, '--json']
   const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', ...somebody })
   chmodSync(join(root, 'vs01'), 0o700)

@@ -2,7 +2,7 @@
  * Time-stamping authorities for the tests. Each has a CA, a certificate for stamps, and `openssl ts -reply` behind a real HTTP server. A
  * test can make the server fail in the ways in which authorities fail.
  */
-import { execFile, execFileSync, spawnSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -10,11 +10,10 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { sha256 } from './disk.ts'
+import { lacking } from './needs.ts'
 
 /** The first program that is missing; undefined when all are here. */
-export const withoutAuthority = ['openssl', 'curl', 'flock'].find(
-  (tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0,
-)
+export const withoutAuthority = lacking('openssl', 'curl', 'flock')
 
 export type Keys = {
   readonly directory: string

@@ -21,10 +21,8 @@ import { restore } from '../src/backup/restore.ts'
 import { pauseCheck } from '../src/server/pause.ts'
 import { pausedFile } from '../src/storage/files/paths.ts'
 import { dataWith, me, newestIn, recordsAt, signAgain, slug, workplace } from './backup-tools.ts'
+import { isRoot, lacking } from './needs.ts'
 import { audit, said } from './said.ts'
-
-const isRoot = process.geteuid?.() === 0
-const hasStrace = spawnSync('strace', ['-V']).status === 0
 
 describe('restore', () => {
   const { work, key, at, save, check, bring } = workplace()
@@ -74,7 +72,7 @@ describe('restore', () => {
   })
 
   test('killed at any change of a name, it leaves a receiver that stores nothing; run again, it ends well', async (t) => {
-    if (!hasStrace) return t.skip('strace is not installed')
+    if (lacking('strace')) return t.skip('strace is not installed')
     let points = 0
     for (const call of ['rename', 'mkdir', 'unlink', 'rmdir']) {
       for (let n = 1; ; n++) {

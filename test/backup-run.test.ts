@@ -1,15 +1,14 @@
 /** What a run of the backup promises: it is on disk before it gets its name, only one run works in a directory, and its counts are right. */
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
 import { acquire } from '../src/storage/files/lock.ts'
 import { copyOf, dataWith, newestIn, store, workplace } from './backup-tools.ts'
+import { lacking } from './needs.ts'
 import { scn01 } from './receiver.ts'
-
-const hasStrace = spawnSync('strace', ['-V']).status === 0
 
 describe('a run of the backup', () => {
   const { key, at, save } = workplace()
@@ -20,7 +19,7 @@ describe('a run of the backup', () => {
   })
 
   test('has everything on disk before the manifest gets its name', {
-    skip: hasStrace ? false : 'strace is not installed',
+    skip: lacking('strace') ? 'strace is not installed' : false,
   }, async () => {
     const program = [process.execPath, '--import', 'tsx', 'scripts/backup.ts', at('synced'), '--data', data]
     const trace = at('trace')

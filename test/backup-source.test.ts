@@ -28,6 +28,7 @@ import {
   store,
   workplace,
 } from './backup-tools.ts'
+import { isRoot } from './needs.ts'
 import { scn01 } from './receiver.ts'
 import { audit } from './said.ts'
 
@@ -279,7 +280,7 @@ describe('what a backup takes over from a data directory', () => {
   })
 
   test('what this user cannot read is named, and the rest is copied', async (t) => {
-    if (process.geteuid?.() === 0) return t.skip('root can read everything')
+    if (isRoot) return t.skip('root can read everything')
     chmodSync(fileAt(data, 1), 0)
     const { exit, err } = await save(data, to)
     assert.equal(exit, 1)

@@ -29,6 +29,7 @@ import {
 } from './backup-tools.ts'
 import { makeKey } from './deploy/host.ts'
 import { send } from './deploy/senders.ts'
+import { lacking } from './needs.ts'
 import { scn01, startReceiver, token, vs01 } from './receiver.ts'
 import { audit, said } from './said.ts'
 
@@ -154,7 +155,7 @@ describe('backup and restore', () => {
   })
 
   test('killed at any change of a name, the backup before it stands, and the next run goes on', async (t) => {
-    if (spawnSync('strace', ['-V']).status !== 0) return t.skip('strace is not installed')
+    if (lacking('strace')) return t.skip('strace is not installed')
     const own = at('killed-data')
     cpSync(data, own, { recursive: true })
     let points = 0

@@ -14,7 +14,7 @@ import { type Kind, requestFor } from './bench/request.ts'
 import { bytesWrittenTo, usageOf } from './bench/usage.ts'
 import { chainIn, fileOf } from './disk.ts'
 import { canMake, mountNew } from './faults/mounts.ts'
-import { missingHere } from './faults/strace.ts'
+import { missingHere } from './needs.ts'
 import { scn01, scratchDir, vs01 } from './receiver.ts'
 
 /** Keeps rows in memory, to test the part that all peers share. */

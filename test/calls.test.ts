@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { callsDuring, callsIn } from './bench/calls.ts'
 import { recordsPath } from './disk.ts'
-import { missingHere } from './faults/strace.ts'
+import { missingHere } from './needs.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 
 const missing = missingHere(['strace'])

@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { recordsPath } from './disk.ts'
-import { missingHere } from './faults/strace.ts'
+import { missingHere } from './needs.ts'
 import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { audit } from './said.ts'
 

@@ -1,6 +1,6 @@
 /** What `/ready` reports about the disk: writes that fail, paths of another user, a lock that cannot be acquired. */
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import fs, { chownSync, existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
@@ -10,11 +10,11 @@ import { AssociationFile } from '../src/storage/files/association-file.ts'
 import { Health } from '../src/storage/files/health.ts'
 import { Tenure } from '../src/storage/files/tenure.ts'
 import { mountNew } from './faults/mounts.ts'
-import { attach, missingHere } from './faults/strace.ts'
+import { attach } from './faults/strace.ts'
+import { isRoot, missingHere } from './needs.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { put, quiet, storeIn } from './records.ts'
 
-const isRoot = process.getuid?.() === 0
 const nobody = 65_534
 
 async function ready({ url }: Receiver): Promise<{ status: number; reasons: string }> {
@@ -62,7 +62,7 @@ for (const [part, path] of [
 }
 
 test('is not ready on a disk that fails to keep a few bytes, before any post comes', {
-  skip: spawnSync('strace', ['-V']).status === 0 && isRoot ? false : 'needs root and strace',
+  skip: missingHere(['strace']) && 'needs root and strace',
 }, async () => {
   const receiver = await startReceiver()
   const inject = ['-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO']

@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type HostInService, makeHostInService, serviceUser } from './deploy/host.ts'
-import { missingHere } from './faults/strace.ts'
+import { missingHere } from './needs.ts'
 
 const stranger = 64_124
 

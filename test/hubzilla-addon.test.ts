@@ -4,18 +4,8 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Json } from '../contracts/contract.ts'
-import {
-  address,
-  client,
-  freePort,
-  hubzilla,
-  place,
-  type Site,
-  scn,
-  skip,
-  told,
-  vs,
-} from './hubzilla-site.ts'
+import { freePort } from './bound.ts'
+import { address, client, hubzilla, place, type Site, scn, skip, told, vs } from './hubzilla-site.ts'
 import { audit } from './said.ts'
 
 /** Copies the addon as an operator does, into a stand-in of a Hubzilla. Each script has a session of its own. */

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { freePort } from './bound.ts'
 import {
   type Answer,
   address,
-  freePort,
   hubzilla,
   narratives,
   place,

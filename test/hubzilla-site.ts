@@ -7,11 +7,12 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
-import { type AddressInfo, createServer as createSocketServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { JsonObject } from '../contracts/contract.ts'
+import { freePort } from './bound.ts'
 import { recordsPath, sha256 } from './disk.ts'
 import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 
@@ -162,15 +163,6 @@ export async function killed(child: ChildProcess): Promise<void> {
   child.ref()
   child.kill('SIGKILL')
   await once(child, 'exit')
-}
-
-export async function freePort(): Promise<number> {
-  const server = createSocketServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Starts a server on loopback that answers as the test wants, and returns its port. */

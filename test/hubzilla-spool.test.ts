@@ -15,10 +15,10 @@ import {
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from './bound.ts'
 import {
   address,
   forward,
-  freePort,
   hubzilla,
   killed,
   loopback,

@@ -19,8 +19,8 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { freePort } from './bound.ts'
 import {
-  freePort,
   hubzilla,
   loopback,
   noteOf,
@@ -34,8 +34,8 @@ import {
   text,
   vs,
 } from './hubzilla-site.ts'
+import { isRoot, lacking } from './needs.ts'
 
-const isRoot = process.getuid?.() === 0
 const asRoot = skip || (isRoot ? false : 'it needs root, to be two users')
 const nobody = 65534
 
@@ -135,7 +135,7 @@ test('a refused/ of another user: what was refused stays in the spool, is said t
 })
 
 test('where flock fails at once, that is said and not taken for a lock that is held', {
-  skip: skip || (spawnSync('strace', ['-V']).error ? 'strace is not installed' : false),
+  skip: skip || (lacking('strace') ? 'strace is not installed' : false),
 }, async (t) => {
   const site = place(t)
   site.at(await freePort())

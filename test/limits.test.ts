@@ -12,12 +12,13 @@ import type { Platform } from '../src/http/app.ts'
 import { createHttpServer } from '../src/server/http-server.ts'
 import { Health } from '../src/storage/files/health.ts'
 import { chainOf, recordsPath, tornOf } from './disk.ts'
+import { isRoot } from './needs.ts'
 import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { put, stored, storeIn } from './records.ts'
 import { head, request, wire } from './wire.ts'
 
 const mostConnections = 100
-const needsRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
+const needsRoot = { skip: !isRoot && 'needs root' }
 
 /** Runs `work` on a small file system of its own, so that nobody else changes its free space. */
 async function onTmpfs(options: string, work: (root: string) => Promise<void>): Promise<void> {

@@ -22,6 +22,7 @@ import { describe, test } from 'node:test'
 import { ConfigError, readConfig } from '../src/server/config.ts'
 import { listen } from '../src/server/listen.ts'
 import { boundPort, boundSocket } from './bound.ts'
+import { isRoot } from './needs.ts'
 import { scn01, scratchDir, token, vs01 } from './receiver.ts'
 
 type Started = {
@@ -170,7 +171,7 @@ describe('SOCKET', () => {
   })
 
   test('may be of the group of a web server: a directory with the set-group-id bit gives it', {
-    skip: process.getuid?.() !== 0 && 'it needs root, for another group',
+    skip: !isRoot && 'it needs root, for another group',
   }, async () => {
     const { directory, path } = place()
     chownSync(directory, 0, 65_534)
@@ -280,7 +281,7 @@ describe('SOCKET', () => {
   })
 
   test('(1): is refused in a directory of another user', {
-    skip: process.getuid?.() !== 0 && 'it needs root, for another user',
+    skip: !isRoot && 'it needs root, for another user',
   }, async () => {
     const { directory, path } = place()
     chownSync(directory, 65_533, 65_533)

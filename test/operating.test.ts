@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writ
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isRoot } from './needs.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01, wrongToken } from './receiver.ts'
 import { answerAt, head, problemIn, request, wire } from './wire.ts'
 
@@ -146,7 +147,6 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
   test('is not ready when it may not write its data directory', async () => {
     const dataDir = scratchDir()
     chmodSync(dataDir, 0o555)
-    const isRoot = process.getuid?.() === 0
     const drop = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : []
     const command = [...drop, process.execPath, '--import', 'tsx', 'src/main.ts']
     await own(

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { isRoot } from './needs.ts'
 import { scratchDir, vs01 } from './receiver.ts'
 import { put, stored, storeIn } from './records.ts'
 
@@ -71,10 +72,8 @@ test('a directory that was removed meanwhile is made again', async () => {
   assert.deepEqual(fieldsIn(file(root)), { again: true })
 })
 
-const needsMounts = process.getuid?.() === 0 ? false : 'needs root for a small tmpfs'
-
 test('on a full disk the old content stands, the answer is `full`, and it goes on when there is room', {
-  skip: needsMounts,
+  skip: !isRoot && 'needs root for a small tmpfs',
 }, async () => {
   const root = scratchDir()
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'civic-test', root])

@@ -1,16 +1,13 @@
 /** The configuration in OPERATORS.md for several receivers behind one address: a receiver is killed, and every post gets its receipt. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from './bound.ts'
+import { lacking } from './needs.ts'
 import { type Receiver, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
-
-const missing = (program: string): string | false =>
-  spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? false : `there is no ${program}`
 
 /** The block of OPERATORS.md that begins with these words, with the addresses of two real receivers. */
 function guided(beginning: string, [one, two]: readonly Receiver[]): string {
@@ -19,14 +16,6 @@ function guided(beginning: string, [one, two]: readonly Receiver[]): string {
   assert.ok(found, `OPERATORS.md has no ${beginning}`)
   const host = (receiver: Receiver | undefined): string => new URL(receiver?.url as string).host
   return found.replace('192.0.2.11:8787', host(one)).replace('192.0.2.12:8787', host(two))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
 }
 
 function nginx(work: string, port: number, receivers: readonly Receiver[]): ChildProcess {
@@ -66,7 +55,9 @@ for (const [name, start] of [
   ['nginx', nginx],
   ['haproxy', haproxy],
 ] as const) {
-  test(`${name}: a receiver is killed, and every post has its receipt`, { skip: missing(name) }, async () => {
+  test(`${name}: a receiver is killed, and every post has its receipt`, {
+    skip: lacking(name) && `${name} is not installed`,
+  }, async () => {
     const dataDir = scratchDir()
     const receivers = [
       await startReceiver({ DATA_DIR: dataDir }),

@@ -4,13 +4,14 @@
  * users, paths.
  */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { freePort } from './bound.ts'
 import { provoke, serverName } from './deploy/provoke.ts'
+import { lacking } from './needs.ts'
 import { type Receiver, scratchDir, startReceiver, token } from './receiver.ts'
 
 type Host = {
@@ -94,7 +95,9 @@ const haproxy: Proxy = {
 }
 
 for (const proxy of [nginx, caddy, haproxy])
-  describe(`${proxy.program} with deploy/proxy/${proxy.source}`, { skip: missing(proxy.program) }, () => {
+  describe(`${proxy.program} with deploy/proxy/${proxy.source}`, {
+    skip: lacking(proxy.program) && `${proxy.program} is not installed`,
+  }, () => {
     let host: Host
     let receiver: Receiver
     let running: ChildProcess
@@ -137,11 +140,6 @@ for (const proxy of [nginx, caddy, haproxy])
     })
   })
 
-function missing(program: string): string | false {
-  const isThere = spawnSync('sh', ['-c', `PATH=$PATH:/usr/sbin command -v ${program}`]).status === 0
-  return isThere ? false : `${program} is not installed`
-}
-
 function settings({ socket }: Host, dataDir: string): Record<string, string> {
   return { SOCKET: socket, METRICS: '1', DATA_DIR: dataDir }
 }
@@ -154,15 +152,6 @@ async function makeHost(): Promise<Host> {
   execFileSync('openssl', [...make, ...names, '-keyout', key, '-out', certificate], { stdio: 'ignore' })
   mkdirSync(join(work, 'run'))
   return { work, port: await freePort(), socket: join(work, 'run', 'http.sock'), certificate, key }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 function startProxy(proxy: Proxy, host: Host, hear: (text: string) => void): ChildProcess {

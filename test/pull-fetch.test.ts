@@ -16,9 +16,10 @@ import { createServer, type RequestListener } from 'node:http'
 import { basename, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { sign } from '../src/backup/signature.ts'
-import { isRoot, makeHost, makeKey } from './deploy/host.ts'
+import { makeHost, makeKey } from './deploy/host.ts'
 import { makeSmallHost, type SmallHost } from './deploy/small-host.ts'
 import { mountNew } from './faults/mounts.ts'
+import { isRoot } from './needs.ts'
 import { scratchDir } from './receiver.ts'
 
 describe('pull', () => {

@@ -16,7 +16,7 @@ import { after, before, describe, test } from 'node:test'
 import { type Host, makeHost, makePublisher, type Publisher } from './deploy/host.ts'
 import { runUntilCall } from './deploy/kills.ts'
 import { random } from './faults/random.ts'
-import { missingHere } from './faults/strace.ts'
+import { missingHere } from './needs.ts'
 
 const wanted = process.env.CIVIC_KILL_POINTS ?? '2'
 /** Whether each point is counted and printed. */

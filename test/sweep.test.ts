@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFi
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { chainOf, recordsPath, tornOf } from './disk.ts'
+import { isRoot } from './needs.ts'
 import { scn01, scratchDir } from './receiver.ts'
 import { put, quiet, stored, storeIn } from './records.ts'
 import { audit } from './said.ts'
@@ -80,7 +81,7 @@ test('the start removes the index files of version 1.0, and the auditor takes no
 })
 
 test('a torn end that a full disk does not let be kept leaves no copy behind, and is kept when there is room', {
-  skip: process.getuid?.() === 0 ? false : 'needs root for a small tmpfs',
+  skip: !isRoot && 'needs root for a small tmpfs',
 }, async () => {
   const root = scratchDir()
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'civic-test', root])

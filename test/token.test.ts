@@ -10,7 +10,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type HostInService, makeHostInService } from './deploy/host.ts'
 import { runUntilCall } from './deploy/kills.ts'
 import { send } from './deploy/senders.ts'
-import { missingHere } from './faults/strace.ts'
+import { missingHere } from './needs.ts'
 
 describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' }, () => {
   let host: HostInService

@@ -18,6 +18,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { canMake, mountNew } from '../faults/mounts.ts'
+import { isRoot } from '../needs.ts'
 
 export type Disk = {
   /** A new directory, only for this run. */
@@ -79,7 +80,7 @@ export function openDisk(below: string, bytes: number, asItIs: boolean): Disk {
     if (isInMemory(around)) throw new Error('that directory is in memory; name one on a disk with --dir')
     requireRoom(outer, bytes)
     if (asItIs || around.isJournaled) return plain('')
-    if (process.getuid?.() !== 0 || !canMake('ext4'))
+    if (!isRoot || !canMake('ext4'))
       return plain(', since an image of an ext4 with a journal needs root and mkfs.ext4')
     return image(outer, bytes, around)
   } catch (error) {

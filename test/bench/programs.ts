@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { markDirectory } from '../../src/storage/files/mark.ts'
+import { freePort } from '../bound.ts'
 import { exchange, openConnection } from './connection.ts'
 import type { LoadJob, LoadMessage, LoadOrder, LoopJob, Measured, Slice } from './job.ts'
 import type { Peers, PostgresKind } from './peers.ts'
@@ -222,15 +222,6 @@ async function startServer(args: readonly string[], env: Record<string, string>)
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
 }
 
 /** Resolves when a server listens on the port. */

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url'
 import axe from 'axe-core'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { buildPage } from '../../scripts/page/build.ts'
+import { isRoot } from '../needs.ts'
 import { scratchDir } from '../receiver.ts'
 
 /** The path in Debian; `CHROMIUM` names another one. */
@@ -32,7 +33,7 @@ export class PageFile implements AsyncDisposable {
 
   static async make(version = 'test'): Promise<PageFile> {
     const { html } = await buildPage({ directory: process.cwd(), version })
-    const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
+    const args = isRoot ? ['--no-sandbox'] : []
     return new PageFile(
       html,
       await chromium.launch({ executablePath: chromiumPath, args, timeout: patience }),

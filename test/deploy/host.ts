@@ -17,12 +17,11 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { releaseArchive } from '../../scripts/pack/archive.ts'
 import { sign } from '../../src/backup/signature.ts'
 import { markDirectory } from '../../src/storage/files/mark.ts'
+import { isRoot } from '../needs.ts'
 import { scn01, scratchDir } from '../receiver.ts'
 
 /** The user of the service when the tests run as root: a number that no installed user has. */
 export const serviceUser = 64_123
-
-export const isRoot = process.getuid?.() === 0
 
 export type Ran = { readonly code: number | string; readonly output: string }
 

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync, writ
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isRoot, lacking } from '../needs.ts'
 
 export type Ran = { readonly code: number; readonly output: string }
 
@@ -23,10 +24,9 @@ export type Machine = {
 
 /** Why no machine can be made here; undefined when one can be made. */
 export function obstacle(): string | undefined {
-  if (process.getuid?.() !== 0) return 'it needs root, for namespaces and debootstrap'
-  for (const tool of ['debootstrap', 'unshare', 'nsenter', 'apt-get']) {
-    if (spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0) return `${tool} is not installed`
-  }
+  if (!isRoot) return 'it needs root, for namespaces and debootstrap'
+  const tool = lacking('debootstrap', 'unshare', 'nsenter', 'apt-get')
+  if (tool !== undefined) return `${tool} is not installed`
   const namespaces = ['--mount', '--pid', '--fork', '--net', '--cgroup']
   if (spawnSync('unshare', [...namespaces, 'true']).status !== 0)
     return 'this machine allows no new namespaces'

@@ -4,13 +4,13 @@
  * and twice: the file is valid JSON with an unbroken chain, every acknowledged record is there byte for byte, and every post is
  * stored once. Recovery is recorded, too, and cut again.
  */
-import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Outcome, Receipt } from '../../contracts/record.ts'
 import { recordsName } from '../../src/records/layout.ts'
 import { isReceiptOf, recordsPath } from '../disk.ts'
+import { lacking } from '../needs.ts'
 import {
   crashStates,
   joined,
@@ -401,8 +401,4 @@ async function runIn(settings: Run, states: string): Promise<readonly Row[]> {
   ]
 }
 
-async function missing(): Promise<string | undefined> {
-  return spawnSync('strace', ['--version']).status === 0 ? undefined : 'strace'
-}
-
-export const part: Part = { name: 'crash-states', missing, run }
+export const part: Part = { name: 'crash-states', missing: async () => lacking('strace'), run }

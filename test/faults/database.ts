@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { missingHere } from '../needs.ts'
 import { withoutServer } from '../postgres/cluster.ts'
 import { Tally } from './audit-disk.ts'
 import { endedWaits } from './database/ended-waits.ts'
@@ -18,7 +19,6 @@ import { Ended } from './database/site.ts'
 import { Times } from './database/times.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { random } from './random.ts'
-import { missingHere } from './strace.ts'
 
 const scenes: readonly Scene[] = [
   killPrimary,

@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { missingHere } from '../needs.ts'
 import { type Receiver, startReceiver } from '../receiver.ts'
 import { judge, marksOn, readDisk, Tally } from './audit-disk.ts'
 import { isStored, Ledger, participantOf, told } from './load.ts'
@@ -24,7 +25,7 @@ import {
   scenes,
   stageOf,
 } from './scenes.ts'
-import { attach, missingHere, startOneThreaded } from './strace.ts'
+import { attach, startOneThreaded } from './strace.ts'
 
 const lanes = 8
 

@@ -16,6 +16,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { missingHere } from '../needs.ts'
 import { type Receiver, startReceiver } from '../receiver.ts'
 import { judge, marksOn, readDisk, Tally } from './audit-disk.ts'
 import { type Answer, isStored, Ledger, participantOf, type Sent, told } from './load.ts'
@@ -23,7 +24,6 @@ import { canMake, type FileSystem, type Mount, mountNew } from './mounts.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
 import { sample, tear } from './scenes.ts'
-import { missingHere } from './strace.ts'
 
 /** Room that is left by the ballast that stays, for the fine one to take away. btrfs keeps some for itself. */
 const headroom = { tmpfs: 20, ext4: 20, xfs: 20, btrfs: 40 } as const

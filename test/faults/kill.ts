@@ -7,13 +7,14 @@
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { missingHere } from '../needs.ts'
 import { type Receiver, startReceiver } from '../receiver.ts'
 import { isClean, judge, readDisk, Tally } from './audit-disk.ts'
 import { Ledger, startLoad } from './load.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
 import { type Case, casesOf, firstOfAll, removeLocks, sample, scenes, stageOf } from './scenes.ts'
-import { attach, hasEnded, missingHere, startOneThreaded } from './strace.ts'
+import { attach, hasEnded, startOneThreaded } from './strace.ts'
 
 /** Most of a kill is waiting for a lock to become stale, so many go on at once. */
 const lanes = 16

@@ -1,6 +1,7 @@
 /** Small file systems of our own, mounted below a part's scratch directory, and taken away again whatever happens. */
 import { spawnSync } from 'node:child_process'
 import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
+import { lacking } from '../needs.ts'
 
 export type FileSystem = 'tmpfs' | 'ext4' | 'xfs' | 'btrfs'
 
@@ -34,7 +35,7 @@ export type MountOptions = {
 }
 
 export function canMake(kind: FileSystem): boolean {
-  return kind === 'tmpfs' || spawnSync('sh', ['-c', `command -v mkfs.${kind}`]).status === 0
+  return kind === 'tmpfs' || lacking(`mkfs.${kind}`) === undefined
 }
 
 /** Mounts a new, empty file system at `path`, which is below the scratch directory. */

@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { missingHere } from '../needs.ts'
 import { type Receiver, startReceiver } from '../receiver.ts'
 import { isClean, judge, readDisk, Tally } from './audit-disk.ts'
 import { Ledger, startLoad } from './load.ts'
@@ -13,7 +14,6 @@ import { type Mount, mountNew } from './mounts.ts'
 import { inParallel, type Part, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
 import { removeLocks } from './scenes.ts'
-import { missingHere } from './strace.ts'
 
 const fullCount = 100
 const lanes = 6

@@ -1,16 +1,9 @@
 /** strace attached to a running receiver: it makes the n-th call of a kind fail, stop or kill, and tells what was called. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Receiver, startReceiver } from '../receiver.ts'
-
-/** What a part needs of a machine, in words; undefined when all is there. */
-export function missingHere(programs: readonly string[]): string | undefined {
-  if (process.platform !== 'linux') return 'Linux'
-  if (process.getuid?.() !== 0) return 'root'
-  return programs.find((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0)
-}
 
 // each of the many receivers listens for the end of this process
 process.setMaxListeners(0)

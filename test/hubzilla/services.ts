@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { freePort } from '../hubzilla-site.ts'
+import { freePort } from '../bound.ts'
 import { until } from '../postgres/cluster.ts'
 
 /** As whom a Hubzilla of Debian runs. */

@@ -14,12 +14,12 @@ import {
   rmSync,
 } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
+import { freePort } from '../bound.ts'
 
 const debian = '/usr/lib/postgresql'
 
@@ -97,15 +97,6 @@ function newDirectory(below = tmpdir()): string {
   chownSync(directory, (user as Account).uid, (user as Account).gid)
   scratch.push(directory)
   return directory
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 const settings = `

@@ -1,0 +1,17 @@
+/** What a test needs of the machine that it runs on: root, and programs that are installed. */
+import { spawnSync } from 'node:child_process'
+
+export const isRoot = process.geteuid?.() === 0
+
+/** The first of these programs that is not installed. Debian keeps servers out of the PATH of a user, in /usr/sbin. */
+export function lacking(...programs: readonly string[]): string | undefined {
+  return programs.find(
+    (program) => spawnSync('sh', ['-c', `PATH=$PATH:/usr/sbin command -v ${program}`]).status !== 0,
+  )
+}
+
+/** What a part under faults needs besides Linux and root, in words; undefined when all is there. */
+export function missingHere(programs: readonly string[]): string | undefined {
+  if (process.platform !== 'linux') return 'Linux'
+  return isRoot ? lacking(...programs) : 'root'
+}

@@ -1,7 +1,7 @@
-/** Answers as they come over one connection, for speed: only what the input part looks at. */
+/** Reads the answers on one connection. To be fast, it reads only what the part `input` checks. */
 export type Answer = { readonly status: number; readonly closes: boolean; readonly body: string }
 
-/** Takes bytes, gives whole answers. An answer that is not HTTP/1.1 with a length is an error. */
+/** Takes bytes and gives whole answers. An answer that is not HTTP/1.1 with a length is an error. */
 export class Answers {
   #bytes: Buffer = Buffer.alloc(0)
 

@@ -1,5 +1,5 @@
 /**
- * Reads back every file below a data directory and holds it to what the senders were told.
+ * Reads back every file below a data directory and compares it with the answers that the senders got.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,23 +15,23 @@ type Stored = {
 }
 
 export type Disk = {
-  /** `scn01` records by association, in the order of the file. */
+  /** The `scn01` records by association, in the order of the file. */
   readonly appended: ReadonlyMap<string, readonly Stored[]>
-  /** `vs01` and `dsc01` files by `slug/participant`. */
+  /** The `vs01` and `dsc01` files by `slug/participant`. */
   readonly overwritten: ReadonlyMap<string, Record<string, unknown>>
-  /** Files that no auditor could read: a sentence each. */
+  /** Files that no auditor could read, one sentence each. */
   readonly unreadable: readonly string[]
-  /** Files and directories that have no business there. */
+  /** Files and directories that do not belong there. */
   readonly strange: readonly string[]
 }
 
 export type Verdict = Pick<Row, 'lost' | 'duplicated' | 'unreadable' | 'wrong' | 'notes'>
 
-/** Files that may stand beside the records: the head, a torn tail, and what a killed overwrite leaves until the next start. */
+/** Files that may lie beside the records: the head file, a torn tail, and the leftovers of a killed overwrite until the next start. */
 const beside =
   /^(\.records\.head\.json|\.tmp-\d+-[0-9a-f]{12}|records\.json\.torn-\d{8}T\d{9}Z|records\.json\.lock(\.stale-\d+)?)$/
 
-/** `only`: these associations, where a data directory has many. */
+/** Reads a data directory. With `only`, reads only these associations, because some directories have many. */
 export function readDisk(root: string, only?: readonly string[]): Disk {
   const appended = new Map<string, readonly Stored[]>()
   const overwritten = new Map<string, Record<string, unknown>>()
@@ -71,7 +71,7 @@ export function wholeText(bytes: Buffer): string {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
 }
 
-/** Empty counts as no records. */
+/** The records in a records file. An empty file has no records. */
 export function recordsIn(bytes: Buffer): Stored[] {
   if (bytes.length === 0) return []
   const { lines, records } = chainIn(bytes)
@@ -92,7 +92,7 @@ function markOf(record: Record<string, unknown>): string {
   return String(record.narrative).split(' ', 1)[0] as string
 }
 
-/** What the disk has to answer for after a fault, once everything has been sent again (`Ledger.settle`). */
+/** Judges the disk after a fault, once everything has been sent again (`Ledger.settle`). */
 export function judge(disk: Disk, ledger: Ledger): Verdict {
   const complaints = ledger.takeComplaints()
   const notes = [...disk.unreadable, ...disk.strange, ...complaints]
@@ -150,13 +150,13 @@ function agrees(sequence: number, hash: string, stored: Stored): boolean {
   return stored.sequence === sequence && stored.sha256 === hash
 }
 
-/** The record is the envelope plus what the receiver adds. */
+/** Whether the record is the envelope plus the members that the receiver adds. */
 function isAsSent(record: Record<string, unknown>, envelope: Record<string, unknown>): boolean {
   const { receipt: _receipt, node_token_hash: _hash, g1_tx_hash: _g1, ...stored } = record
   return isDeepStrictEqual(stored, envelope)
 }
 
-/** The file must be one that was sent, and none that an acknowledged one came after. */
+/** Counts files that are lost. A file must hold an envelope that was sent, and no acknowledged envelope may have come after it. */
 function lostOverwrites(disk: Disk, ledger: Ledger, notes: string[]): number {
   const byFile = new Map<string, Sent[]>()
   for (const sent of ledger.sent) {
@@ -196,7 +196,7 @@ export function isClean({ lost, duplicated, unreadable, wrong }: Verdict): boole
   return lost + duplicated + unreadable + wrong === 0
 }
 
-/** Adds verdicts up to one line of the table. */
+/** Adds verdicts up to a row of the table. */
 export class Tally {
   readonly #fault: string
   readonly #rule: Row['rule']

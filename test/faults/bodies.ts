@@ -1,12 +1,12 @@
-/** Bodies to post: envelopes from a grammar, written as JSON text in many ways, and then spoilt in many ways. */
+/** Makes bodies to post: envelopes from a grammar, printed as JSON in many ways, and then spoilt in many ways. */
 import type { Random } from './random.ts'
 
 type Pair = [name: string, value: string]
 
 export type Grammar = {
-  /** A body, most often close to an envelope. `slot` keeps the participants of one batch apart. */
+  /** A body, most often similar to an envelope. `slot` gives each post of a batch its own participants. */
   body(slot: number): Buffer
-  /** A body that is a right envelope. */
+  /** A body that is a valid envelope. */
   right(slot: number): Buffer
 }
 
@@ -162,7 +162,7 @@ const extraNames = [
 export function grammar(random: Random, tokenSha256: string): Grammar {
   const word = (length: number): string =>
     Array.from({ length }, () => alphabet[random.below(alphabet.length)]).join('')
-  // a few participants and associations only: storing is not what is tried here
+  // There are only a few participants and associations, because these bodies test the intake and not the storage.
   const where = Array.from({ length: 4 }, () => `${word(3)}-${word(3)}-${word(3)}`)
   const whats = Array.from({ length: 24 }, (_, n) => (n % 3 ? `${word(3)}` : `${word(3)}-${word(4)}`))
   const placekey = (slot: number): string => {
@@ -187,7 +187,7 @@ export function grammar(random: Random, tokenSha256: string): Grammar {
   const quoted = (text: string): string => {
     const plain = JSON.stringify(text)
     if (!random.oneIn(6)) return plain
-    // escapes are left alone: only what stands for itself is written as \\uXXXX
+    // Escapes stay as they are; other characters are written as \\uXXXX.
     return plain.replace(/\\u....|\\.|[a-z_]/g, (part) =>
       part.length === 1 && random.oneIn(4) ? `\\u${part.charCodeAt(0).toString(16).padStart(4, '0')}` : part,
     )
@@ -259,7 +259,7 @@ export function grammar(random: Random, tokenSha256: string): Grammar {
     return scenario
   }
 
-  /** One change to the members. */
+  /** Changes to the members of an envelope. */
   const structural: readonly ((pairs: Pair[], slot: number) => void)[] = [
     (pairs) => void pairs.splice(random.below(pairs.length), 1),
     (pairs) => void pairs.splice(random.below(pairs.length), 0, [...random.of(pairs)]),
@@ -330,7 +330,7 @@ export function grammar(random: Random, tokenSha256: string): Grammar {
       ]),
   ]
 
-  /** One change to the bytes. */
+  /** Changes to the bytes of a body. */
   const bytewise: readonly ((bytes: Buffer) => Buffer)[] = [
     (bytes) => bytes.subarray(0, random.below(bytes.length)),
     (bytes) => bytes.subarray(random.below(bytes.length)),
@@ -379,7 +379,7 @@ export function grammar(random: Random, tokenSha256: string): Grammar {
     right,
     body(slot) {
       const pairs = pairsFor(slot)
-      // one in eight is left as it is; the others are spoilt once or twice
+      // One body in eight stays as it is. The others are spoilt once or twice.
       if (random.oneIn(8)) {
         return Buffer.from(`{${pairs.map(([name, value]) => `${quoted(name)}:${value}`).join()}}`)
       }

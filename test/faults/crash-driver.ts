@@ -1,6 +1,6 @@
 /**
- * Runs scenarios with the real storage modules while it is traced (`system-calls.ts`). Says on standard output when each
- * begins and when a post was answered; the trace shows where among the system calls that was.
+ * Runs scenarios with the real storage modules while strace records its calls (`system-calls.ts`). It prints when each scenario begins and when a
+ * post was answered. The trace shows the place of these lines among the system calls.
  */
 import { readFileSync, writeSync } from 'node:fs'
 import type { Scenario } from './crash-model.ts'

@@ -1,13 +1,13 @@
 /**
- * What a crash can leave on a disk, given the calls that were made up to that moment.
+ * Computes the states that a crash can leave on a disk, from the calls that were made before it.
  *
- * The rules, weaker than those of any file system that this program may meet:
- *   - A file's bytes and size are on disk for sure when an fsync or fdatasync of the file started after the write had
- *     ended; a name, when an fsync of its directory did. Nothing else orders anything.
- *   - Of what is not synced yet, each name has any of the values that it had since, and each file is one of: any state in
- *     between; a write cut at any byte; any choice, for each 512-byte sector, of what it held in these states, at any of
- *     their sizes or cut at a sector. A sector behind the old end that did not arrive is zero.
- * A sector holds its old bytes or its new ones, as every disk promises: what was synced and is not written again stays.
+ * The rules promise less than any file system on which this program may run:
+ *   - The bytes and the size of a file are certainly on disk when an fsync or fdatasync of the file started after the write had ended. A name is
+ *     certainly on disk when an fsync of its directory started after the change. Nothing else orders any writes.
+ *   - A name that is not synced has any of the values that it had since the last sync. A file that is not synced has one of these contents: any
+ *     state since the last sync; a write cut at any byte; for each 512-byte sector any of its contents in these states, with any of their
+ *     sizes or cut at a sector. A sector after the old end that was not written is zero.
+ * A sector holds either its old or its new bytes, as every disk promises. Synced data that is not written again stays.
  */
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -17,17 +17,17 @@ import type { Random } from './random.ts'
 import type { Sent } from './stored.ts'
 import type { Call } from './system-calls.ts'
 
-/** Steps one after another; the posts of a step at once. */
+/** The steps run one after another; the posts of a step run at once. */
 export type Scenario = {
   readonly name: string
   readonly root: string
   readonly steps: readonly (readonly Sent[])[]
 }
 
-/** A post, by its number in the scenario, and what it was told. */
+/** A post, by its number in the scenario, and its outcome. */
 export type Answered = { readonly post: number; readonly outcome: Outcome }
 
-/** Paths are relative to the data directory; directories come before what is in them. */
+/** Paths are relative to the data directory. A directory comes before its content. */
 export type State = {
   readonly directories: readonly string[]
   readonly files: ReadonlyMap<string, Buffer>
@@ -37,22 +37,22 @@ export type State = {
 type Version = {
   readonly end: number
   readonly bytes: Buffer
-  /** What the write that made it had written, and where. */
+  /** The place of the write that made this version. */
   readonly write?: { readonly offset: number; readonly length: number }
 }
 type Directory = { readonly names: Map<string, { end: number; node: Node | undefined }[]> }
-/** `versions[0]` is on disk; the others may be. */
+/** `versions[0]` is on disk. The later versions may be. */
 type File = { versions: Version[] }
 type Node = Directory | File
 
 const isDirectory = (node: Node): node is Directory => 'names' in node
 
-/** A disk as the program sees it, that remembers what is not synced. */
+/** A disk as the program sees it. It remembers the changes that are not synced. */
 class Disk {
   readonly #root: string
   readonly top: Directory = { names: new Map() }
 
-  /** `root` is what the paths of the calls are below; what is in `before` was there and counts as synced. */
+  /** The paths of the calls are below `root`. The content of `before` was there at the beginning and counts as synced. */
   constructor(root: string, before: string) {
     this.#root = root
     this.#load(before, this.top)
@@ -84,7 +84,7 @@ class Disk {
   }
 
   #change(path: string, end: number, change: (bytes: Buffer) => Buffer, write?: Version['write']): void {
-    // a file that is open and has no name any more
+    // The file is open and has no name any more.
     const file = this.#find(path.replace(/ \(deleted\)$/, '')) as File | undefined
     if (!file) return
     const bytes = change((file.versions.at(-1) as Version).bytes)
@@ -143,17 +143,17 @@ class Disk {
 
 const sector = 512
 
-/** How many are taken where there are too many to take all. */
+/** The numbers of cuts, sectors and names to take when there are too many to take all. */
 export type Limits = { readonly cuts: number; readonly sectors: number; readonly names: number }
 
-/** Contents that a file may have after a crash. Given as functions, so that those not chosen cost nothing. */
+/** The contents that a file may have after a crash. They are functions, so that contents that are not chosen cost nothing. */
 function* contents(versions: readonly Version[], limits: Limits, random: Random): Generator<() => Buffer> {
   for (const { bytes } of versions) yield () => bytes
   if (versions.length === 1) return
   for (const [at, { bytes, write }] of versions.entries()) {
     if (!write || at === 0) continue
     const old = (versions[at - 1] as Version).bytes
-    // a disk does not tear a sector; a few of these all the same
+    // A disk does not tear a sector, but a few such cuts are taken nevertheless.
     const most = old.length === bytes.length && bytes.length <= sector ? 8 : limits.cuts
     for (const cut of cutsOf(bytes.subarray(write.offset, write.offset + write.length), most, random)) {
       const arrived = write.offset + cut
@@ -163,7 +163,7 @@ function* contents(versions: readonly Version[], limits: Limits, random: Random)
   yield* mixtures(versions, limits.sectors, random)
 }
 
-/** Every byte of a write, or if these are too many those around its line ends and others at random. */
+/** Every byte of a write. If there are too many, those around line ends, and others at random. */
 function* cutsOf(written: Buffer, limit: number, random: Random): Generator<number> {
   if (written.length <= limit) {
     for (let cut = 1; cut < written.length; cut++) yield cut
@@ -180,7 +180,7 @@ function* cutsOf(written: Buffer, limit: number, random: Random): Generator<numb
   for (; left > 0; left--) yield 1 + random.below(written.length - 1)
 }
 
-/** Every subset of the touched sectors, at every size; `limit` of them when there are more. */
+/** Every subset of the touched sectors, at every size; at most `limit` of them. */
 function* mixtures(versions: readonly Version[], limit: number, random: Random): Generator<() => Buffer> {
   const longest = Math.max(...versions.map(({ bytes }) => bytes.length))
   const padded = versions.map(({ bytes }) =>
@@ -219,7 +219,7 @@ function* mixtures(versions: readonly Version[], limit: number, random: Random):
 
 type NameChoice = { readonly history: readonly { readonly node: Node | undefined }[]; at: number }
 
-/** One tree: a value for each name, then the files that these names lead to. */
+/** Makes one tree: chooses a value for each name, then a content for each file that these names lead to. */
 function treeOf(
   top: Directory,
   chosen: Map<unknown, NameChoice>,
@@ -249,7 +249,7 @@ function openNames(directory: Directory, found = new Map<unknown, NameChoice>())
   return found
 }
 
-/** Every combination of the names' values, or `limit` of them. */
+/** Every combination of the values of names; at most `limit` of them. */
 function* nameChoices(top: Directory, limit: number, random: Random): Generator<Map<unknown, NameChoice>> {
   const names = openNames(top)
   const count = [...names.values()].reduce((product, { history }) => product * history.length, 1)
@@ -263,13 +263,13 @@ function* nameChoices(top: Directory, limit: number, random: Random): Generator<
   }
 }
 
-/** The states that a crash right now can leave, as functions. For each file all contents, with the others at random. */
+/** The states that a crash at this moment can leave, as functions. They take all contents of each file, with random contents of the others. */
 function* statesNow(disk: Disk, most: Limits, random: Random): Generator<() => Omit<State, 'answered'>> {
   const names = [...openNames(disk.top).values()].reduce(
     (product, { history }) => product * history.length,
     1,
   )
-  // many names are open at once: few contents for each choice of names
+  // When many names are not synced, few contents are taken for each choice of names.
   const limits = names > most.names ? { ...most, cuts: 4, sectors: 4 } : most
   for (const chosen of nameChoices(disk.top, limits.names, random)) {
     const { directories, files } = treeOf(disk.top, chosen)
@@ -286,8 +286,8 @@ function* statesNow(disk: Disk, most: Limits, random: Random): Generator<() => O
 }
 
 /**
- * All states that a crash at any moment of a run in `root` can leave, each once; `before` is a copy of what `root` was at its
- * beginning. Each is taken with the probability `share`; none that a crash before `since` leaves.
+ * All states that a crash at any moment of a run in `root` can leave, each once. `before` is a copy of `root` at the beginning. Each state is taken
+ * with the probability `share`. States of a crash before `since` are left out.
  */
 export function* crashStates(
   root: string,
@@ -301,7 +301,7 @@ export function* crashStates(
   const disk = new Disk(root, before)
   const answered: Answered[] = []
   const known = new Set<string>()
-  // a change may be on disk from its start on, a sync is done at its end
+  // A change may be on disk from its start on. A sync is complete at its end.
   const when = (call: Call): number => (call.kind === 'sync' ? call.end : call.start)
   for (const call of calls.toSorted((a, b) => when(a) - when(b))) {
     disk.apply(call)
@@ -321,7 +321,7 @@ export function* crashStates(
   }
 }
 
-/** What is there when the process is killed after these calls and the power stays on. */
+/** The state when the process is killed after these calls and the power stays on. */
 export function stateAfter(root: string, before: string, calls: readonly Call[]): State {
   const disk = new Disk(root, before)
   for (const call of calls) disk.apply(call)
@@ -330,7 +330,7 @@ export function stateAfter(root: string, before: string, calls: readonly Call[])
   return { directories, files: new Map(bytes), answered: [] }
 }
 
-/** One run after another: the calls of the second as if they had been made in the directory of the first, later. */
+/** Joins two runs: the calls of the second one look as if they had been made later in the directory of the first. */
 export function joined(
   first: { readonly root: string; readonly calls: readonly Call[] },
   second: { readonly root: string; readonly calls: readonly Call[] },

@@ -1,8 +1,8 @@
 /**
- * Crash states: what the real storage modules do to the disk is recorded, everything a crash can leave of it is laid out
- * in real directories (`crash-model.ts`), and the real modules start on each. Then, with every post of the run sent again
- * and twice: the file is valid JSON with an unbroken chain, every acknowledged record is there byte for byte, and every post is
- * stored once. Recovery is recorded, too, and cut again.
+ * The part `crash-states`: the calls of the real storage modules are recorded. Every state that a crash can leave is made as a real directory
+ * (`crash-model.ts`), and the real modules start on each. Then every post of the run is sent again, twice. The file must be valid JSON with an
+ * unbroken chain, every acknowledged record must be there byte for byte, and every post must be stored once. The calls of a recovery are recorded
+ * as well, and the states that a crash during it can leave are checked too.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -30,7 +30,7 @@ const slug = 'heron-ridge'
 const width = 16
 const association = join(addons['append-only'], slug)
 
-/** Batches one after another, of records of about `size` bytes. */
+/** Steps of batches one after another, with records of about `size` bytes. */
 function appending(batches: readonly number[], size: number): Sent[][] {
   let number = 0
   return batches.map((batch) =>
@@ -44,7 +44,7 @@ function appending(batches: readonly number[], size: number): Sent[][] {
   )
 }
 
-/** Envelopes of some participants in turn, one after another and several at once. */
+/** Steps of envelopes of some participants in turn, one after another and several at once. */
 function overwriting(rounds: readonly number[], size: number, participants: number): Sent[][] {
   let number = 0
   return rounds.map((round) =>
@@ -72,7 +72,7 @@ const appends: readonly (readonly [readonly number[], number])[] = [
   [[64], 400],
 ]
 
-/** Rounds, size, participants. */
+/** Each entry holds the rounds, the size and the number of participants. */
 const overwrites: readonly (readonly [readonly number[], number, number])[] = [
   [[1], 60, 1],
   [[1, 1, 1], 700, 1],
@@ -85,11 +85,11 @@ type Recorded = {
   readonly scenario: Scenario
   readonly calls: readonly Call[]
   readonly earlier: State['answered']
-  /** Only crashes from here on, on the scale of the calls. */
+  /** If set, only crashes after this place in the trace are checked. */
   readonly since?: number
 }
 
-/** The calls of each scenario. The lock directory is left out: a start waits 5 s for one, which `locked` shows. */
+/** The calls of each scenario, without those on the lock directory, because a start waits 5 s for a lock. The scenario `locked` shows that. */
 function split(scenarios: readonly Scenario[], calls: readonly Call[]): Recorded[] {
   const found: Recorded[] = []
   let current: Call[] = []
@@ -112,7 +112,7 @@ async function recordAll(scratch: string, name: string, scenarios: readonly Scen
   return split(scenarios, calls)
 }
 
-/** What the posts of a scenario were told before the crash, by number. */
+/** The receipts that the posts of a scenario got before the crash, by the number of the post. */
 function receiptsOf(answered: State['answered']): Map<number, Receipt> {
   return new Map(answered.flatMap(({ post, outcome }) => (outcome.ok ? [[post, outcome.receipt]] : [])))
 }
@@ -147,7 +147,7 @@ async function checkAppends(root: string, sent: readonly Sent[], state: State, t
     tally.violation('wrong', 'other records than those sent are there', what)
 }
 
-/** The file of one participant: which of the posts it holds, undefined when there is no file. */
+/** Which of the posts the file of a participant holds; undefined when there is no file. */
 function heldBy(path: string, sent: readonly Sent[]): { at: number; receivedAt: string } | undefined {
   if (!existsSync(path)) return undefined
   const { fields, receipt } = JSON.parse(readFileSync(path, 'utf8'))
@@ -192,7 +192,7 @@ async function checkOverwrites(
   await store.close()
 }
 
-/** Leftovers count as abandoned only when they are old. */
+/** Makes the files of a directory old, because only old leftovers count as abandoned. */
 function age(directory: string): void {
   if (!existsSync(directory)) return
   for (const name of readdirSync(directory)) utimesSync(join(directory, name), 0, 0)
@@ -210,13 +210,13 @@ async function check(states: string, scenario: Scenario, state: State, tally: Ta
   rmSync(root, { recursive: true })
 }
 
-/** Whether the records file does not end as it does at rest, so that a start has to mend it. */
+/** Whether the records file does not end as at rest, so that a start has to repair it. */
 function isTorn(state: State): boolean {
   const bytes = state.files.get(join('scn01', slug, 'records.json'))
   return bytes !== undefined && bytes.length > 0 && bytes.subarray(-3).toString('latin1') !== '\n]\n'
 }
 
-/** Some of what passes by, each with the same chance. */
+/** Takes a sample of all offered items, each with the same chance. */
 class Sample<T> {
   readonly taken: T[] = []
   #seen = 0
@@ -238,19 +238,19 @@ type Torn = { readonly scenario: Scenario; readonly state: State }
 
 type Checking = {
   readonly settings: Run
-  /** Where states are laid out. */
+  /** The directory in which states are made. */
   readonly states: string
   readonly chance: Random
-  /** Of the states of one run. */
+  /** The share of the states of one run to check. */
   readonly share: number
   readonly limits: Limits
-  /** States that recovery has work with, for the second round. */
+  /** States that need a recovery, for the second round. */
   readonly torn: Sample<Torn>
   readonly any: Sample<Torn>
   done: number
 }
 
-/** Every state of one recorded run, checked. */
+/** Checks every state that a crash of one recorded run can leave. */
 async function checkAll(the: Checking, one: Recorded, before: string, tally: Tally): Promise<void> {
   const { settings, chance, limits } = the
   const { scenario, calls, earlier, since = 0 } = one
@@ -268,10 +268,10 @@ async function checkAll(the: Checking, one: Recorded, before: string, tally: Tal
   })
 }
 
-/** For the progress bar. */
+/** An estimate for the progress bar. */
 const expected = 200_000
 
-/** Recovery of these states recorded, and every state that a crash during it can leave checked. */
+/** Records the recovery of these states, and checks every state that a crash during it can leave. */
 async function checkRecoveries(
   the: Checking,
   name: string,
@@ -293,8 +293,8 @@ async function checkRecoveries(
 }
 
 /**
- * The process is killed after one of its calls, the power stays on, a new process answers the retries, and then the power
- * goes: what the first one had not synced, the second one had to.
+ * The process is killed after one of its calls and the power stays on. A new process answers the retries, and then the power is cut. The second
+ * process must have synced what the first one had not.
  */
 async function checkKills(
   the: Checking,
@@ -306,7 +306,7 @@ async function checkKills(
   const changes = runs.flatMap((run) =>
     run.calls.flatMap(({ kind }, at) => (kind === 'said' || kind === 'sync' ? [] : [{ run, at }])),
   )
-  // where every record is there and the last ones are not synced, the next process has nothing to write, only to sync
+  // After the last append every record is in the file, but not synced. So the next process has nothing to write, and only has to sync.
   const lastAppends = runs.flatMap((run) => {
     const at = run.calls.findLastIndex((call) => call.kind === 'write' && basename(call.path) === recordsName)
     return at === -1 ? [] : [{ run, at }]
@@ -349,7 +349,7 @@ function scenariosOf(scratch: string): Scenario[] {
   ]
 }
 
-/** The recorded runs are on the file system of `scratch`; the states, where an fsync is in what is left already, in memory. */
+/** The recorded runs use the file system of `scratch`. The states are made in memory, because an fsync no longer matters for them. */
 async function run(settings: Run): Promise<readonly Row[]> {
   return inMemory(settings.scratch, (states) => runIn(settings, states))
 }

@@ -1,11 +1,10 @@
 /**
- * Damage: a records file that somebody or something altered. The next append is refused with the file untouched, or the
- * file had a torn tail and was mended with the cut bytes kept. Whatever is accepted, every line in the file is one that
- * was stored, byte for byte, at its place; and everything that a witness speaks of (the head file, or the memory of a receiver
- * that is running) is among them.
+ * The part `damage`: a records file was altered. Either the next append is refused and the file stays untouched, or the file had a torn tail and
+ * was repaired, and the cut bytes were kept. If a file is accepted, every line is one that was stored, byte for byte, in its place. All records
+ * that a witness knows (the head file, or the memory of a running receiver) are among the lines.
  *
- * What nothing on disk vouches for, when there is no head file or it lags: that the last lines are still there at all, and
- * in the last one `received_at` and `node_token_hash`, which its id does not cover. Such cases are counted in a note.
+ * When there is no head file, or an old one, nothing on disk confirms that the last lines are still there, nor `received_at` and `node_token_hash`
+ * of the last line, which its id does not cover. Such cases are counted in a note.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -27,11 +26,11 @@ const sentOf = (name: string, size: number): Sent => ({
   size,
 })
 
-/** A records file as it was stored, with the head files it had on the way. */
+/** A records file as it was stored, with each head file that it had. */
 type Original = {
   readonly bytes: Buffer
   readonly lines: readonly Buffer[]
-  /** By number of records, 0 included. */
+  /** The head files by the number of records, from 0 on. */
   readonly heads: readonly Buffer[]
   readonly first: Sent
 }
@@ -62,7 +61,7 @@ type Alteration = { readonly what: string; readonly bytes: Buffer }
 
 type Head = 'head file' | 'no head file' | 'lagging head file'
 
-/** A head file that speaks of fewer records than there are, as a power cut may leave it. */
+/** A head file that names fewer records than there are, as a power cut may leave it. */
 function headOf(original: Original, kind: Head, random: Random): { bytes?: Buffer; count: number } {
   const count = original.lines.length
   if (kind === 'no head file') return { count: 0 }
@@ -80,7 +79,7 @@ function place(root: string, records: Buffer, head: Buffer | undefined): string 
   return path
 }
 
-/** Members that a record's id covers. */
+/** The members that the id of a record covers. */
 function covered(line: Buffer): unknown {
   const { receipt, node_token_hash: _, ...members } = JSON.parse(line.toString())
   return { ...members, id: receipt.id, sequence: receipt.sequence, previous: receipt.previous_sha256 }
@@ -126,7 +125,7 @@ function judge(
   judgeCut(tally, example, path, after, altered, chain.lines)
 }
 
-/** What was cut off is beside the file, and together with what was kept it is the altered file. */
+/** Checks that the cut bytes are kept beside the file, and that the file and these bytes together are the altered file. */
 function judgeCut(
   tally: Tally,
   example: string,
@@ -148,7 +147,7 @@ function judgeCut(
     tally.violation('lost', 'the cut bytes are not beside the file', example)
 }
 
-/** One case with a receiver that has just been started; any alteration unless it is given. `head.count` records are vouched for. */
+/** One case with a store that has just started. The alteration is random unless it is given. The head file confirms `head.count` records. */
 async function fresh(
   scratch: string,
   original: Original,
@@ -170,7 +169,7 @@ async function fresh(
 
 let serial = 0
 
-/** One case with a receiver that knows the file, `isHeld`: that still has the lock and the open file, too. */
+/** One case with a store that knows the file. With `isHeld` it also still has the lock and the open file. */
 async function running(
   scratch: string,
   original: Original,
@@ -189,7 +188,7 @@ async function running(
   if (!isHeld) await store.close()
   const count = original.lines.length
   const { what, bytes } = anyEdit(original, count, random)
-  // the receiver has brought the head file up to date meanwhile
+  // The store has updated the head file in the meantime.
   if (head.bytes) writeFileSync(headPath(path), head.bytes)
   else rmSync(headPath(path), { force: true })
   if (random.oneIn(4)) replaceFile(path, bytes)
@@ -200,7 +199,7 @@ async function running(
   rmSync(root, { recursive: true })
 }
 
-/** As an editor does. */
+/** Replaces a file as an editor does, by a rename. */
 function replaceFile(path: string, bytes: Buffer): void {
   writeFileSync(`${path}~`, bytes)
   renameSync(`${path}~`, path)
@@ -265,7 +264,7 @@ const lineEdits: Readonly<Record<string, (lines: string[], random: Random) => st
   },
 }
 
-/** One random alteration. Those that make the chain fit again change something that the witness speaks of. */
+/** One random alteration. An alteration that makes the chain fit again changes a record that the witness knows. */
 function anyEdit(original: Original, witnessed: number, random: Random): Alteration {
   const isChained = witnessed > 1 && random.oneIn(4)
   if (isChained || random.oneIn(3)) {
@@ -285,7 +284,7 @@ function anyEdit(original: Original, witnessed: number, random: Random): Alterat
 const width = 8
 const heads: readonly Head[] = ['head file', 'no head file', 'lagging head file']
 
-/** The case numbers of a series: all of them, or with a share below 1 as many of them at random. */
+/** The numbers of the cases of a series: all of them, or with a share below 1 that share of them at random. */
 function* numbers({ share, until }: Run, count: number, random: Random): Generator<number> {
   const want = Math.ceil(count * share)
   for (let n = 0; n < want && performance.now() < until; n++) yield want === count ? n : random.below(count)

@@ -1,6 +1,6 @@
 /**
- * Several receivers on one PostgreSQL with a synchronous standby: what 64 senders were told is there after each fault, once,
- * and the chain is whole. On real clusters that this part makes, with real signals.
+ * The part `database`: several receivers on one PostgreSQL with a synchronous standby. After each fault every record that was acknowledged to one
+ * of 64 senders is there once, and the chain is whole. The clusters and signals are real.
  */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -29,7 +29,7 @@ const scenes: readonly Scene[] = [
   ...fullDisks,
 ]
 
-/** Most of a scene is waiting. */
+/** The number of scenes at a time, because a scene mostly waits. */
 const lanes = 6
 
 const timesOf = ({ full }: Scene, { share }: Run): number => Math.max(1, Math.round(full * share))
@@ -54,7 +54,7 @@ async function playScene(scene: Scene, run: Run, play: Play, onCase: () => void)
   return tally.row()
 }
 
-/** As one file a receiver starts in a fraction of the time, and a slice starts dozens. */
+/** Bundles the receiver into one file, because it then starts much faster, and a slice starts dozens. */
 async function bundleReceiver(into: string): Promise<string> {
   const outfile = join(into, 'server.cjs')
   await build({

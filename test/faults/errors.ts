@@ -1,9 +1,9 @@
 /**
- * System calls that fail, one at a time: every n-th call of a kind, with each error that it can have, once and from then on.
+ * The part `errors`: system calls fail, one at a time. Every n-th call of a kind fails with each error that it can have, once and from then on.
  *
- * The answer is the one of SPEC 2 (507 for a full disk, 503 otherwise) or a 2xx that is true; what was there stays; when the
- * fault has ended, the same process stores again within 10 s. Short writes are made by a module that is loaded before the
- * receiver and has the kernel write fewer bytes than it was asked to.
+ * The answer must be that of SPEC 2 (507 for a full disk, 503 otherwise), or a 2xx that is true. The existing data must stay. When the fault has
+ * ended, the same process must store again within 10 s. A module that is loaded before the receiver makes short writes: it has the kernel write
+ * fewer bytes than asked.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -57,7 +57,7 @@ function nameOf({ scene, call, nth, error, lasts }: Fault): string {
   return `${scene.name}, ${call} ${nth}${lasts ? ' and all later ones' : ''}, ${error}`
 }
 
-/** The receivers that the faults are tried on; one that ends is replaced, and that it ended is a violation. */
+/** A receiver on which faults are tried. If it ends, that is a violation, and a new receiver replaces it. */
 class Lane {
   #receiver: Receiver | undefined
   readonly root: string
@@ -83,7 +83,7 @@ class Lane {
 async function tryFault(fault: Fault, lane: Lane, name: string, tally: Tally): Promise<void> {
   const { scene, call, nth, error, lasts } = fault
   const isFull = full.includes(error) || error === 'EFBIG'
-  // a full disk that shows when the new file is in its place already is a 503: a 507 would say that nothing was changed
+  // If the disk is full only after the new file is in its place, the answer is 503, because a 507 would say that nothing was changed.
   const mayBeStored = isFull && scene.rule === 'overwrite-by-placekey'
   const ledger = new Ledger(name, mayBeStored ? [507, 503] : [isFull ? 507 : 503])
   const receiver = await lane.receiver()
@@ -107,14 +107,14 @@ async function tryFault(fault: Fault, lane: Lane, name: string, tally: Tally): P
     const silent = ledger.sent.some(({ attempts }) => attempts.some(({ answer }) => !answer))
     if (silent) wrongly('no answer')
     const slugs = [stage.known, stage.fresh]
-    // once the fault has ended and before anything is sent again: whole files, and nothing of what got a 507
+    // After the fault and before anything is sent again, all files must be whole, and no record that got a 507 may be there.
     const disk = readDisk(lane.root, slugs)
     const marks = marksOn(disk)
     if (!lasts && refused.some(({ mark }) => marks.has(mark))) wrongly('507, but it is stored')
     if (mayBeStored && answered(503).some(({ mark }) => !marks.has(mark))) wrongly('503 for a full disk')
     if (!lasts && scene.name !== 'append after a torn write' && disk.unreadable.length > 0)
       wrongly('the file is not whole when the call has failed')
-    // what statfs said is kept for a moment
+    // The receiver keeps the answer of statfs for a moment.
     if (call === 'statfs') await sleep(300)
     const alive = await lane.receiver()
     if (scene.rule === 'append-only') await ledger.settle(alive.url)
@@ -164,7 +164,7 @@ async function failEverywhere(run: Run, onCase: () => void): Promise<Row[]> {
   return [...tallies.values()].filter(({ cases }) => cases > 0).map((tally) => tally.row())
 }
 
-/** After EIO on a write or fdatasync of the records, nothing is appended before all of the file has been read again. */
+/** After EIO on a write or fdatasync of the records file, nothing may be appended before all of the file has been read again. */
 async function verifiesAfterEio(run: Run): Promise<Row> {
   const tally = new Tally('EIO, then a full verification', 'append-only')
   const ledger = new Ledger('verify')
@@ -204,7 +204,7 @@ async function verifiesAfterEio(run: Run): Promise<Row> {
   return tally.row()
 }
 
-/** How far the file was read without a gap, from its start, before the first byte was written to it. */
+/** How far the file was read from its start, without a gap, before the first byte was written to it. */
 function readBeforeWriting(lines: readonly string[]): number {
   let reached = 0
   for (const line of lines) {
@@ -215,7 +215,7 @@ function readBeforeWriting(lines: readonly string[]): number {
   return reached
 }
 
-/** Loaded before the receiver: every write at a position takes fewer bytes than it was given. */
+/** A module that is loaded before the receiver. Every write at a position takes fewer bytes than it was given. */
 const shortWrites = `
   import fs from 'node:fs'; import { syncBuiltinESMExports } from 'node:module'
   const whole = fs.writeSync

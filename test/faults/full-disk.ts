@@ -1,7 +1,7 @@
 /**
- * Full disks: small file systems of several kinds, filled to the byte or the inode, written to until a post is refused, and
- * emptied again. A refusal is the 507 of SPEC 2 and leaves everything as it was; when there is room, the same process stores
- * again. The same for MIN_FREE_BYTES and for a limit on the size of files.
+ * The part `full-disk`: small file systems of several kinds are filled to the byte or the inode. Posts go on until one is refused, and then the
+ * file system gets room again. A refusal is the 507 of SPEC 2 and changes nothing. When there is room, the same process stores again. The same is
+ * tested for MIN_FREE_BYTES and for a limit on the size of files.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -25,12 +25,12 @@ import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
 import { sample, tear } from './scenes.ts'
 
-/** Room that is left by the ballast that stays, for the fine one to take away. btrfs keeps some for itself. */
+/** The free room beside the large ballast, which the fine ballast then fills. btrfs keeps some room for itself. */
 const headroom = { tmpfs: 20, ext4: 20, xfs: 20, btrfs: 40 } as const
 const casesPerStart = 15
 const mib = 1024 * 1024
 const zeros = Buffer.alloc(mib)
-/** How long the receiver goes by what statfs said. */
+/** How long the receiver uses the answer of statfs, with a margin. */
 const statfsMs = 300
 const mostPosts = 12
 
@@ -48,7 +48,7 @@ function casesWith(levels: readonly number[]): Case[] {
   return kinds.flatMap((kind) => sizes.flatMap((size) => levels.map((level) => ({ kind, size, level }))))
 }
 
-/** What makes room scarce, and what gives it back. */
+/** Makes room scarce, and frees it again. */
 type Scarcity = { fill(level: number): void; free(): void }
 
 function scarceBytes(path: string, kind: FileSystem): Scarcity {
@@ -64,7 +64,7 @@ function scarceBytes(path: string, kind: FileSystem): Scarcity {
   }
 }
 
-/** What was removed is room only later on some file systems: when somebody else can write again, so must the receiver. */
+/** Waits for room. On some file systems removed files become free room only later. When another process can write, the receiver must, too. */
 function awaitRoom(path: string): void {
   for (let tries = 0; tries < 50; tries++) {
     sync(path)
@@ -100,7 +100,7 @@ function openOrFull(path: string): number | undefined {
   }
 }
 
-/** Writes until only so much is free, as far as the file system lets itself be filled. */
+/** Writes until only so much is free, as far as the file system can be filled. */
 export function fillTo(path: string, ballast: string, level: number): void {
   const file = openOrFull(ballast)
   if (file === undefined) return
@@ -111,7 +111,7 @@ export function fillTo(path: string, ballast: string, level: number): void {
       if (room <= 0) return
       try {
         writeSync(file, zeros, 0, Math.min(room, chunk))
-        // statfs of btrfs counts what has a place on the disk
+        // statfs of btrfs counts only data that has its place on the disk.
         fdatasyncSync(file)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
@@ -135,7 +135,7 @@ function scarceInodes(path: string): Scarcity {
   }
 }
 
-/** A refusal of a full disk says so as SPEC 6 wants it. */
+/** Whether an answer is the refusal for a full disk, in the form of SPEC 6. */
 export function isDiskFull(answer: Answer | undefined): boolean {
   const body = answer?.body
   return (
@@ -199,7 +199,7 @@ async function tryFull(
   }
 }
 
-/** All cases of one small disk, with a new start now and then: files that were removed stay open in the receiver. */
+/** Runs all cases on one small disk. The receiver is restarted now and then, because it keeps removed files open. */
 async function fillDisk(
   mount: Mount,
   name: string,
@@ -262,7 +262,7 @@ async function tryDisk(disk: Disk, run: Run, onCase: () => void): Promise<Row> {
   }
 }
 
-/** The same once more with levels and sizes that are not round. */
+/** The same cases with levels and sizes that are not round. */
 function jittered(dice: Random): Case[] {
   return casesWith(byteLevels).map(({ kind, size, level }) => ({
     kind,
@@ -271,7 +271,7 @@ function jittered(dice: Random): Case[] {
   }))
 }
 
-/** Below MIN_FREE_BYTES nothing is tried at all. */
+/** Below MIN_FREE_BYTES the receiver tries no write at all. */
 async function belowMinimum(run: Run): Promise<Row> {
   const tally = new Tally('free space below MIN_FREE_BYTES', 'both')
   const least = 2 * mib
@@ -310,7 +310,7 @@ async function belowMinimum(run: Run): Promise<Row> {
   return tally.row()
 }
 
-/** A limit on the size of files (EFBIG), as LimitFSIZE= of a unit sets it. */
+/** Tests a limit on the size of files (EFBIG), as LimitFSIZE= of a unit sets it. */
 async function fileSizeLimit(run: Run, onCase: () => void): Promise<Row> {
   const receiver = await startReceiver({ DATA_DIR: join(run.scratch, 'limit') })
   const limit = (bytes: number | 'unlimited'): void => {

@@ -1,11 +1,10 @@
 /**
- * Input: bodies from a grammar, right and spoilt, framed in right and wrong ways, against a real receiver over raw
- * sockets. Every answer is compared with what `oracle.ts` works out from the specification, and every stored record is
- * read back and compared with what was sent.
+ * The part `input`: sends valid and spoilt bodies from a grammar, in valid and invalid frames, to a real receiver over raw sockets. Every
+ * answer is compared with the answer that `oracle.ts` derives from the specification. Every stored record is read back and compared with the
+ * envelope that was sent.
  *
- * Wrong are: an answer of 5xx, an answer other than expected, no answer within 10 s, a record that differs from what was
- * sent, a file of another shape than the two permitted, memory or sockets that grow, a line in the log that calls for
- * somebody or holds the token.
+ * These are violations: a 5xx, another answer than the expected one, no answer within 10 s, a record that differs from the envelope, a file that
+ * has neither of the two permitted forms, memory or sockets that grow, a log line that would alarm somebody or contains the token.
  */
 import { once } from 'node:events'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -27,7 +26,7 @@ import { type Random, random } from './random.ts'
 
 const fullCount = 1_000_000
 const lanes = 6
-/** Posts of each lane between two looks at the disk. */
+/** The posts of each lane between two checks of the disk. */
 const posts = 256
 const shotsAtOnce = 12
 const slowAtOnce = 24
@@ -58,15 +57,15 @@ export const part: Part = {
 
 type Source = { readonly choose: Random; readonly bodies: Grammar }
 
-/** Rounds of pipelined posts, each followed by a look at the disk; one-off connections and slow senders beside them. */
+/** Sends rounds of pipelined posts, each followed by a check of the disk. Single connections and slow senders run beside them. */
 async function tryAll(run: Run, receiver: Started, data: string, tally: Tally, total: number): Promise<void> {
-  // each has its own numbers, so that a seed gives the same input however the answers come
+  // Each lane has its own random numbers, so that a seed gives the same input in whatever order the answers come.
   const sources = Array.from({ length: lanes + 2 }, (_, n) => random(run.seed * 16 + n)).map((choose) => ({
     choose,
     bodies: grammar(choose, tokenSha256),
   }))
   const [forShots, forSlow] = sources.slice(lanes) as [Source, Source]
-  // not all for one file, where each would wait for all before it
+  // The posts go to several files, because in one file each would wait for all before it.
   let [shots, slow] = [0, 0]
   const disk = new Disk(data, tally)
   const counts = { shots: Math.round(total * 0.06), slow: Math.max(24, Math.round(total * 0.001)) }
@@ -108,7 +107,7 @@ async function tryAll(run: Run, receiver: Started, data: string, tally: Tally, t
   disk.end()
 }
 
-/** Runs `count` of them, some at a time. */
+/** Runs `count` pieces of work, some at a time. */
 async function inTurns(
   count: number,
   atOnce: number,

@@ -1,9 +1,9 @@
 /**
- * SIGKILL: at random instants under load, and at every n-th system call of a kind. It proves atomicity and recovery; that
- * what was acknowledged is on disk is for `power-cut` to prove.
+ * The part `kill`: SIGKILL at random times under load, and at every n-th system call of a kind. It proves atomicity and recovery. That acknowledged
+ * records are on the disk is proven by `power-cut`.
  *
- * After every kill the receiver is started again, the first post to each association must be answered 2xx within 10 s
- * (a lock that the kill left is waited for), what was not acknowledged is sent again, and the disk is read back.
+ * After every kill the receiver is started again. The first post to each association must be answered with 2xx within 10 s, which includes waiting
+ * for a lock that the kill left. Then posts that were not acknowledged are sent again, and the disk is read back.
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +16,7 @@ import { type Random, random } from './random.ts'
 import { type Case, casesOf, firstOfAll, removeLocks, sample, scenes, stageOf } from './scenes.ts'
 import { attach, hasEnded, startOneThreaded } from './strace.ts'
 
-/** Most of a kill is waiting for a lock to become stale, so many go on at once. */
+/** The number of kills at once, because a kill mostly waits until a lock becomes stale. */
 const lanes = 16
 const killsPerDirectory = 8
 const fullCount = 1_000
@@ -65,7 +65,7 @@ async function killOften({ name, root, dice, kills }: Lane, tally: Tally, onKill
       killed += victims.length
       let next = await start()
       if (dice.oneIn(4)) {
-        // once more, while it puts things in order and senders wait for the old lock
+        // The receiver is killed once more during its recovery, while senders wait for the old lock.
         const impatient = loadOn([next.url])
         await sleep(dice.below(1_500))
         await next.stop('SIGKILL')

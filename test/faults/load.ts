@@ -1,8 +1,8 @@
 /**
- * Senders that write down what they sent and what they were told, so that the disk can be held to it afterwards.
+ * Senders that note every envelope and every answer, so that the disk can be compared with them afterwards.
  *
- * An append-only envelope that got no 2xx is sent again, as an addon's spool does; `settle` sends what is left until every
- * one of them is acknowledged.
+ * An append-only envelope that got no 2xx is sent again, as an addon's spool does. `settle` sends the rest until every one of them is
+ * acknowledged.
  */
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -33,22 +33,22 @@ export type Attempt = {
   readonly answer: Answer | undefined
 }
 
-/** An envelope, sent once or more often. */
+/** An envelope that was sent once or more often. */
 export type Sent = {
   readonly addon: 'vs01' | 'scn01'
   readonly slug: string
   readonly participant: string
   readonly envelope: Record<string, unknown>
-  /** Stands in the envelope and in no other. */
+  /** A text that this envelope contains and no other. */
   readonly mark: string
   readonly attempts: Attempt[]
 }
 
-/** SPEC 2: every request is answered within 10 s. A second more is for a busy machine. */
+/** By SPEC 2 every request is answered within 10 s. One second more is for a busy machine. */
 const answerMs = 11_000
 const connectionEnded = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE'])
 
-/** Posts one envelope; undefined when the connection ended without an answer. Throws when there is none in time. */
+/** Posts one envelope; undefined when the connection ended without an answer. Throws when no answer comes in time. */
 async function post(
   url: string,
   agent: Agent,
@@ -82,20 +82,20 @@ export class Ledger {
   readonly sent: Sent[] = []
   readonly #agent = new Agent({ keepAlive: true })
   readonly #name: string
-  /** Statuses that are right besides 2xx. */
+  /** Statuses that are permitted in addition to 2xx. */
   readonly #permitted: ReadonlySet<number>
   #complaints: string[] = []
 
   readonly #patienceMs: number
 
-  /** `name` stands in every mark: two ledgers may look at one disk. A receiver that is stopped needs more patience. */
+  /** Every mark contains `name`, because two ledgers may use one disk. A receiver that is stopped needs more patience. */
   constructor(name: string, permitted: readonly number[] = [503], patienceMs = answerMs) {
     this.#name = name
     this.#patienceMs = patienceMs
     this.#permitted = new Set(permitted)
   }
 
-  /** What was wrong with the answers themselves, since this was last asked. */
+  /** The faults of answers since the last call. */
   takeComplaints(): readonly string[] {
     const complaints = this.#complaints
     this.#complaints = []
@@ -125,7 +125,7 @@ export class Ledger {
     const sentAt = performance.now()
     try {
       const answer = await post(url, this.#agent, JSON.stringify(sent.envelope), this.#patienceMs)
-      // what was answered `storage-busy` may still be under way
+      // A post that was answered with `storage-busy` may still be under way.
       const mayFollow = answer?.body.type?.endsWith(':storage-busy') === true
       const now = performance.now()
       const endedAt = mayFollow ? Number.POSITIVE_INFINITY : now
@@ -141,7 +141,7 @@ export class Ledger {
     }
   }
 
-  /** Sends what was never acknowledged until it is, and one that was once more: each is 2xx at the first try. */
+  /** Sends every envelope that was not acknowledged, and one that was, once more. Each must get 2xx at the first try. */
   async settle(url: string): Promise<void> {
     const left = this.sent.filter((one) => one.addon === 'scn01' && !isAcknowledged(one))
     const known = this.sent.findLast((one) => one.addon === 'scn01' && isAcknowledged(one))
@@ -152,7 +152,7 @@ export class Ledger {
     })
   }
 
-  /** The first post after a fault: 2xx within 10 s, for each association that was written to. */
+  /** Sends the first post after a fault to each association that was written to. Each must get 2xx within 10 s. */
   async firstPosts(url: string): Promise<void> {
     const slugs = new Set(this.sent.filter(({ addon }) => addon === 'scn01').map(({ slug }) => slug))
     await inParallel([...slugs], 32, async (slug) => {
@@ -162,7 +162,7 @@ export class Ledger {
     })
   }
 
-  /** Answers that may have left during this time count as not given: a power cut cannot be timed better. */
+  /** Forgets answers that may have been sent during this time, because a power cut cannot be timed more exactly. */
   forgetAnswersBetween(from: number, to: number): void {
     for (const { attempts } of this.sent) {
       for (const [index, attempt] of attempts.entries()) {
@@ -172,7 +172,7 @@ export class Ledger {
     }
   }
 
-  /** What got no answer may still take effect: a database goes on with a statement when the receiver that sent it is gone. */
+  /** Notes that posts without an answer may still take effect, because a database goes on with a statement when its receiver is gone. */
   leaveOpen(): void {
     for (const { attempts } of this.sent) {
       for (const [index, attempt] of attempts.entries())
@@ -201,7 +201,7 @@ function isAcknowledged(sent: Sent): boolean {
   return sent.attempts.some(({ answer }) => isStored(answer))
 }
 
-/** Different addresses of one association. */
+/** A Placekey for each number, all different. */
 export function participantOf(number: number): string {
   return `SASE${number + 1}-22c-at-5sb-8hm-54v`
 }
@@ -211,18 +211,18 @@ export type LoadOptions = {
   readonly random: Random
   readonly senders: number
   readonly slugs: readonly string[]
-  /** The receivers that can be asked; one is chosen for each request. */
+  /** The URLs of the receivers; one is chosen for each request. */
   readonly urls: readonly string[]
   /** One in this many requests is an overwrite. */
   readonly overwriteOneIn: number
   readonly longestFiller: number
-  /** Between two requests of a sender; none unless it is given. */
+  /** The pause between two requests of a sender; by default none. */
   readonly pauseMs?: number
 }
 
 export type Load = { stop(): Promise<void> }
 
-/** Sends until it is stopped. A sender that gets no answer waits a little and goes on. */
+/** Starts senders that run until they are stopped. A sender that gets no answer waits a little and goes on. */
 export function startLoad(options: LoadOptions): Load {
   const { ledger, random, slugs, urls } = options
   let isOver = false
@@ -230,7 +230,7 @@ export function startLoad(options: LoadOptions): Load {
     const slug = random.of(slugs)
     const filler = 'f'.repeat(random.below(options.longestFiller))
     if (!random.oneIn(options.overwriteOneIn)) return ledger.newScenario(slug, filler)
-    // mostly an address of its own, sometimes one that the others write to as well
+    // The address is mostly the sender's own, and sometimes one to which the others write as well.
     return ledger.newVitalSigns(slug, participantOf(random.oneIn(3) ? 0 : number), filler)
   }
   const send = async (number: number): Promise<void> => {

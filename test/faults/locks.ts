@@ -1,7 +1,7 @@
 /**
- * The lock under everything that it cannot see: a holder that is stopped past the stale time and goes on (at random instants
- * and after every n-th system call), several take-overs at once of one stale lock, locks left by a kill, event loops that
- * stall. Never two writers, never a deleted lock of somebody else, never a lost or doubled record.
+ * The part `locks`: the lock in situations that it cannot notice. A holder is stopped beyond the stale time and goes on (at random times and
+ * after every n-th system call), several processes take over one stale lock at once, a kill leaves locks, event loops stall. There must never be
+ * two writers, a removed lock of another process, or a lost or doubled record.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -21,10 +21,10 @@ import { attach, hasWritten, startOneThreaded } from './strace.ts'
 import type { Order, Reply } from './writer.ts'
 
 const staleMs = 5_000
-/** Somebody who asks a stopped receiver waits for as long as it is stopped. */
+/** The patience of senders, because an answer of a stopped receiver takes as long as it is stopped. */
 const patienceMs = 40_000
 
-/** Two receivers on one directory, both under load; one of them is stopped now and then. */
+/** Runs two receivers on one directory under load, and stops one of them now and then. */
 async function stopUnderLoad(root: string, dice: Random, stops: number, tally: Tally): Promise<void> {
   const ledger = new Ledger(root.slice(root.lastIndexOf('/') + 1), [503, 408], patienceMs)
   const receivers = await Promise.all([startReceiver({ DATA_DIR: root }), startReceiver({ DATA_DIR: root })])
@@ -76,7 +76,7 @@ const calls = [
   'close',
 ]
 
-/** One receiver is stopped after a system call, until another has stored what waited for its lock. */
+/** Stops one receiver after a system call until another one has stored the posts that waited for the lock. */
 async function stopAfter({ scene, call, nth }: Case, root: string, tally: Tally): Promise<void> {
   const name = `${scene.name}, ${call} ${nth}`
   const ledger = new Ledger('stop', [503, 408], patienceMs)
@@ -101,7 +101,7 @@ async function stopAfter({ scene, call, nth }: Case, root: string, tally: Tally)
       if (!isStored(answer)) tally.wrongly(`${name}: while one is stopped, the other answers ${told(answer)}`)
     }
     await sleep(Math.max(0, staleMs + 300 - (performance.now() - since)))
-    // again and again: the n-th call of another thread stops it once more
+    // SIGCONT is sent again and again, because the n-th call of another thread stops the process once more.
     const waking = setInterval(() => process.kill(pid, 'SIGCONT'), 100)
     await acting.finally(() => clearInterval(waking))
     const lines = await trace.end()
@@ -115,7 +115,7 @@ async function stopAfter({ scene, call, nth }: Case, root: string, tally: Tally)
     await ledger.settle(other.url)
     tally.add(judge(readDisk(root), ledger), name)
   } catch (trouble) {
-    // a machine so busy that a heartbeat came too late
+    // The machine is so busy that a heartbeat came too late.
     if (!(trouble instanceof NotReady)) throw trouble
     tally.note(`not tried: ${trouble.message}`)
   } finally {
@@ -124,7 +124,7 @@ async function stopAfter({ scene, call, nth }: Case, root: string, tally: Tally)
   }
 }
 
-/** Whether the next thing that the main thread did after its stop was to write, without another look. */
+/** Whether the main thread wrote right after its stop, without another check of the lock. */
 function isBetweenFenceAndWrite(lines: readonly string[], pid: number): boolean {
   const stop = lines.findIndex((line) => line.includes('stopped by SIGSTOP'))
   const next = lines.slice(stop).find((line) => new RegExp(`^${pid} +(pwrite64|statx)\\(`).test(line))
@@ -133,7 +133,7 @@ function isBetweenFenceAndWrite(lines: readonly string[], pid: number): boolean 
 
 type Writer = {
   readonly process: ChildProcess
-  /** Fresh locks of others that it removed. */
+  /** The number of fresh locks of other processes that it removed. */
   foreign(): number
   put(sent: Sent, at?: number): Promise<void>
   order(order: Order): void
@@ -189,7 +189,7 @@ async function withWriters(
   }
 }
 
-/** Until each is stored, as an addon's spool does. */
+/** Posts each until it is stored, as an addon's spool does. */
 async function putAll(writer: Writer, sent: readonly Sent[], tally: Tally): Promise<void> {
   for (const one of sent) {
     for (let attempt = 0; attempt < 3 && !one.attempts.some(({ answer }) => isStored(answer)); attempt++)
@@ -198,7 +198,7 @@ async function putAll(writer: Writer, sent: readonly Sent[], tally: Tally): Prom
   }
 }
 
-/** Several processes find the same stale lock at the same moment. */
+/** Several processes find the same stale lock at the same time. */
 async function stampede(run: Run, onCase: () => void): Promise<Row> {
   const tally = new Tally('take-overs at once of one stale lock', 'append-only')
   const rounds = Math.max(2, Math.ceil(80 * run.share))
@@ -231,7 +231,7 @@ async function stampede(run: Run, onCase: () => void): Promise<Row> {
   return tally.row()
 }
 
-/** Processes whose event loop stalls while they hold the lock, or wait for it. */
+/** The event loops of processes stall while they hold the lock or wait for it. */
 async function stalls(run: Run, dice: Random, onCase: () => void): Promise<Row> {
   const tally = new Tally('stalled event loops', 'append-only')
   const total = Math.max(6, Math.ceil(120 * run.share))
@@ -246,7 +246,7 @@ async function stalls(run: Run, dice: Random, onCase: () => void): Promise<Row> 
     }
     const sending = Promise.all(writers.flatMap((writer) => [send(writer), send(writer), send(writer)]))
     for (let stall = 0; stall < total && performance.now() < run.until; stall += 2) {
-      // two at a time: the others take over meanwhile
+      // Two processes stall at a time, so that the others take over.
       const longest = dice.of([100, 2_000, staleMs + 2_000])
       for (const writer of sample(writers, 2, dice))
         writer.order({ kind: 'stall', ms: longest / 2 + dice.below(longest / 2) })
@@ -265,7 +265,7 @@ async function stalls(run: Run, dice: Random, onCase: () => void): Promise<Row> 
   return tally.row()
 }
 
-/** A lock that somebody has just left is waited for, no shorter than the stale time and no longer than 10 s. */
+/** Processes wait for a fresh lock whose holder is gone, at least for the stale time and at most 10 s. */
 async function leftLocks(run: Run): Promise<Row> {
   const tally = new Tally('a lock left by a kill', 'append-only')
   const root = join(run.scratch, 'left')

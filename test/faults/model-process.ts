@@ -1,17 +1,17 @@
-/** One of several receivers' storage on one data directory, without HTTP: posts what its parent tells it (`model.ts`). */
+/** The storage of one of several receivers on one data directory, without HTTP. It posts what its parent (`model.ts`) orders. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../../contracts/record.ts'
 import { post, type Sent, storeOn } from './stored.ts'
 
-/** `pauseMs`: wait that long before this post, so that it meets another state of the lock and of the batches. */
+/** `pauseMs` is the wait before this post, so that it meets another state of the lock and of the batches. */
 export type Posting = { readonly sent: Sent; readonly pauseMs?: number }
 
-/** `quiet` gives the locks back and keeps what is in memory; `reopen` forgets it. */
+/** `quiet` releases the locks and keeps the state in memory; `reopen` drops the state as well. */
 export type Order =
   | { readonly kind: 'round'; readonly posts: readonly Posting[] }
   | { readonly kind: 'quiet' | 'reopen' }
 
-/** For a round: the outcomes in the order of its posts. */
+/** The answer to a round: the outcomes in the order of its posts. */
 export type Report = { readonly outcomes: readonly Outcome[] }
 
 const root = process.argv[2] as string

@@ -1,10 +1,10 @@
 /**
- * A model: three processes with the real storage modules on one data directory are given random posts, retries, parallel
- * retries, pauses and restarts, are killed while they work and while they rest, and find torn tails and missing or old head files.
- * What they answer and what is on disk is held against SPEC 4 in a few maps: an envelope has one place and one receipt for ever;
- * of two envelopes for one Placekey the last one stays.
+ * The part `model`: three processes with the real storage modules work on one data directory. They get random posts, retries, parallel retries,
+ * pauses and restarts, are killed while they work and while they rest, and find torn tails and missing or old head files. Their answers and the
+ * disk are compared with a model of SPEC 4 in a few maps: an envelope has one place and one receipt for ever; of two envelopes for one Placekey
+ * the last one stays.
  *
- * A process that is killed leaves posts without an answer. The model then allows both, until the disk or a retry tells.
+ * A killed process leaves posts without an answer. The model then permits both outcomes until the disk or a retry shows which one is true.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -22,11 +22,11 @@ import { addons, inMemory, type Sent, Tally } from './stored.ts'
 const processFile = fileURLToPath(new URL('./model-process.ts', import.meta.url))
 const processes = 3
 const operations = 1_000_000
-/** An association is left for a new one at this size, so that reading it back stays cheap. */
+/** At this number of records a new association replaces an old one, so that reading it back stays cheap. */
 const longest = 4_000
 const participants = 12
 
-/** A storage process and how to talk to it. */
+/** A storage process and its orders. */
 class Storage {
   readonly #root: string
   #child: ChildProcess
@@ -38,12 +38,12 @@ class Storage {
 
   #start(): ChildProcess {
     const child = fork(processFile, [this.#root], { execArgv: ['--import', 'tsx'] })
-    // an order that a killed process did not take
+    // A killed process may not have taken an order.
     child.on('error', () => {})
     return child
   }
 
-  /** The outcomes, or undefined when it was killed meanwhile. */
+  /** Sends an order, and gives the outcomes; undefined when the process was killed in the meantime. */
   async tell(order: Order): Promise<readonly Outcome[] | undefined> {
     const child = this.#child
     const ended = new AbortController()
@@ -61,7 +61,7 @@ class Storage {
     return outcomes
   }
 
-  /** As a crash of the process would; a new one takes its place. */
+  /** Kills the process and starts a new one. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')
     await once(this.#child, 'exit')
@@ -84,13 +84,13 @@ const isSame = (a: Place, b: Place): boolean =>
   a.previous_sha256 === b.previous_sha256 &&
   a.id === b.id
 
-/** One records file as SPEC 4 has it. */
+/** The model of one records file, by SPEC 4. */
 class Records {
   readonly #path: string
   readonly #tally: Tally
   readonly #places = new Map<string, Place>()
   readonly #names: string[] = []
-  /** Sent, never answered: there or not. */
+  /** Names that were sent and never answered; each may be stored or not. */
   readonly #unknown = new Set<string>()
 
   constructor(path: string, tally: Tally) {
@@ -102,12 +102,12 @@ class Records {
     return this.#names.length
   }
 
-  /** A name that was stored, or sent at least. */
+  /** A random name that was stored or at least sent. */
   anyName(random: Random): string | undefined {
     return this.#names.length > 0 ? random.of(this.#names) : undefined
   }
 
-  /** All answers of one round for one name. */
+  /** Notes all answers of one round for one name. */
   answered(name: string, outcomes: readonly (Outcome | undefined)[]): void {
     const receipts = outcomes.flatMap((outcome) => (outcome?.ok ? [outcome.receipt] : []))
     for (const outcome of outcomes) {
@@ -126,7 +126,7 @@ class Records {
     const mayBeThere = known !== undefined || this.#unknown.has(name) || outcomes.includes(undefined)
     if (appended > (known ? 0 : 1)) this.#tally.violation('duplicated', 'appended twice', name)
     if (appended === 0 && !mayBeThere)
-      // its own process stored it and lost the lock before the answer; `readBack` sees whether it is there
+      // Its process stored it and lost the lock before it answered. `readBack` checks whether it is there.
       this.#tally.note('answered as a duplicate although nobody was told that it was stored', name)
     this.#learn(name, place)
   }
@@ -137,7 +137,7 @@ class Records {
     this.#unknown.delete(name)
   }
 
-  /** Everything that is known against the file. Nobody may be writing. */
+  /** Compares the file with everything that the model knows. Nobody may be writing. */
   readBack(): void {
     if (!existsSync(this.#path)) {
       if (this.count > 0) this.#tally.violation('lost', 'the records file is missing', this.#path)
@@ -165,12 +165,12 @@ class Records {
   }
 }
 
-/** The file of one Placekey: what it may hold now. */
+/** The model of the file of one Placekey: the envelopes that it may hold now. */
 class Latest {
   #possible = new Set<string>()
   #mayBeAbsent = true
 
-  /** The last post of each process in this round, and whether any post of the round was answered. */
+  /** Notes the last post of each process in this round, and whether any post of the round was answered. */
   round(candidates: readonly string[], uncertain: readonly string[], isAnswered: boolean): void {
     const kept = isAnswered ? [] : this.#possible
     this.#possible = new Set([...kept, ...candidates, ...uncertain])
@@ -194,7 +194,7 @@ class Latest {
   }
 }
 
-/** A planted fault for a records file at rest. None of them concerns a record that was acknowledged. */
+/** Plants a fault in a records file at rest. No fault touches a record that was acknowledged. */
 function plant(path: string, olderHead: Buffer | undefined, random: Random): void {
   if (!existsSync(path)) return
   const bytes = readFileSync(path)
@@ -256,7 +256,7 @@ class World {
     return `envelope ${++this.#names}`
   }
 
-  /** The same name is always the same envelope. */
+  /** The append of a name. The same name always gives the same envelope. */
   #append(slug: string, name: string): Sent {
     const size = [30, 30, 200, 2_000][Number(name.slice(-1)) % 4] as number
     return { rule: 'append-only', slug, participant: '@5sb-8hm-54v', name, size }
@@ -337,7 +337,7 @@ class World {
     return join(this.#root, addons['overwrite-by-placekey'], 'one', `${participant}.json`)
   }
 
-  /** What happens between two rounds. */
+  /** Makes the events between two rounds. */
   async #between(): Promise<void> {
     const random = this.#random
     if (random.oneIn(10)) await sleep(random.of([2, 20, 60]))
@@ -352,7 +352,7 @@ class World {
     await Promise.all(this.#storages.map((storage) => storage.tell({ kind: 'quiet' })))
     for (const slug of this.#records.keys()) {
       const path = recordsPath(this.#root, slug)
-      // a process that was killed has left its lock, and maybe a tail of its own
+      // A killed process has left its lock, and perhaps a torn tail.
       if (this.#random.oneIn(2) || existsSync(`${path}.lock`)) continue
       const bytes = existsSync(path) ? readFileSync(path) : Buffer.alloc(0)
       if (bytes.subarray(-3).toString() !== '\n]\n') continue
@@ -362,7 +362,7 @@ class World {
     }
   }
 
-  /** All that is known against the disk. One post to each association before that mends what was planted or left. */
+  /** Compares the disk with the whole model. One post to each association before that repairs planted faults and leftovers. */
   async readBack(): Promise<void> {
     const posts = [...this.#records.keys()].map((slug) => ({ sent: this.#append(slug, this.#newName()) }))
     const storage = this.#random.of(this.#storages)

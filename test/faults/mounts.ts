@@ -1,4 +1,4 @@
-/** Small file systems of our own, mounted below a part's scratch directory, and taken away again whatever happens. */
+/** Mounts small file systems below the scratch directory of a part, and removes them again whatever happens. */
 import { spawnSync } from 'node:child_process'
 import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
 import { lacking } from '../needs.ts'
@@ -8,7 +8,7 @@ export type FileSystem = 'tmpfs' | 'ext4' | 'xfs' | 'btrfs'
 export type Mount = {
   readonly path: string
   unmount(): void
-  /** Mounts the same image again: what was not on it is gone. */
+  /** Mounts the same image again. Data that was not written to it is gone. */
   mountAgain(): void
   /** Unmounts, and removes the image. */
   remove(): void
@@ -17,20 +17,20 @@ export type Mount = {
 const mib = 1024 * 1024
 
 const mkfs = {
-  // no blocks kept back for root, and nothing written later in the background
+  // No blocks are reserved for root, and nothing is written later in the background.
   ext4: ['mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0'],
   xfs: ['mkfs.xfs', '-q', '-f'],
   btrfs: ['mkfs.btrfs', '-q', '-f', '--mixed'],
 } as const
 
-/** The smallest that its mkfs makes. */
+/** The smallest size that each mkfs makes. */
 const smallest = { tmpfs: mib, ext4: 8 * mib, xfs: 300 * mib, btrfs: 64 * mib } as const
 
 export type MountOptions = {
   readonly bytes?: number
-  /** Further words for mkfs, or for `mount -o` of a tmpfs. */
+  /** Additional arguments of mkfs, or of `mount -o` for a tmpfs. */
   readonly words?: readonly string[]
-  /** For measuring: an image that is written in full beforehand, and used by direct I/O. */
+  /** For measurements: the image is written in full beforehand and used with direct I/O. */
   readonly isWritten?: boolean
 }
 
@@ -38,14 +38,14 @@ export function canMake(kind: FileSystem): boolean {
   return kind === 'tmpfs' || lacking(`mkfs.${kind}`) === undefined
 }
 
-/** Mounts a new, empty file system at `path`, which is below the scratch directory. */
+/** Mounts a new, empty file system at `path`, which must be below the scratch directory. */
 export function mountNew(kind: FileSystem, path: string, options: MountOptions = {}): Mount {
   const bytes = Math.max(options.bytes ?? 0, smallest[kind])
   const words = options.words ?? []
   const image = `${path}.image`
   if (kind !== 'tmpfs') {
     makeImage(image, bytes, options.isWritten === true)
-    // a discard would make holes again
+    // A discard would make holes in the image again.
     const whole = options.isWritten && kind === 'ext4' ? ['-E', `nodiscard,${mkfs.ext4.at(-1)}`] : []
     command([...mkfs[kind], ...whole, ...words, image])
   }
@@ -80,7 +80,7 @@ function makeImage(image: string, bytes: number, isWritten: boolean): void {
   }
 }
 
-/** The loop device goes with the mount: it is given up at once, which takes effect when nobody uses it any more. */
+/** Mounts with direct I/O. The loop device is released at once; it goes when nobody uses it any more, which is after the unmount. */
 function mountDirectly(image: string, path: string): void {
   const device = command(['losetup', '--direct-io=on', '--find', '--show', image])
   try {
@@ -94,12 +94,12 @@ const mounted = new Set<string>()
 
 function unmount(path: string): void {
   if (!mounted.delete(path)) return
-  // lazily when somebody still has a file open; the loop device goes with the last of them
+  // If a file is still open, the unmount is lazy, and the loop device goes when the last file is closed.
   const { status } = spawnSync('umount', [path])
   if (status !== 0) command(['umount', '-l', path])
 }
 
-/** Gives what it says on standard output. */
+/** Runs a command and gives its standard output. */
 function command([program, ...args]: readonly string[]): string {
   const { status, stdout, stderr } = spawnSync(program as string, args, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`${program}: ${stderr}`)

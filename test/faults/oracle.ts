@@ -1,6 +1,6 @@
 /**
- * What becomes of a body, worked out a second time from the specification: a JSON reader of its own, the published JSON
- * Schemas, and by hand the rules that those list under `x-not-expressed`. Shares no code with src/ and contracts/*.ts.
+ * Judges a body a second time, from the specification alone. It has a JSON reader of its own, and uses the published JSON Schemas and hand-written
+ * rules for what the schemas list under `x-not-expressed`. It shares no code with src/ and contracts/*.ts.
  */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
@@ -15,9 +15,9 @@ export type Verdict =
   | {
       readonly status: 'stored'
       readonly addon: string
-      /** Below the data directory. */
+      /** The path of the record below the data directory. */
       readonly path: string
-      /** What the record holds, without `receipt`. */
+      /** The members of the record, without `receipt`. */
       readonly record: Members
       /** For append-only records: the SHA-256 of the canonical form. */
       readonly id?: string
@@ -32,7 +32,7 @@ const schemas: ReadonlyMap<unknown, ValidateFunction> = new Map(
   }),
 )
 
-/** `tokenSha256` is that of the token the request presents. */
+/** `tokenSha256` is the hash of the token that the request presents. */
 export function judge(body: Buffer, tokenSha256: string): Verdict {
   if (body.length === 0) return { status: 400, why: 'empty' }
   if (!isUtf8(body)) return { status: 400, why: 'not UTF-8' }
@@ -73,7 +73,7 @@ function isMembers(value: Value): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** SPEC 3, "Normalisation, the whole list", for scn01. */
+/** Normalises by SPEC 3, "Normalisation, the whole list", for scn01. */
 function normalised(sent: Members): Members {
   const record = { ...sent }
   delete record.node_token_hash
@@ -97,7 +97,7 @@ function normalised(sent: Members): Members {
   return record
 }
 
-/** RFC 8785: names sorted by UTF-16 code units, no blanks; strings and numbers as ECMAScript writes them. */
+/** Prints the RFC 8785 form: names sorted by UTF-16 code units, no blanks, strings and numbers as ECMAScript prints them. */
 function canonical(value: Value): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
   if (!isMembers(value)) return JSON.stringify(value)
@@ -111,7 +111,7 @@ type Read =
 
 class Malformed extends Error {}
 
-/** RFC 8259 by recursive descent, with what RFC 7493 forbids. `changed`: a value that could not be kept as it is. */
+/** Reads JSON (RFC 8259) by recursive descent, without what RFC 7493 forbids. `changed` says that a value could not be kept as it is. */
 function readJson(text: string): Read {
   let at = 0
   let changed: string | undefined
@@ -175,7 +175,7 @@ function readJson(text: string): Read {
       }
       return number()
     }
-    // far beyond any limit the rest is not looked at: it is refused either way
+    // At such a depth the rest is not read, because the body is refused in any case.
     if (depth > 200) fail('depth')
     return first === '[' ? list(depth) : members(depth)
   }

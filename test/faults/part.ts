@@ -1,37 +1,37 @@
-/** One part of the proof under faults: what it needs, and what it found. `scripts/faults.ts` runs them and prints the table. */
+/** The types of one part of the fault tests: its needs and its results. `scripts/faults.ts` runs all parts and prints the table. */
 
-/** A line of the table. `wrong` counts violations of any other kind; `notes` name them, and what was skipped inside the part. */
+/** A row of the table. `wrong` counts violations of any other kind. `notes` name the violations, and what was skipped inside the part. */
 export type Row = {
   readonly fault: string
   readonly rule: 'append-only' | 'overwrite-by-placekey' | 'both' | '-'
   readonly cases: number
-  /** Acknowledged and not there, or not as acknowledged. */
+  /** The number of acknowledged records that are not there, or not as acknowledged. */
   readonly lost: number
-  /** Stored more than once. */
+  /** The number of records that are stored more than once. */
   readonly duplicated: number
-  /** Files that are not valid JSON, or whose chain is broken, after the next start. */
+  /** The number of files that are not valid JSON, or whose chain is broken, after the next start. */
   readonly unreadable: number
   readonly wrong: number
   readonly notes: readonly string[]
 }
 
 export type Run = {
-  /** Decides every random choice; printed, so that a run can be repeated. */
+  /** The seed of every random choice. It is printed, so that a run can be repeated. */
   readonly seed: number
   /** 1 for a full run; the slice in CI is a fraction of the full counts. */
   readonly share: number
-  /** On the clock of `performance.now()`: no new case is begun after it. Infinity when only the counts decide. */
+  /** No new case begins after this time of `performance.now()`. Infinity when only the counts decide. */
   readonly until: number
-  /** An empty directory of this part's own, on a real file system; removed afterwards. */
+  /** An empty directory for this part, on a real file system. It is removed afterwards. */
   readonly scratch: string
-  /** For the progress bar: `done` of `total` cases. */
+  /** Reports to the progress bar that `done` of `total` cases are done. */
   progress(done: number, total: number): void
 }
 
 export type Part = {
-  /** As in `--only kill`. */
+  /** The name of the part, as in `--only kill`. */
   readonly name: string
-  /** What is missing on this machine, in words; undefined when the part can run. */
+  /** What this machine lacks for the part, in words; undefined when the part can run. */
   missing(): Promise<string | undefined>
   run(run: Run): Promise<readonly Row[]>
 }

@@ -1,6 +1,6 @@
 /**
- * A power cut: ext4 on a loop mount is shut down under load, so that everything that was not synced is gone, and mounted
- * again. What was acknowledged before the cut must be there: the proof that a 2xx means on disk, for good.
+ * The part `power-cut`: an ext4 on a loop mount is shut down under load, so that everything that was not synced is gone, and is mounted again.
+ * Every record that was acknowledged before the cut must be there. This proves that a 2xx means on disk, for good.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,14 +19,14 @@ const fullCount = 100
 const lanes = 6
 const cutsPerImage = 5
 
-/** EXT4_IOC_SHUTDOWN without flushing the journal. Waits for a line, so that the instant of the cut is known. */
+/** Calls EXT4_IOC_SHUTDOWN without flushing the journal. It waits for a line first, so that the time of the cut is known. */
 const cutter = `
   opendir(my $dir, $ARGV[0]) or die; open(my $fh, '<', $ARGV[0]) or die "open: $!";
   $| = 1; print "ready\\n"; <STDIN>;
   my $how = pack('L', 2); ioctl($fh, 0x8004587D, $how) or die "ioctl: $!"; print "cut\\n";
 `
 
-/** `cut` gives the times right before and after the cut. */
+/** `cut` cuts the power, and gives the times right before and after it. */
 type Cutter = { cut(): Promise<readonly [number, number]> }
 
 export async function readyToCut(path: string): Promise<Cutter> {
@@ -67,7 +67,7 @@ async function cutOften({ name, path, dice, cuts }: Lane, tally: Tally, onCut: (
         ledger,
         random: dice,
         senders: dice.of([1, 4, 16, 64]),
-        // some of them new, so that directories are made at the instant of the cut
+        // Some of them are new, so that directories are being made at the time of the cut.
         slugs: Array.from(
           { length: dice.of([1, 4, 40]) },
           (_, number) => `heron-${dice.below(cut + 1)}-${number}`,
@@ -77,11 +77,11 @@ async function cutOften({ name, path, dice, cuts }: Lane, tally: Tally, onCut: (
         longestFiller: dice.of([100, 4_000]),
       })
       await sleep(dice.below(300))
-      // any fsync makes what came before it last, too: with nobody sending, the last answers are on their own
+      // An fsync also makes earlier changes durable. When nobody is sending, no later fsync helps the last answers.
       const isQuiet = dice.oneIn(2)
       if (isQuiet) await load.stop()
       const [from, to] = await power.cut()
-      // what is answered 2xx from now on has to be there as well
+      // Records that are acknowledged from now on must be there as well.
       if (!isQuiet) await sleep(dice.below(40))
       const killed = receiver.stop('SIGKILL')
       await load.stop()

@@ -1,8 +1,8 @@
-/** A small seeded generator (mulberry32): a fault run is repeated from its seed. */
+/** A small seeded generator (mulberry32), so that a fault run can be repeated from its seed. */
 export type Random = {
   /** A whole number from 0 to `below` - 1. */
   below(below: number): number
-  /** One of them. */
+  /** One of the items. */
   of<T>(items: readonly T[]): T
   /** True in one of `n` cases. */
   oneIn(n: number): boolean

@@ -1,4 +1,4 @@
-/** Short stories that make a receiver go through each of its sequences of system calls, for faults at every n-th call. */
+/** Scenes that make a receiver run each of its sequences of system calls, for faults at every n-th call. */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,21 +11,21 @@ import { attach, countCalls, startOneThreaded } from './strace.ts'
 export type Stage = {
   readonly receiver: Receiver
   readonly ledger: Ledger
-  /** The association that has records when the scene has one. */
+  /** The association with records, in a scene that has one. */
   readonly known: string
-  /** One that nobody has written to. */
+  /** An association to which nobody has written. */
   readonly fresh: string
 }
 
 export type Scene = {
   readonly name: string
   readonly rule: Extract<Row['rule'], 'append-only' | 'overwrite-by-placekey'>
-  /** What is there already. The faults begin after it. */
+  /** Makes the state before the scene. The faults begin after it. */
   before(stage: Stage): Promise<void>
   act(stage: Stage): Promise<void>
 }
 
-/** Longer than a lock is kept without work. */
+/** This is longer than a lock is kept without work. */
 export const quietMs = 150
 
 export function stageOf(receiver: Receiver, ledger: Ledger, name = ''): Stage {
@@ -41,7 +41,7 @@ async function scenarios({ receiver, ledger }: Stage, slug: string, count: numbe
   await Promise.all(sent.map((one) => ledger.post(receiver.url, one)))
 }
 
-/** Thrown when there is trouble before the fault: an earlier fault has not ended. */
+/** Thrown when there is trouble before the fault, because an earlier fault has not ended. */
 export class NotReady extends Error {}
 
 function requireStored({ ledger }: Stage): void {
@@ -64,7 +64,7 @@ async function fileBefore(stage: Stage): Promise<void> {
   requireStored(stage)
 }
 
-/** The lock is kept for a moment without work, and longer on a busy machine. */
+/** Waits until the lock is released. It is kept for a moment without work, and longer on a busy machine. */
 async function released(records: string): Promise<void> {
   const until = performance.now() + 9_000
   do await sleep(quietMs / 2)
@@ -116,7 +116,7 @@ export const scenes: readonly Scene[] = [
   },
 ]
 
-/** The first record of all: the addon's directory is made, too. Needs a data directory of its own. */
+/** The first record in a data directory, which also makes the directory of the addon. It needs a data directory of its own. */
 export const firstOfAll: readonly Scene[] = [
   {
     name: 'first record of all',
@@ -134,7 +134,7 @@ export const firstOfAll: readonly Scene[] = [
 
 export type Case = { readonly scene: Scene; readonly call: string; readonly nth: number }
 
-/** Every call of these kinds that a scene makes: the list of all places for a fault. */
+/** Every call of these kinds that a scene makes. These are all places for a fault. */
 export async function casesOf(scene: Scene, root: string, calls: readonly string[]): Promise<Case[]> {
   const ledger = new Ledger('count')
   const receiver = await startOneThreaded({ DATA_DIR: root })
@@ -154,7 +154,7 @@ export async function casesOf(scene: Scene, root: string, calls: readonly string
   }
 }
 
-/** As a kill during a write leaves it: half a record over the closing. */
+/** Tears a records file as a kill during a write would: half a record over the closing. */
 export function tear(path: string): void {
   truncateSync(path, statSync(path).size - 3)
   writeFileSync(path, ',\n{"addon":"scn01","contract_version":"1.0","associat', { flag: 'a' })
@@ -162,14 +162,14 @@ export function tear(path: string): void {
 
 const lockOf = (records: string): string => `${records}.lock`
 
-/** Removes every lock below a data directory: a start waits 5 s for one. Only where its holder has ended. */
+/** Removes every lock below a data directory, because a start would wait 5 s for it. Call it only when the holders have ended. */
 export function removeLocks(root: string): void {
   const directory = join(root, 'scn01')
   for (const slug of existsSync(directory) ? readdirSync(directory) : [])
     rmSync(lockOf(join(directory, slug, 'records.json')), { recursive: true, force: true })
 }
 
-/** Some of the items, in an order of its own. */
+/** Some of the items, in random order. */
 export function sample<T>(items: readonly T[], count: number, dice: Random): T[] {
   const rest = [...items]
   return Array.from(

@@ -1,4 +1,4 @@
-/** Records for the fault parts, the store that they are posted to, and the counts of what became of them. */
+/** Records for the fault tests, the store to which they are posted, and the counts of the outcomes. */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Json } from '../../contracts/contract.ts'
@@ -12,7 +12,7 @@ export const addons = { 'append-only': 'scn01', 'overwrite-by-placekey': 'vs01' 
 
 export const silent: Log = { info() {}, warn() {}, error() {}, fatal() {} }
 
-/** Distinct for distinct `name`s; about `size` bytes of content. */
+/** An envelope that is different for each `name`, with about `size` bytes of content. */
 export type Sent = {
   readonly rule: AcceptedRecord['storage']
   readonly slug: string
@@ -21,7 +21,7 @@ export type Sent = {
   readonly size: number
 }
 
-/** As http hands it on. With characters that are escaped, that take several bytes, and a number with an exponent. */
+/** The record as the code of a request passes it on. It has escaped characters, characters of several bytes, and a number with an exponent. */
 export function recordOf(sent: Sent): AcceptedRecord {
   const { rule, slug, participant, name, size } = sent
   const addon = addons[rule]
@@ -41,8 +41,8 @@ export function storeOn(root: string, log: Log = silent): Store {
 }
 
 /**
- * As a sender does: an append that was told `busy` is sent again, up to three times in all, since on a machine with far too
- * much to do even a lock that nobody else wants may age before its turn. Not an overwrite: it could come after a later one.
+ * Posts like a sender: an append that is answered with `busy` is sent again, up to three times in all, because on an overloaded machine even a
+ * lock that nobody else wants may age before its turn. An overwrite is not sent again, because it could then arrive after a later one.
  */
 export async function post(store: Store, sent: Sent): Promise<Outcome> {
   const record = recordOf(sent)
@@ -53,7 +53,7 @@ export async function post(store: Store, sent: Sent): Promise<Outcome> {
   }
 }
 
-/** Counts of one row while it grows; each violation is named once, with an example. */
+/** The counts of one row of the table. Each violation is named once, with an example. */
 export class Tally {
   cases = 0
   readonly #counts = { lost: 0, duplicated: 0, unreadable: 0, wrong: 0 }
@@ -64,7 +64,7 @@ export class Tally {
     this.note(what, example)
   }
 
-  /** The chain of a records file at rest; a violation when it is none. */
+  /** The chain of a records file at rest. A file that is not whole counts as a violation. */
   chainIn(bytes: Buffer, example: string, before = ''): Chain | undefined {
     try {
       return chainIn(bytes)
@@ -93,8 +93,8 @@ export class Tally {
 }
 
 /**
- * A directory of its own for `work`, in memory where that is to be had: its files are as real, and for parts that do not ask
- * what an fsync does it is many times faster.
+ * Runs `work` with a directory of its own, in memory if possible. Its files are just as real, and it is many times faster for parts that do not
+ * test an fsync.
  */
 export async function inMemory<T>(scratch: string, work: (root: string) => Promise<T>): Promise<T> {
   const memory = '/dev/shm'

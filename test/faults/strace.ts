@@ -1,24 +1,24 @@
-/** strace attached to a running receiver: it makes the n-th call of a kind fail, stop or kill, and tells what was called. */
+/** Attaches strace to a running receiver. strace makes the n-th call of a kind fail, stop or kill, and lists the calls. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Receiver, startReceiver } from '../receiver.ts'
 
-// each of the many receivers listens for the end of this process
+// Each of the many receivers adds a listener for the end of this process.
 process.setMaxListeners(0)
 
-/** One thread for all that touches the disk asynchronously, since strace counts calls per thread. */
+/** Starts a receiver with one thread for all asynchronous work on the disk, because strace counts calls per thread. */
 export function startOneThreaded(env: Record<string, string>): Promise<Receiver> {
   return startReceiver({ ...env, UV_THREADPOOL_SIZE: '1' })
 }
 
 export type Trace = {
-  /** Lets go of the process and gives the lines that strace wrote. */
+  /** Detaches from the process and gives the lines that strace wrote. */
   end(): Promise<string[]>
 }
 
-/** `file` is where strace writes. The promise resolves when every thread is traced. */
+/** Attaches strace, which writes to `file`. The promise resolves when every thread is traced. */
 export async function attach(pid: number, file: string, args: readonly string[]): Promise<Trace> {
   rmSync(file, { force: true })
   const child = spawn('strace', ['-f', '-y', '-s', '0', '-o', file, ...args, '-p', String(pid)], {
@@ -45,7 +45,7 @@ async function attached(child: ChildProcess): Promise<void> {
   })
 }
 
-/** Whether the receiver is gone, at the latest after `withinMs`. */
+/** Waits for the end of the receiver; false when it has not ended after `withinMs`. */
 export async function hasEnded({ process: child }: Receiver, withinMs: number): Promise<boolean> {
   const isGone = (): boolean => child.exitCode !== null || child.signalCode !== null
   if (!isGone()) await Promise.race([once(child, 'exit'), sleep(withinMs)])
@@ -60,7 +60,7 @@ export async function hasWritten(file: string, line: RegExp, withinMs: number): 
   return false
 }
 
-/** How often each call was made, by the thread that made it most: the `n` of "every n-th". */
+/** How often each call was made by the thread that made it most, which is the range of `n` for "every n-th". */
 export function countCalls(lines: readonly string[]): Map<string, number> {
   const byThread = new Map<string, number>()
   for (const line of lines) {

@@ -1,6 +1,6 @@
 /**
- * Connections of somebody without the token, in a process of its own: as many of one kind as are asked for, each opened
- * again when it is ended. Says "held" on standard output when the last one has been opened for the first time.
+ * Opens connections of somebody without the token, in a process of its own: as many of one kind as wanted. A connection that is ended is opened
+ * again. Prints "held" on standard output when the last one has been opened for the first time.
  */
 import { connect, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
@@ -18,7 +18,7 @@ export type Kind = (typeof kinds)[number]
 const get = 'GET /health HTTP/1.1\r\nhost: x\r\n\r\n'
 const mebibyte = Buffer.alloc(1024 * 1024)
 
-/** Writes until the other side takes no more, `times` times in all. */
+/** Writes the part `times` times, whenever the other side accepts more. */
 function pour(socket: Socket, part: string | Buffer, times: number): void {
   let left = times
   const more = (): void => {
@@ -40,7 +40,7 @@ const begin: Readonly<Record<Kind, (socket: Socket) => void>> = {
   },
   'a GET a minute': (socket) => void socket.write(get),
   pipelining: (socket) => {
-    // it does not read the answers
+    // This stranger does not read the answers.
     socket.pause()
     pour(socket, get.repeat(100), 1_000)
   },
@@ -60,7 +60,7 @@ function hold(port: number, kind: Kind, onOpen: () => void): void {
   })
   if (kind !== 'pipelining') socket.resume()
   socket.on('error', () => {})
-  // a moment later, as a stranger on a network would at the soonest
+  // The stranger comes back a moment later, as quickly as one on a network could.
   socket.once('close', () => setTimeout(hold, 100, port, kind, () => {}))
 }
 

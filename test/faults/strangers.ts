@@ -1,7 +1,7 @@
 /**
- * Thousands of connections of somebody without the token, and the posts of who has it. A post that is not stored is `wrong`. The
- * notes tell how long the posts took and how much memory the receiver had: the strangers' process has its part of the same
- * processors, so the times are no more than a hint, and no time is a violation.
+ * The part `strangers`: thousands of connections without the token, and posts of a sender with the token. A post that is not stored is a violation.
+ * The notes say how long the posts took and how much memory the receiver had. The process of the strangers uses the same processors, so the
+ * times are only a hint, and no time is a violation.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ import { type Kind, kinds } from './strangers-process.ts'
 
 const mostStrangers = 2_500
 const mostPosts = 500
-/** Posts that are under way at one time, each on a connection of its own. */
+/** The number of posts at a time, each on a connection of its own. */
 const senders = 4
 
 /** The largest resident memory so far, in MB. */
@@ -33,7 +33,7 @@ async function strangers({ url }: Receiver, kind: Kind, many: number): Promise<(
   }
 }
 
-/** Posts one after the other; gives the milliseconds that each took, or why it was not stored. */
+/** Posts one after the other. Gives for each post the milliseconds that it took, or why it was not stored. */
 async function post(receiver: Receiver, name: string, many: number): Promise<(number | string)[]> {
   const results: (number | string)[] = []
   for (let n = 0; n < many; n++) {

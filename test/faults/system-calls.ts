@@ -1,17 +1,17 @@
-/** What a process does to the disk, recorded with strace: every call that changes a file or a name, and every sync, in order. */
+/** Records with strace what a process does to the disk: every call that changes a file or a name, and every sync, in order. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 
-/** `start` and `end` are places in the trace; a sync covers what had ended when it started. */
+/** `start` and `end` are places in the trace. A sync covers every change that had ended when the sync started. */
 export type Call = { readonly start: number; readonly end: number } & (
   | { readonly kind: 'mkdir' | 'remove' | 'sync'; readonly path: string }
-  /** An open that makes the file when it is not there, and empties it when asked to. */
+  /** An open that makes the file if it does not exist, and empties it when `truncates` is set. */
   | { readonly kind: 'create'; readonly path: string; readonly truncates: boolean }
   | { readonly kind: 'write'; readonly path: string; readonly offset: number; readonly bytes: Buffer }
   | { readonly kind: 'resize'; readonly path: string; readonly size: number }
   | { readonly kind: 'rename'; readonly path: string; readonly to: string }
-  /** A line of JSON on standard output. */
+  /** A line of JSON on the standard output of the process. */
   | { readonly kind: 'said'; readonly line: string }
 )
 
@@ -23,14 +23,14 @@ const traced =
 export async function record(root: string, traceFile: string, args: readonly string[]): Promise<Call[]> {
   const strace = ['-f', '-qq', '-y', '-xx', '-s', '67108864', '-e', 'signal=none', '-o', traceFile]
   const command = [...strace, '-e', `trace=${traced}`, process.execPath, '--import', 'tsx', ...args]
-  // what it says is taken from the trace, and nowhere else does a write never have to wait
+  // The lines of its standard output are read from the trace. It goes to /dev/null, so that no write has to wait.
   const child = spawn('strace', command, { stdio: ['ignore', 'ignore', 'inherit'] })
   const [code] = await once(child, 'close')
   if (code !== 0) throw new Error(`the traced process ended with ${code}`)
   return parse(root, readFileSync(traceFile, 'latin1'))
 }
 
-/** A line of one process, put together from its two halves where another thread came between. */
+/** A line of the trace. When another thread came between its two halves, they are joined. */
 type Line = { readonly start: number; readonly end: number; readonly text: string }
 
 function wholeLines(trace: string): Line[] {
@@ -63,7 +63,7 @@ function parse(root: string, trace: string): Call[] {
     const named = strings[0]?.toString() ?? ''
     const isBelow = (path: string): boolean => path.startsWith(`${root}/`)
     if (name === 'write' && rest.startsWith('1<') && !isBelow(fd)) {
-      // others below this process speak in their own ways
+      // Only lines of JSON are from this program; its child processes print other text.
       if (named.startsWith('{"')) calls.push({ ...at, kind: 'said', line: named.trim() })
       continue
     }

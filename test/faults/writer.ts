@@ -1,6 +1,6 @@
 /**
- * A process that stores with the real storage modules and can be made to stall: the child of the part `locks`. It keeps an
- * eye on every lock directory that it removes, by moving it aside first, which is as atomic as removing it.
+ * A process of the part `locks`. It stores with the real storage modules and can be made to stall. It inspects every lock directory that it
+ * removes, by moving it aside first, which is as atomic as removing it.
  */
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
@@ -18,7 +18,7 @@ export type Order =
   /** Blocks the event loop. */
   | { readonly kind: 'stall'; readonly ms: number }
 
-/** `foreign`: fresh lock directories of others that this process has removed so far. */
+/** `foreign` is the number of fresh lock directories of other processes that this process has removed so far. */
 export type Reply = { readonly number: number; readonly outcome: Outcome; readonly foreign: number }
 
 const [, , root, graveyard] = process.argv as [string, string, string, string]
@@ -68,7 +68,7 @@ process.on('message', async (order: Order) => {
     stall(Date.now() + order.ms)
     return
   }
-  // all who are told the same time begin at the same time
+  // All processes with the same `at` begin at the same time.
   if (order.at > 0) stall(order.at)
   const outcome = await store.put(recordOf(order.envelope), performance.now() + 9_000)
   process.send?.({ number: order.number, outcome, foreign } satisfies Reply)

@@ -1,10 +1,10 @@
-/** One address in front of several receivers: each new connection goes to the next one that takes it. */
+/** One address in front of several receivers. Each new connection goes to the next receiver that accepts it. */
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export type Address = { readonly url: string; close(): void }
 
-/** `ports` is asked for each connection: receivers come and go. */
+/** `ports` is called for each connection, because receivers come and go. */
 export async function openAddress(ports: () => readonly number[]): Promise<Address> {
   const open = new Set<Socket>()
   let turn = 0

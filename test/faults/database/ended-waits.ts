@@ -1,6 +1,6 @@
 /**
- * The standby is gone and commits wait for it. Somebody ends their wait, by one of the three ways that look like success to a
- * client; every sender tries again. Then the primary is lost for good, and the standby, which has none of it, is promoted.
+ * The standby is gone, and commits wait for it. Somebody ends their wait in one of the three ways that look like success to a client, and every
+ * sender tries again. Then the primary is lost for good, and the standby, which has none of these records, is promoted.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Server } from '../../postgres/cluster.ts'
@@ -68,7 +68,7 @@ async function endWaits(way: Way, play: Play): Promise<void> {
   }
 }
 
-/** What is stored on the primary alone comes first: there, everything is a duplicate and nothing is written. */
+/** Sends again, first the records that only the primary has. On the primary they are all duplicates, and nothing is written. */
 async function retryAll({ ledger, primary, tally, url }: Site): Promise<void> {
   const left = ledger.sent.filter(
     ({ addon, attempts }) => addon === 'scn01' && !attempts.some(({ answer }) => isStored(answer)),

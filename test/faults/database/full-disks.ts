@@ -1,4 +1,4 @@
-/** Full disks of the engine: of the tables, which it says and goes on, and of its write-ahead log, at which it ends itself. */
+/** Full disks of the engine. When the disk of the tables is full, the engine reports it and goes on. When the disk of the log is full, it ends itself. */
 import { execFileSync } from 'node:child_process'
 import { chownSync, mkdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ const mib = 1024 * 1024
 const enough = 100
 const mostPosts = 2_000
 
-/** A small file system of the server's own account, below its directory. */
+/** A small file system that belongs to the server's user, below its directory. */
 function smallDisk(server: Server, bytes: number): Mount {
   const { uid, gid } = statSync(server.data)
   const mount = mountNew('tmpfs', join(server.directory, 'small'), { bytes })
@@ -30,7 +30,7 @@ async function fillTables(play: Play): Promise<void> {
   const disk = smallDisk(primary, 48 * mib)
   const site = await Site.open({ ...play, primary, alone: true, permitted: [507] })
   const { ledger, url, dice, tally } = site
-  // what compresses to nothing would need no room
+  // The filler is random, because a text that compresses well would need no room.
   const next = (): Sent => {
     const filler = dice.bytes(1_000 + dice.below(2_000)).toString('hex')
     return dice.oneIn(4)
@@ -59,7 +59,7 @@ async function fillTables(play: Play): Promise<void> {
   }
 }
 
-/** As somebody does whose disk is too small for a database that is in use: nobody may be connected meanwhile. */
+/** Moves the tables, as an operator does whose disk has become too small. Nobody may be connected in the meantime. */
 async function moveTables(primary: Server, to: string): Promise<void> {
   const { uid, gid } = statSync(primary.data)
   mkdirSync(to)
@@ -78,12 +78,12 @@ async function fillLog(play: Play): Promise<void> {
   const disk = smallDisk(primary, 96 * mib)
   await primary.stop()
   const [log, place] = [join(primary.data, 'pg_wal'), join(disk.path, 'pg_wal')]
-  // the system's own program keeps owners
+  // cp keeps the owners of files.
   execFileSync('cp', ['-a', log, place])
   rmSync(log, { recursive: true })
   symlinkSync(place, log)
   await primary.start()
-  // before the engine ends itself, a statement may find no room for its log and be undone: that is a 507
+  // 507 is permitted: before the engine ends itself, a statement may find no room for its log and be undone.
   const site = await Site.open({ ...play, primary, alone: true, permitted: [507] })
   try {
     const load = site.load()

@@ -1,10 +1,10 @@
-/** The primary stops where it stands (SIGSTOP), as a machine does whose disk hangs. */
+/** The primary is stopped (SIGSTOP), as on a machine whose disk hangs. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Play, Scene } from './scene.ts'
 import { Site } from './site.ts'
 
 const enough = 100
-/** Longer than a request may wait. */
+/** This is longer than a request may wait. */
 const hangMs = 10_500
 
 async function hang(goesOn: boolean, play: Play): Promise<void> {
@@ -21,7 +21,7 @@ async function hang(goesOn: boolean, play: Play): Promise<void> {
     await site.storesAgain(enough, goesOn ? 'when the server goes on' : 'after the promotion')
     site.silenceSince(from)
     if (!goesOn) {
-      // what it was doing when it stopped goes on now, and must be nobody's
+      // The old primary now goes on with its work, which nobody may count as stored.
       hanging.thaw()
       await site.storesAgain(enough, 'when the old primary goes on')
     }

@@ -1,10 +1,10 @@
-/** SIGKILL to every process of the primary under load; the standby is promoted, and a new one takes its place. */
+/** Kills every process of the primary with SIGKILL under load. The standby is promoted, and a new standby takes its place. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Scene } from './scene.ts'
 import { Site } from './site.ts'
 
 const enough = 200
-/** On one site: what was promoted is killed as well. */
+/** The number of kills on one site. The promoted server is killed as well. */
 const inARow = 2
 
 export const killPrimary: Scene = {

@@ -1,7 +1,7 @@
 /**
- * The primary was lost and its standby promoted; then the old one comes back, first in the list of every receiver. Whoever has
- * stored on the new one refuses the old one by its timeline. A receiver that knows nothing and reaches only the old one takes
- * it, and is kept from acknowledging by the names that the old one still has, or by REQUIRE_STANDBY.
+ * The primary was lost and its standby promoted. Then the old primary comes back, first in the list of every receiver. A receiver that has
+ * stored on the new primary refuses the old one by its timeline. A receiver that has never stored and reaches only the old primary uses it.
+ * It cannot acknowledge, because the old primary still has its standby names, or because of REQUIRE_STANDBY.
  */
 import { participantOf } from '../load.ts'
 import type { Play, Scene } from './scene.ts'
@@ -13,7 +13,7 @@ type Return = {
   readonly fault: string
   readonly namesKept: boolean
   readonly requireStandby: boolean
-  /** Whether a receiver joins that has never stored anything. */
+  /** Whether a receiver that has never stored anything joins. */
   readonly newcomer: boolean
 }
 
@@ -50,11 +50,11 @@ async function comeBack({ namesKept, requireStandby, newcomer }: Return, play: P
     for (const { url } of site.receivers) await site.storesAt(url)
     if (!namesKept) old.set(`synchronous_standby_names = ''`)
     await old.start()
-    // the timeline that it has stored on stands in its data directory
+    // The receiver reads from its data directory on which timeline it has stored.
     const restarted = site.dice.of(site.receivers)
     await site.killReceiver(restarted)
     await site.startReceiver(restarted.dataDir)
-    // and the others must connect anew, too
+    // The other receivers must connect anew, too.
     await site.primary.sql(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'civic_receiver'`,
     )
@@ -68,7 +68,7 @@ async function comeBack({ namesKept, requireStandby, newcomer }: Return, play: P
   }
 }
 
-/** It would take the promoted one if that answered. What it is told counts like anything else. */
+/** A new receiver meets the old primary. It would use the promoted one if that one answered. Its answers count like all others. */
 async function meetOld(site: Site): Promise<void> {
   site.primary.freeze()
   const receiver = await site.startReceiver()

@@ -1,4 +1,4 @@
-/** What a database holds, as `judge` takes it: the rows as the files that they stand for. */
+/** Reads a database for `judge`, which gets the rows in the form of the files that they stand for. */
 import type { Server } from '../../postgres/cluster.ts'
 import { type Disk, recordsIn, wholeText } from '../audit-disk.ts'
 

@@ -1,4 +1,4 @@
-/** Receivers that are killed under load, and one that is stopped in the middle of its work and wakes long afterwards. */
+/** Receivers are killed under load, and one is stopped in the middle of its work and continues long afterwards. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Receiver } from '../../receiver.ts'
 import { participantOf, receiptsOf } from '../load.ts'
@@ -23,7 +23,7 @@ const killReceivers: Scene = {
         await site.killReceiver(victim)
         await site.storesAgain(enough, 'by the other receiver')
         site.silenceSince(from)
-        // on a new port; at times with a new data directory, as on a new machine
+        // The new receiver has a new port, and sometimes a new data directory, as on a new machine.
         await site.startReceiver(site.dice.oneIn(3) ? undefined : victim.dataDir)
       }
       await load.stop()
@@ -34,7 +34,7 @@ const killReceivers: Scene = {
   },
 }
 
-/** Longer than any request lives. */
+/** This is longer than any request lasts. */
 const longMs = 11_000
 const longestMs = 30_000
 
@@ -42,7 +42,7 @@ const wake: Scene = {
   fault: 'a receiver is stopped (SIGSTOP) and wakes',
   full: 6,
   async play(play) {
-    // 408: of a body, only a part had come when it was stopped
+    // 408 is permitted, because only a part of a body may have come when the receiver was stopped.
     const site = await Site.open({ ...play, permitted: [408] })
     const [stopped, other] = site.receivers as [Receiver, Receiver]
     try {
@@ -65,7 +65,7 @@ const wake: Scene = {
   },
 }
 
-/** The receivers give up what they have sent to these processes of the server; the statements are still there when they wake. */
+/** Processes of the server are stopped until the receivers give up their statements. When the processes continue, the statements are still there. */
 const wakeBackends: Scene = {
   fault: 'processes of the server are stopped and wake',
   full: 6,
@@ -97,13 +97,13 @@ const wakeBackends: Scene = {
 
 const people = Array.from({ length: 16 }, (_, n) => participantOf(1_000 + n))
 
-/** To addresses that nobody else in the scene writes to. */
+/** Posts to addresses to which nobody else in the scene writes. */
 async function postOverwrites({ ledger }: Site, { url }: Receiver, filler: string): Promise<void> {
   const sent = people.map((who) => ledger.newVitalSigns('wren', who, filler))
   await Promise.all(sent.map((one) => ledger.post(url, one)))
 }
 
-/** The early ones have been answered, or given up, before the newest were sent: none may take effect after them. */
+/** The newest overwrites must be stored. The earlier ones were answered or given up before, so none may take effect later. */
 async function requireNewest({ ledger, primary, tally }: Site): Promise<void> {
   const { overwritten } = await readDatabase(primary)
   for (const who of people) {

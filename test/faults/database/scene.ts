@@ -1,14 +1,14 @@
-/** A scene of the database part: a fault that is made a number of times, each time on a site of its own. */
+/** A scene of the part `database`: a fault that is made a number of times, each time on a site of its own. */
 import type { SiteOptions } from './site.ts'
 
-/** What a site needs of the part. */
+/** The options of a site that the part gives. */
 export type Play = Pick<SiteOptions, 'dice' | 'tally' | 'times' | 'command'>
 
 export type Scene = {
   readonly fault: string
-  /** How often in a full run. */
+  /** How often the scene is played in a full run. */
   readonly full: number
-  /** What `missingHere` is to look for. */
+  /** The programs for which `missingHere` looks. */
   readonly needs?: readonly string[]
   readonly play: (play: Play) => Promise<void>
 }

@@ -1,6 +1,6 @@
 /**
- * What a scene happens on: a primary and a synchronous standby that can take its place, receivers that know both, one address
- * in front of them, and senders that keep a ledger.
+ * The site of a scene: a primary and a synchronous standby that can take its place, receivers that know both, one address in front of the
+ * receivers, and senders that keep a ledger.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { attachStandby, type Server } from '../../postgres/cluster.ts'
@@ -15,10 +15,10 @@ import type { Times } from './times.ts'
 
 /** A receiver answers within 10 s. This is how long a sender of this suite waits before it calls an answer missing. */
 const patienceMs = 60_000
-/** After a fault has ended. A machine with far too much to do has this much, and then it is a violation. */
+/** The time to recover after a fault has ended. It is long enough for an overloaded machine; a longer one is a violation. */
 const recoveryMs = 90_000
 const senders = 64
-/** Stands in each envelope, and must stand in no log. */
+/** A text in each envelope, which no log may contain. */
 const secret = 'the-words-of-a-sender'
 
 export type SiteOptions = {
@@ -28,14 +28,14 @@ export type SiteOptions = {
   /** How a receiver is started. */
   readonly command: readonly string[]
   readonly requireStandby?: boolean
-  /** The primary, when it is not an ordinary one; `alone`: no standby. */
+  /** A special primary; by default an ordinary one. `alone` means that there is no standby. */
   readonly primary?: Server
   readonly alone?: boolean
-  /** Statuses that are right besides 2xx and 503. */
+  /** Statuses that are permitted in addition to 2xx and 503. */
   readonly permitted?: readonly number[]
 }
 
-/** Thrown when a scene cannot go on; it has been counted. */
+/** Thrown when a scene cannot go on. The violation has been counted already. */
 export class Ended extends Error {}
 
 export class Site {
@@ -75,7 +75,7 @@ export class Site {
     return site
   }
 
-  /** One more receiver, on a data directory of its own or that of one that has ended. */
+  /** Starts one more receiver, on a new data directory or on that of a receiver that has ended. */
   async startReceiver(dataDir?: string): Promise<Receiver> {
     const env = {
       DATABASE_URL: `postgres://civic_receiver@${this.#hosts}/civic`,
@@ -115,20 +115,20 @@ export class Site {
     return this.ledger.sent.reduce((sum, { attempts }) => sum + attempts.filter(isAnswered).length, 0)
   }
 
-  /** Until so many more have been stored; what the fault was is over. */
+  /** Waits until so many more records have been stored, after the fault has ended. `after` names the fault. */
   async storesAgain(count: number, after: string): Promise<void> {
     const before = this.storedCount
     await this.eventually(`nothing is stored ${after}`, () => this.storedCount >= before + count)
   }
 
-  /** Until this receiver has stored something. */
+  /** Waits until this receiver has stored a record. */
   async storesAt(url: string): Promise<void> {
     await this.eventually('a receiver stores nothing', async () =>
       isStored(await this.ledger.post(url, this.ledger.newScenario('heron-ridge'))),
     )
   }
 
-  /** Remembers the longest time in which nothing was acknowledged. */
+  /** Notes the longest time since the fault in which nothing was acknowledged. */
   silenceSince(fault: number): void {
     this.#times.silence(this.ledger, fault)
   }
@@ -144,30 +144,30 @@ export class Site {
     }
   }
 
-  /** The standby takes the place of the primary, which is gone. */
+  /** Promotes the standby after the primary is gone. */
   async promote(): Promise<void> {
     await this.standby.promote()
     this.primary = this.standby
   }
 
-  /** A new standby of the primary in the place of the other server. */
+  /** Makes a new standby of the primary in the place of the other server. */
   async attachNew(): Promise<void> {
     const place = [...this.#servers].find((server) => server !== this.primary) as Server
     await place.discard()
     this.#servers.delete(place)
     this.standby = await attachStandby(this.primary, { port: place.port })
     this.#servers.add(this.standby)
-    // a commit that began before the names were set has waited for nobody: this one is behind it
+    // A commit that began before the names were set waited for no standby. This one comes after it and waits.
     await this.primary.sql(`SELECT pg_logical_emit_message(true, 'civic', '')`)
   }
 
-  /** A standby of the primary on another machine yet, which no receiver knows. */
+  /** Makes another standby of the primary, which no receiver knows. */
   async attachBeside(): Promise<void> {
     this.standby = await attachStandby(this.primary)
     this.#servers.add(this.standby)
   }
 
-  /** When all receivers are ready: what was never acknowledged is, now; and the database is held to all that was told. */
+  /** Waits until all receivers are ready, sends again what was never acknowledged, and compares the database with all answers. */
   async judge(): Promise<void> {
     await this.eventually('a receiver is not ready again', async () => {
       const answers = await Promise.all(this.receivers.map(({ url }) => fetch(`${url}/ready`)))
@@ -193,7 +193,7 @@ export class Site {
   }
 }
 
-/** The contents, as text and as the engine prints bytes, and what every participant's name has in it. */
+/** Matches contents, as text and as the engine prints bytes, and a part of every participant's name. */
 const tells = new RegExp(`${secret}|${Buffer.from(secret).toString('hex')}|-5sb-8hm-`)
 
 const isAnswered = ({ answer }: Attempt): boolean => isStored(answer)

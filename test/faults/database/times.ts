@@ -1,11 +1,11 @@
 /**
- * How long senders waited, and how long this process, which sends and forwards, stood still by itself. It is said and never
- * judged: a machine may be busy with something else.
+ * Notes how long senders waited, and how long this process, which sends and forwards, stood still itself. The times are printed and never
+ * judged, because a machine may be busy with other work.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { isStored, type Ledger } from '../load.ts'
 
-/** SPEC 2 */
+/** The time limit of SPEC 2. */
 const limitMs = 10_000
 
 export class Times {
@@ -18,7 +18,7 @@ export class Times {
     this.#delay.enable()
   }
 
-  /** From a fault until now, the longest time in which nothing was acknowledged. */
+  /** Notes the longest time from a fault until now in which nothing was acknowledged. */
   silence(ledger: Ledger, from: number): void {
     const now = performance.now()
     const times = ledger.sent.flatMap(({ attempts }) =>

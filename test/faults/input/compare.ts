@@ -1,9 +1,9 @@
-/** Compares an answer with what was expected of it. */
+/** Compares an answer with the expected one. */
 import type { Answer } from '../answers.ts'
 import type { Expected, Stored } from './post.ts'
 import type { Tally } from './tally.ts'
 
-/** A post that was accepted; without an answer its record may be on disk or not. */
+/** An accepted post. Without an answer its record may or may not be on disk. */
 export type Accepted = { readonly verdict: Stored; readonly answer?: ReceiptBody }
 
 type ReceiptBody = {
@@ -15,7 +15,7 @@ type ReceiptBody = {
   readonly previous_sha256?: string
 }
 
-/** Counts what is wrong with an answer; a receipt is kept for the look at the disk. */
+/** Counts the faults of an answer, and keeps a receipt for the check of the disk. */
 export function compare(
   answer: Answer,
   bytes: Buffer,
@@ -60,7 +60,7 @@ function unlike(
   return isReceipt ? undefined : 'receipt'
 }
 
-/** The beginning of what was sent, for a note. */
+/** The beginning of the sent bytes, for a note. */
 export function shown(bytes: Buffer): string {
   return JSON.stringify(bytes.subarray(0, 600).toString('latin1'))
 }

@@ -1,4 +1,4 @@
-/** The data directory of the receiver, compared with what was accepted. */
+/** Compares the data directory of the receiver with the accepted posts. */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -56,7 +56,7 @@ export class Disk {
     if (!isSame) this.#tally.lost('append', `${path} line ${found.sequence} is not what was acknowledged`)
   }
 
-  /** The lines that are new, their chain, and whether an id is there twice. */
+  /** Reads the new lines of a records file, and checks their chain and that no id is there twice. */
   #readOn(path: string): void {
     const file = this.#files.get(path) ?? { size: 2, last: '0'.repeat(64), lines: new Map() }
     this.#files.set(path, file)
@@ -87,7 +87,7 @@ export class Disk {
   }
 }
 
-/** A records file, as far as it was read: the chain at that point, and where each record is. */
+/** A records file as far as it was read: the chain at that point, and the place of each record. */
 type RecordsFile = {
   size: number
   last: string
@@ -121,7 +121,7 @@ const permitted = new RegExp(
   `^data(/(vs01|dsc01)(/${slug}(/[A-Za-z0-9@-]{1,64}\\.json)?)?|/scn01(/${slug}(/(records\\.json|\\.records\\.head\\.json))?)?)?$`,
 )
 
-/** Every path below the scratch directory that is of neither of the two permitted shapes. */
+/** Every path below the scratch directory that has neither of the two permitted forms. */
 export function strangers(scratch: string): string[] {
   const paths = readdirSync(scratch, { recursive: true }) as string[]
   return paths.filter((path) => !permitted.test(path))

@@ -1,4 +1,4 @@
-/** One connection that is kept alive, with posts in a pipeline. */
+/** Sends posts in a pipeline on one connection that is kept alive. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { type Answer, Answers } from '../answers.ts'
@@ -7,11 +7,11 @@ import type { Post } from './post.ts'
 import { patienceMs } from './settings.ts'
 import { cutKind, type Tally } from './tally.ts'
 
-/** So many posts of one connection are on their way at a time. */
+/** The number of posts in flight on one connection. */
 export const depth = 32
 /**
- * Statuses of requests that are refused without a look at the body. If the body has not come half a second later, as when either side was stalled, the receiver
- * ends the connection, and answers that this side has not read by then are lost with it.
+ * Statuses of requests that are refused before the body is read. If the body has not come half a second later, for example because one side
+ * stalled, the receiver ends the connection, and answers that this side has not read by then are lost.
  */
 const beforeBody: ReadonlySet<number> = new Set([401, 404, 405, 413, 415])
 const isRefusedBeforeBody = ({ post: { expected } }: { readonly post: Post }): boolean =>
@@ -43,7 +43,7 @@ export class Lane {
     return new Lane(socket)
   }
 
-  /** Gives itself when the connection can be used again. */
+  /** Sends posts and reads the answers. Returns this lane if the connection can be used again. */
   async send(
     count: number,
     post: (at: number) => Post,
@@ -55,7 +55,7 @@ export class Lane {
       tally.note(what, `${waiting.length} unanswered, first: ${shown(waiting[0]!.post.bytes)}`)
       this.socket.destroy()
     }
-    /** What was sent and not answered may have been stored: it counts as accepted without an answer. */
+    /** Ends the lane. Posts without an answer may have been stored, so they count as accepted without an answer. */
     const cut = (): undefined => {
       if (!beforeBody.has(lastStatus) && !waiting.some(isRefusedBeforeBody)) return failed('closed early')
       tally.answered(cutKind, 0)
@@ -93,7 +93,7 @@ export class Lane {
     return this
   }
 
-  /** Waits for news; true when there was none for as long as an answer may take. */
+  /** Waits for bytes or the end of the connection; true when nothing came for as long as an answer may take. */
   #isSilent(): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, patienceMs, true)

@@ -1,4 +1,4 @@
-/** A post whose answer is known before it is sent: mostly a body, sometimes with a head that is refused before it. */
+/** Makes a post whose answer is known before it is sent. Mostly the body decides; sometimes the head is refused before the body. */
 import { token } from '../../receiver.ts'
 import type { Grammar } from '../bodies.ts'
 import { judge, type Verdict } from '../oracle.ts'
@@ -18,7 +18,7 @@ export function post(choose: Random, bodies: Grammar, slot: number, isLast: bool
     refusal ??= status
   }
   const oddity = choose.oneIn(10) ? choose.below(9) : -1
-  // in the order of SPEC 2; a second oddity is met only when the first is not there
+  // The oddities are in the order of SPEC 2. A later one counts only when no earlier one is there.
   if (oddity === 0 || (oddity > 0 && choose.oneIn(9))) {
     path = choose.of(['/', '/received', '/receive/x', '//receive', '/%', '/receive%00'])
     refuse(404)

@@ -1,4 +1,4 @@
-/** The receiver of the input part: a process whose memory, sockets and log are looked at. */
+/** The receiver of the part `input`: a process whose memory, sockets and log are checked. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { token } from '../../receiver.ts'
@@ -7,13 +7,13 @@ import { maxBody } from './settings.ts'
 export type Started = {
   readonly child: ChildProcess
   readonly port: number
-  /** Open before the first request. */
+  /** The number of sockets that were open before the first request. */
   readonly sockets: number
-  /** Lines that should not be in its output. */
+  /** Lines of its output that should not be there. */
   readonly alarms: string[]
 }
 
-/** Its output is looked at line by line and not kept: a million lines. */
+/** Starts the receiver. Its output is checked line by line and not kept, because it has a million lines. */
 export async function start(data: string): Promise<Started> {
   const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
     env: {
@@ -52,7 +52,7 @@ export function socketsOf({ pid }: ChildProcess): number {
     try {
       return readlinkSync(path).startsWith('socket:')
     } catch {
-      // closed since it was listed
+      // The descriptor was closed after it was listed.
       return false
     }
   }).length

@@ -1,12 +1,12 @@
-/** What every kind of sender of the input part agrees on with the receiver. */
+/** Settings that the receiver and all senders of the part `input` share. */
 import { sha256 } from '../../disk.ts'
 import { token } from '../../receiver.ts'
 
-/** Small, so that the limit is met often. */
+/** This limit is small, so that bodies often exceed it. */
 export const maxBody = 65_536
 export const tokenSha256 = sha256(token)
 
-/** An answer may take this long. */
+/** The longest permitted time of an answer. */
 export const answerMs = 10_000
-/** A sender waits this long: a busy machine may need some seconds more. The slowest answer is in the notes. */
+/** The patience of a sender. A busy machine may need some seconds more than permitted. The notes name the slowest answer. */
 export const patienceMs = answerMs + 5_000

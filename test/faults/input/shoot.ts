@@ -1,4 +1,4 @@
-/** Sends one shot over a connection of its own and looks at what comes back. */
+/** Sends one shot over a connection of its own and checks the answers. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -43,9 +43,9 @@ export async function shoot({ port, tally }: Target, { kind, parts, end, statuse
   }
   tally.answered(kind, performance.now() - began)
   const final = came.filter(({ status }) => status !== 100)
-  // 501 tells of another transfer coding, which is the sender's
+  // 501 answers another transfer coding, which is the sender's fault.
   if (final.some(({ status }) => status >= 500 && status !== 501)) wrong('5xx')
-  // a connection that was reset under an answer may have lost it on its way; what has come has to be right
+  // A reset may have lost an answer on its way. The answers that came must be right.
   if (
     statuses &&
     final.some(({ status }, n) => status !== statuses[n] && !(statuses[n] === 200 && status === 201))

@@ -1,4 +1,4 @@
-/** Connections with something wrong about them: what is sent, how it ends, and which answers may come. */
+/** Makes connections with a fault: the bytes to send, the way they end, and the permitted answers. */
 import { token } from '../../receiver.ts'
 import { judge } from '../oracle.ts'
 import type { Random } from '../random.ts'
@@ -8,13 +8,13 @@ import { maxBody, tokenSha256 } from './settings.ts'
 export type Shot = {
   readonly kind: string
   readonly parts: readonly Buffer[]
-  /** How the sender ends; `wait`: not before the receiver does. */
+  /** How the sender ends the connection. `wait` means that the receiver ends it first. */
   readonly end: 'end' | 'destroy' | 'reset' | 'wait'
-  /** The statuses that may come, in order; undefined when any but a fault of the receiver will do. */
+  /** The permitted statuses, in order. Undefined permits every answer that is no fault of the receiver. */
   readonly statuses?: readonly number[]
 }
 
-/** A right request, in the parts from which a shot is made. */
+/** A valid request, in the parts from which a shot is made. */
 type Request = {
   readonly choose: Random
   readonly body: Buffer
@@ -22,7 +22,7 @@ type Request = {
   readonly whole: Buffer
 }
 
-/** One connection with something wrong about it. Its envelopes are of associations of their own. */
+/** Makes one connection with a fault. Its envelopes have associations of their own. */
 export function shot(choose: Random, right: Buffer): Shot {
   const body = Buffer.from(
     right.toString().replace(/"association_slug":"[^"]*"/, '"association_slug":"shot"'),
@@ -35,7 +35,7 @@ export function shot(choose: Random, right: Buffer): Shot {
   return choose.of(kinds)()
 }
 
-/** A right request with bytes changed, added or taken away. */
+/** A valid request with bytes changed, added or removed. */
 function spoiltBytes({ choose, body, whole, head }: Request): readonly (() => Shot)[] {
   return [
     () => ({ kind: 'mutated', parts: [mutated(choose, whole)], end: 'end' }),
@@ -49,7 +49,7 @@ function spoiltBytes({ choose, body, whole, head }: Request): readonly (() => Sh
   ]
 }
 
-/** A right request whose sender goes away before its end, or before the answer. */
+/** A valid request whose sender goes away before its end, or before the answer. */
 function cutOff({ choose, body, whole, head }: Request): readonly (() => Shot)[] {
   return [
     () => ({
@@ -70,7 +70,7 @@ function cutOff({ choose, body, whole, head }: Request): readonly (() => Shot)[]
   ]
 }
 
-/** A body that is not as long, or not coded, as its head says. */
+/** A body whose length or coding is not that of its head. */
 function wrongLengths({ choose, body, whole, head }: Request): readonly (() => Shot)[] {
   return [
     () => ({
@@ -121,7 +121,7 @@ function wrongLengths({ choose, body, whole, head }: Request): readonly (() => S
   ]
 }
 
-/** A head that is none, is too large, or says odd things. */
+/** A head that is not valid, is too large, or has odd lines. */
 function wrongHeads({ choose, body, head }: Request): readonly (() => Shot)[] {
   return [
     () => ({
@@ -189,7 +189,7 @@ function wrongHeads({ choose, body, head }: Request): readonly (() => Shot)[] {
   ]
 }
 
-/** A body that is followed by nonsense, or that nobody will read. */
+/** A body that is followed by invalid bytes, or that the receiver does not read. */
 function wrongRest({ choose, head }: Request): readonly (() => Shot)[] {
   return [
     () => ({

@@ -1,4 +1,4 @@
-/** Senders that are slow: in time, or not. */
+/** Slow senders, of which some are in time and some are not. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,7 +9,7 @@ import type { Random } from '../random.ts'
 import { answerMs, patienceMs, tokenSha256 } from './settings.ts'
 import type { Target } from './shoot.ts'
 
-/** Sends a right envelope in drops: in time, and is stored; or not, and is told so before 10 s are over. */
+/** Sends a valid envelope in small parts. If it is complete in time, it must be stored. If not, it must be refused before 10 s are over. */
 export async function slowSender({ port, tally }: Target, choose: Random, right: Buffer): Promise<void> {
   const body = Buffer.from(
     right.toString().replace(/"association_slug":"[^"]*"/, '"association_slug":"slow"'),

@@ -1,7 +1,7 @@
-/** What the input part counts: answers by kind, what was wrong, memory. */
+/** The counts of the part `input`: answers by kind, faults, memory. */
 import type { Row } from '../part.ts'
 
-/** A connection that was cut after a refusal, with posts on it that nobody answered. */
+/** The kind of a connection that was cut after a refusal while posts on it were not answered yet. */
 export const cutKind = 'cut after a refusal'
 
 export class Tally {
@@ -34,14 +34,14 @@ export class Tally {
   }
 
   lookAtMemory(megabytes: readonly number[]): void {
-    // the first tenth of a run is warming up: code is compiled, tables grow to their size
+    // The first part of a run does not count, because code is compiled and tables grow to their size.
     const early = Math.max(...megabytes.slice(0, Math.ceil(megabytes.length / 4)))
     const late = Math.max(...megabytes.slice(-Math.ceil(megabytes.length / 4)))
     this.memory = `memory ${Math.round(early)} MB at most in the first quarter, ${Math.round(late)} MB in the last`
     if (late > early * 1.25 + 24) this.note('memory', this.memory)
   }
 
-  /** Only a machine that stalls has any, so they stay rare. */
+  /** Requires that such cuts are rare, because only a machine that stalls has any. */
   lookAtCuts(): void {
     const count = this.#kinds.get(cutKind) ?? 0
     if (count > 2 + this.cases / 50_000) this.note('closed early', `${count} connections after a refusal`)

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { before, describe, test } from 'node:test'
 import { runRestore } from '../src/backup/cli.ts'
 import { restore } from '../src/backup/restore.ts'
 import { pauseCheck } from '../src/server/pause.ts'
@@ -25,16 +25,13 @@ import { isRoot, lacking } from './needs.ts'
 import { audit, said } from './said.ts'
 
 describe('restore', () => {
-  const { work, key, at, save, check, bring } = workplace()
+  const { key, at, save, check, bring } = workplace()
   const from = at('backups')
   let data: string
 
   before(async () => {
     data = await dataWith(3, 2)
     assert.equal((await save(data, from)).exit, 0)
-  })
-  after(() => {
-    for (const directory of [work, data]) rmSync(directory, { recursive: true, force: true })
   })
 
   /** Every name with its content, without the receiver's own notes beside the records. */

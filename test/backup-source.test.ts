@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { after, before, beforeEach, describe, test } from 'node:test'
+import { before, beforeEach, describe, test } from 'node:test'
 import {
   copyOf,
   dataWith,
@@ -47,9 +47,6 @@ describe('what a backup takes over from a data directory', () => {
   })
   before(async () => {
     whole = await dataWith(4, 3)
-  })
-  after(() => {
-    for (const directory of [work, whole]) rmSync(directory, { recursive: true, force: true })
   })
 
   const restored = async (): Promise<string> => {

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { before, describe, test } from 'node:test'
 import { runBackup } from '../src/backup/cli.ts'
 import {
   copyOf,
@@ -36,7 +36,7 @@ import { scn01 } from './receiver.ts'
 import { audit, said } from './said.ts'
 
 describe('what lies in a backup directory', () => {
-  const { work, key, at, save, check, bring } = workplace()
+  const { key, at, save, check, bring } = workplace()
   let data: string
   /** A finished backup, of which each test takes a copy. */
   const good = at('good')
@@ -48,9 +48,6 @@ describe('what lies in a backup directory', () => {
   before(async () => {
     data = await dataWith(4, 3)
     assert.equal((await save(data, good)).exit, 0)
-  })
-  after(() => {
-    for (const directory of [work, data]) rmSync(directory, { recursive: true, force: true })
   })
 
   /** Rewrites a record in the copies, computes the chain anew, and makes a list and a manifest that fit. */

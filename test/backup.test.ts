@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { before, describe, test } from 'node:test'
 import { runBackup, runRestore } from '../src/backup/cli.ts'
 import {
   copyOf,
@@ -39,9 +39,6 @@ describe('backup and restore', () => {
 
   before(async () => {
     data = await dataWith(3, 3)
-  })
-  after(() => {
-    for (const directory of [work, data]) rmSync(directory, { recursive: true, force: true })
   })
 
   test('the drill: back up under load, lose the machine, restore, and find every receipt', async () => {

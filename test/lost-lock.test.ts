@@ -69,15 +69,28 @@ function disk(): { directory: string; path: string } {
   return { directory, path: join(directory, 'records.json') }
 }
 
-test('a receiver that was stopped while it made a records file does not write over what another has put there', async (t) => {
+/** Two receivers on one records file. `store` opens the file for one of them, appends these records and closes the file. */
+function twoReceivers() {
   const { directory, path } = disk()
   const [stopped, other] = [new AssociationFile(directory, quiet), new AssociationFile(directory, quiet)]
+  const store = async (by: AssociationFile, ...names: readonly string[]): Promise<void> => {
+    await by.open(always)
+    await by.append(
+      batchOf(
+        names.map((name) => draftOf(record(name))),
+        at,
+      ),
+      always,
+    )
+    await by.close()
+  }
+  return { directory, path, stopped, other, store }
+}
+
+test('a receiver that was stopped while it made a records file does not write over what another has put there', async (t) => {
+  const { path, stopped, other, store } = twoReceivers()
   const makesIt = fs.constants.O_RDWR | fs.constants.O_CREAT
-  holdOpen(t, /records\.json$/, makesIt, async () => {
-    await other.open(always)
-    await other.append(batchOf([draftOf(record('one'))], at), always)
-    await other.close()
-  })
+  holdOpen(t, /records\.json$/, makesIt, () => store(other, 'one'))
   await stopped.open(always)
   assert.equal(await stopped.append(batchOf([draftOf(record('two'))], at), never), undefined)
   await stopped.open(always)
@@ -88,31 +101,23 @@ test('a receiver that was stopped while it made a records file does not write ov
 })
 
 test('a receiver that was stopped while it repaired a records file does not cut what another has put there', async (t) => {
-  const { directory, path } = disk()
-  const [stopped, other] = [new AssociationFile(directory, quiet), new AssociationFile(directory, quiet)]
-  await other.open(always)
-  await other.append(batchOf([draftOf(record('one'))], at), always)
-  await other.close()
+  const { path, stopped, other, store } = twoReceivers()
+  await store(other, 'one')
   writeFileSync(path, `${readFileSync(path, 'latin1').slice(0, -3)},\n{"addon":"scn01","narr`)
   let isHeld = true
   holdOpen(t, /\.torn-/, 'wx', async () => {
     isHeld = false
-    await other.open(always)
-    await other.append(batchOf([draftOf(record('two')), draftOf(record('three'))], at), always)
-    await other.close()
+    await store(other, 'two', 'three')
   })
   await assert.rejects(stopped.open(() => isHeld))
   assert.equal(chainOf(path).length, 3)
 })
 
 test('a receiver that was stopped between closing a repaired file and cutting it does not cut what another has put there', async (t) => {
-  const { directory, path } = disk()
-  const [stopped, other] = [new AssociationFile(directory, quiet), new AssociationFile(directory, quiet)]
-  await other.open(always)
-  await other.append(batchOf([draftOf(record('one'))], at), always)
+  const { directory, path, stopped, other, store } = twoReceivers()
+  await store(other, 'one')
   const torn = `${readFileSync(path, 'latin1').slice(0, -3)},\n{"addon":"scn01","narr`
-  await other.append(batchOf([draftOf(record('two')), draftOf(record('three'))], at), always)
-  await other.close()
+  await store(other, 'two', 'three')
   const whole = readFileSync(path)
   writeFileSync(path, torn)
   rmSync(join(directory, '.records.head.json'))

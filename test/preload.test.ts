@@ -60,16 +60,25 @@ test('the longest file is read first, and of two that are as long the one that w
   await store.close()
 })
 
+/** A log of so many records, and the reading of them, which has begun. */
+function beingRead(count: number) {
+  const root = scratchDir()
+  build(root, count)
+  const log = new AppendLog([join(root, 'scn01'), join(root, 'scn01', slug)], quiet)
+  const state = { hasEnded: false }
+  const reading = log.preload().then(() => {
+    state.hasEnded = true
+  })
+  return { log, reading, state }
+}
+
 function hold(ms: number): void {
   for (const until = performance.now() + ms; performance.now() < until; );
 }
 
 test('a slow first moment of the reading costs no post that could wait for it', async () => {
-  const root = scratchDir()
-  build(root, 20_000)
-  const log = new AppendLog([join(root, 'scn01'), join(root, 'scn01', slug)], quiet)
   const before = bytesRead()
-  const reading = log.preload()
+  const { log, reading } = beingRead(20_000)
   // Wait until the first megabyte was read.
   while (bytesRead() - before < 1024 * 1024) await new Promise(setImmediate)
   hold(2_000)
@@ -87,18 +96,12 @@ test('a slow first moment of the reading costs no post that could wait for it', 
 })
 
 test('a post that was let in and would come too late is told before the reading ends', async () => {
-  const root = scratchDir()
-  build(root, 20_000)
-  const log = new AppendLog([join(root, 'scn01'), join(root, 'scn01', slug)], quiet)
-  let hasEnded = false
-  const reading = log.preload().then(() => {
-    hasEnded = true
-  })
+  const { log, reading, state } = beingRead(20_000)
   let wasToldBefore = false
   void log.put(accepted(numbered(30_000)), performance.now() + 300).then(({ ok }) => {
-    wasToldBefore = !ok && !hasEnded
+    wasToldBefore = !ok && !state.hasEnded
   })
-  while (!hasEnded) {
+  while (!state.hasEnded) {
     // With this delay the 25 parts of the file take some seconds.
     hold(150)
     await new Promise(setImmediate)
@@ -109,18 +112,12 @@ test('a post that was let in and would come too late is told before the reading 
 })
 
 test('an association that is being read is named, and a post that could only be late is told at once', async () => {
-  const root = scratchDir()
-  build(root, 6_000)
-  const log = new AppendLog([join(root, 'scn01'), join(root, 'scn01', slug)], quiet)
-  let hasEnded = false
-  const reading = log.preload().then(() => {
-    hasEnded = true
-  })
+  const { log, reading, state } = beingRead(6_000)
   let toldBefore = 0
-  while (!hasEnded) {
+  while (!state.hasEnded) {
     const outcome = log.put(accepted(numbered(9_000)), performance.now())
     outcome.then(() => {
-      if (!hasEnded) toldBefore++
+      if (!state.hasEnded) toldBefore++
     })
     await new Promise(setImmediate)
   }

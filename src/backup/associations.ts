@@ -19,6 +19,7 @@ import type { AssociationEntry } from './manifest.ts'
 import { ruleOf } from './names.ts'
 import type { BackupRun } from './run.ts'
 import { weightOf } from './scrub.ts'
+import { sortedNames } from './sorted-names.ts'
 import { placesIn, wholeFilesIn } from './source.ts'
 
 export type Copies = {
@@ -57,7 +58,6 @@ async function copyAssociation(
   place: RecordPath,
   old: AssociationEntry | undefined,
 ): Promise<AssociationEntry | undefined> {
-  const names = wholeFilesIn(run.data, place, run.findings)
   const directory = directoryOf(run.backup, place)
   // the directories that the manifest names were checked when the lists were verified
   if (!old) ownDirectory(join(run.backup, place.addon))
@@ -75,6 +75,7 @@ async function copyAssociation(
       for (const of of copied.lines) add({ kind: 'line', of })
       for (const of of copied.pieces) add({ kind: 'piece', of })
     }
+    const names = sortedNames(wholeFilesIn(run.data, place, run.findings), directory)
     await copyFiles(run, place, names, files, (of) => add({ kind: 'file', of }))
   } catch (error) {
     list.abandon()

@@ -20,14 +20,15 @@
  * refuses and names the copy.
  */
 
-import { execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve, sep } from 'node:path'
+import { promisify } from 'node:util'
 import { contracts } from '../../contracts/index.ts'
 import { CannotRun } from '../cli/io.ts'
 import { ownerOnly } from '../records/layout.ts'
 import { changeNames } from '../storage/files/durable-file.ts'
-import { acquire, type Lock } from '../storage/files/lock.ts'
+import { acquire, type Lock, staleMs } from '../storage/files/lock.ts'
 import { holdsRecords, readMark } from '../storage/files/mark.ts'
 import { copyAssociations } from './associations.ts'
 import { ownDirectory, removeUnfinished, type Standing, standingDirectory, standingIn } from './directory.ts'
@@ -73,8 +74,9 @@ export type BackedUp = {
   readonly bytesChecked: number
 }
 
-/** A second backup into the same directory waits at most this long. */
-const lockMs = 2_000
+/** A second backup into the same directory waits this long, in which the lock of a run that was killed becomes free. */
+const lockMs = staleMs + 2_000
+const execute = promisify(execFile)
 
 export async function backup(options: BackupOptions): Promise<BackedUp> {
   const { data, directory } = options
@@ -111,7 +113,7 @@ async function under(lock: Lock, options: BackupOptions): Promise<BackedUp> {
   const { data, directory, key, full, forgetMissing, onProgress } = options
   const now = new Date()
   const findings = new BackupFindings()
-  removeUnfinished(directory)
+  await removeUnfinished(directory)
   const base = baseIn(directory, standingIn(directory), key, now, findings)
   ownDirectory(base.path)
   const wasKilled = mark(base.path)
@@ -132,13 +134,15 @@ async function under(lock: Lock, options: BackupOptions): Promise<BackedUp> {
   const { entries, changed } = await copyAssociations(run, before)
   if (options.stamps !== undefined) copyStamps(options.stamps, directory, findings)
   const manifest = manifestOf(run, entries)
+  requireHeld(lock.held)
+  // not synchronously: a disk may take longer than a lock lasts that nobody renews
+  await execute('sync', ['-f', base.path])
   // another process may have taken over while this one was stopped for a long time
   requireHeld(lock.held)
-  execFileSync('sync', ['-f', base.path])
   await replaceManifest(base.path, manifest, key)
   const path = join(directory, base.name)
   if (base.path !== path) await changeNames(directory, () => renameSync(base.path, path))
-  sweep(path, manifest.associations, wasKilled ? undefined : changed)
+  await sweep(path, manifest.associations, wasKilled ? undefined : changed, run.turn)
   rmSync(join(path, writingName), { force: true })
   const others = standingIn(directory).backups.filter((name) => name !== base.name)
   const all = { findings: findings.all, others, bytesWritten: counts.written, bytesChecked: counts.checked }

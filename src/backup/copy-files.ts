@@ -7,16 +7,16 @@
  *      link, the copy stays, and this is reported.
  *   2. A copy that was touched since it was made is read and compared. If it is not as the signed list says, it is made anew from the
  *      data directory, provided that the data directory still has the same bytes.
- *   3. Memory grows with the number of files only by their names: the old list is read and the new one is written a line at a time,
- *      in the order of the names.
+ *   3. Memory does not grow with the number of files: the old list is read and the new one is written a line at a time, in the order
+ *      of the names, which are sorted in runs (`sorted-names.ts`).
  */
 
-import { createHash } from 'node:crypto'
 import { closeSync, lstatSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { judgeFile } from '../audit/verify/content.ts'
 import { nameOf, type RecordPath } from '../records/layout.ts'
 import { longestLine } from '../records/lines.ts'
+import { sha256Hex } from '../records/sha256.ts'
 import { writeAllSync } from '../storage/files/durable-file.ts'
 import { NotRegular, readRegularSync, TooLong } from '../storage/files/regular-file.ts'
 import { createFresh } from './directory.ts'
@@ -31,7 +31,7 @@ import { settledStamp, stampOf } from './stamp.ts'
 export async function copyFiles(
   run: BackupRun,
   place: RecordPath,
-  names: readonly string[],
+  names: Iterable<string>,
   before: Iterator<FileEntry>,
   onEntry: (entry: FileEntry) => void,
 ): Promise<void> {
@@ -124,7 +124,7 @@ function read(path: string, place: RecordPath, name: string): FoundFile {
     return code === 'ENOENT' ? { why: 'went away while it was read' } : { why: `cannot be read (${code})` }
   }
   if (!isRecord(bytes, place, name)) return { why: 'no record that the receiver stores (see verify)' }
-  return { bytes, sha256: sha256Of(bytes), source: '' }
+  return { bytes, sha256: sha256Hex(bytes), source: '' }
 }
 
 /** Whether the bytes may be copied. A torn end that recovery kept may hold any bytes. */
@@ -159,7 +159,7 @@ function checked(
 function isGood(run: BackupRun, path: string, { bytes, sha256 }: FileEntry): boolean {
   run.counts.checked += bytes
   try {
-    return sha256Of(readRegularSync(path, bytes)) === sha256
+    return sha256Hex(readRegularSync(path, bytes)) === sha256
   } catch {
     return false
   }
@@ -184,10 +184,6 @@ function write(
   renameSync(temporary, path)
   run.counts.written += bytes.length
   return stampOf(lstatSync(path, { bigint: true }))
-}
-
-function sha256Of(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
 
 function tell(run: BackupRun, place: RecordPath, name: string, kind: BackupFindingKind, what: string): void {

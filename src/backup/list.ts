@@ -60,7 +60,7 @@ export type ListEntry =
   | { readonly kind: 'piece'; readonly of: PieceEntry }
   | { readonly kind: 'file'; readonly of: FileEntry }
 
-const bufferBytes = 1024 * 1024
+const bufferBytes = 64 * 1024
 const newName = 'list.new'
 
 /** Writes a list; `close` gives it its name. A short list that has not changed is not written at all. */

@@ -9,6 +9,7 @@ import { headOf, headText } from '../records/head.ts'
 import { headName, recordsName } from '../records/layout.ts'
 import { type ByteSource, longestLine } from '../records/lines.ts'
 import { closing, emptyPosition } from '../records/position.ts'
+import { sha256Hex } from '../records/sha256.ts'
 import { readRange } from '../storage/files/byte-source.ts'
 import { openRegular, readRegularSync } from '../storage/files/regular-file.ts'
 import { copyName, directoryOf, pieceName } from './layout.ts'
@@ -78,7 +79,7 @@ export async function readBack(
 function readFile(directory: string, entry: FileEntry, sink: Sink | undefined): void {
   const path = join(directory, copyName(entry))
   const bytes = present(path, () => readRegularSync(path, longestLine))
-  const isSame = bytes.length === entry.bytes && sha256Of(bytes) === entry.sha256
+  const isSame = bytes.length === entry.bytes && sha256Hex(bytes) === entry.sha256
   if (!isSame) throw new BackupRefused(`${path} is damaged`)
   sink?.put(entry.name, bytes)
 }
@@ -174,8 +175,4 @@ function explained(path: string, error: unknown): unknown {
     return new BackupRefused(`${path} is damaged: no file that a backup holds`)
   if (code === 'EIO') return new BackupRefused(`${path} cannot be read: the disk reports an error`)
   return error
-}
-
-function sha256Of(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }

@@ -1,10 +1,9 @@
 /** Lists what is backed up of a data directory. Symbolic links in the place of directories are not followed. */
 
-import { type Dir, lstatSync, opendirSync, readdirSync } from 'node:fs'
+import { lstatSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { isSlug } from '../../contracts/envelope.ts'
 import { contracts } from '../../contracts/index.ts'
-import { hasCode } from '../error-code.ts'
 import {
   ignoreName,
   markName,
@@ -14,6 +13,7 @@ import {
   recordsName,
 } from '../records/layout.ts'
 import { developmentTokenFile, pausedFile, timelineFile } from '../storage/files/paths.ts'
+import { namesIn } from './directory.ts'
 import type { BackupFindings } from './findings.ts'
 import { isPassedOver, isWholeFile } from './names.ts'
 
@@ -36,15 +36,13 @@ export function placesIn(data: string, findings: BackupFindings): RecordPath[] {
   return places
 }
 
-/** The files of an association that are copied as a whole, by name; empty when its directory is gone. */
-export function wholeFilesIn(data: string, place: RecordPath, findings: BackupFindings): string[] {
-  const names: string[] = []
+/** The files of an association that are copied as a whole, in no order; none when its directory is gone. */
+export function* wholeFilesIn(data: string, place: RecordPath, findings: BackupFindings): Generator<string> {
   for (const name of namesIn(join(data, place.addon, place.association_slug))) {
-    if (isWholeFile(place.addon, name)) names.push(name)
+    if (isWholeFile(place.addon, name)) yield name
     else if (!isPassedOver(place.addon, name))
       findings.tell(nameOf(place), 'left-out', leftOut, join(nameOf(place), name))
   }
-  return names.sort()
 }
 
 export function recordsFile(data: string, { addon, association_slug }: RecordPath): string {
@@ -66,21 +64,4 @@ const knownAtTop: ReadonlySet<string> = new Set([
 
 function isDirectory(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true
-}
-
-/** Reads a few names at a time, because readdir of 200,000 names takes five times the memory of the names. */
-function* namesIn(directory: string): Generator<string> {
-  if (!isDirectory(directory)) return
-  let open: Dir
-  try {
-    open = opendirSync(directory, { bufferSize: 256 })
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return
-    throw error
-  }
-  try {
-    for (let entry = open.readSync(); entry; entry = open.readSync()) yield entry.name
-  } finally {
-    open.closeSync()
-  }
 }

@@ -4,19 +4,30 @@ import { readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '../error-code.ts'
 import { nameOf, type RecordPath } from '../records/layout.ts'
+import { namesIn } from './directory.ts'
 import { directoryOf, listName, manifestName, writingName } from './layout.ts'
 import { copyNameOf, readList } from './list.ts'
 import type { AssociationEntry } from './manifest.ts'
+import type { BackupRun } from './run.ts'
+import { sortedNames } from './sorted-names.ts'
 
 /** Sweeps the changed associations only; or, if `changed` is undefined because a run was killed, all of them. */
-export function sweep(
+export async function sweep(
   backup: string,
   entries: readonly AssociationEntry[],
   changed: readonly RecordPath[] | undefined,
-): void {
+  turn: BackupRun['turn'],
+): Promise<void> {
   const known = new Map(entries.map((entry) => [nameOf(entry), entry]))
-  const places = changed ?? placesIn(backup)
-  for (const place of places) sweepAssociation(directoryOf(backup, place), known.get(nameOf(place)))
+  for (const place of changed ?? placesIn(backup)) {
+    const directory = directoryOf(backup, place)
+    const entry = known.get(nameOf(place))
+    for (const name of unnamedIn(directory, entry)) {
+      if (name !== undefined) unless(['EISDIR', 'EPERM'], () => unlinkSync(join(directory, name)))
+      await turn(place)
+    }
+    if (!entry) unless(['ENOTEMPTY'], () => rmdirSync(directory))
+  }
   for (const name of readdirSync(backup, { withFileTypes: true })) {
     if (!name.isDirectory() && name.name !== manifestName && name.name !== writingName)
       unlinkSync(join(backup, name.name))
@@ -35,18 +46,26 @@ function directoriesIn(path: string): string[] {
     .map(({ name }) => name)
 }
 
-/** Removes names, also those of links; the target of a link is not touched. */
-function sweepAssociation(directory: string, entry: AssociationEntry | undefined): void {
-  const unnamed = new Set(readdirSync(directory))
-  if (entry) {
-    unnamed.delete(listName(entry.list))
-    for (const each of readList(directory, entry.list, entry.addon)) {
-      const name = copyNameOf(each)
-      if (name !== undefined) unnamed.delete(name)
+/** The names that the list does not name, also those of links, and undefined after each name that it does. */
+function* unnamedIn(directory: string, entry: AssociationEntry | undefined): Generator<string | undefined> {
+  const listed = sortedNames(entry ? namesOf(directory, entry) : [], directory)
+  try {
+    let next = listed.next()
+    for (const name of sortedNames(namesIn(directory), directory)) {
+      while (!next.done && next.value < name) next = listed.next()
+      yield !next.done && next.value === name ? undefined : name
     }
+  } finally {
+    listed.return(undefined)
   }
-  for (const name of unnamed) unless(['EISDIR', 'EPERM'], () => unlinkSync(join(directory, name)))
-  if (!entry) unless(['ENOTEMPTY'], () => rmdirSync(directory))
+}
+
+function* namesOf(directory: string, entry: AssociationEntry): Generator<string> {
+  yield listName(entry.list)
+  for (const each of readList(directory, entry.list, entry.addon)) {
+    const name = copyNameOf(each)
+    if (name !== undefined) yield name
+  }
 }
 
 /** Runs `remove` and ignores errors with these codes, so that a directory that somebody made there stays. */

@@ -1,4 +1,4 @@
-/** `node scripts/audit.mjs <command>`: the auditor's tool in a checkout, without npm's banner in what it prints. */
+/** `node scripts/audit.mjs <command>`: runs the auditor's tool in a checkout, without npm's banner in its output. */
 import { register } from 'tsx/esm/api'
 
 register()

@@ -9,7 +9,7 @@ if (args[0] === judgeArgument) serveJudges()
 else audit()
 
 function audit(): void {
-  // `audit list | head` closes the pipe early; that is no failure
+  // `audit list | head` closes the pipe early, which is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2))
   run(args, processIo(process.stdout, process.stderr, program)).then(
     (exit) => {

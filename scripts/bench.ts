@@ -1,4 +1,4 @@
-/** `npm run bench`: how fast the receiver is, beside what limits it and what would be used instead (deploy/BENCHMARKS.md). */
+/** `npm run bench`: compares the speed of the receiver with its limits and with other programs (deploy/BENCHMARKS.md). */
 import { writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -46,7 +46,7 @@ itself on files; what became of its rows is for test:faults.
 Run it on an idle machine. Exit: 0 measured, 1 an acknowledged record was lost, 2 could not measure all of it.
 `
 
-/** What --costs and --calls need besides the two records files of the first. */
+/** The space on the disk that --costs and --calls need, in bytes. */
 const bytesForCosts = 4e9
 const usualTurns = 40
 
@@ -149,7 +149,7 @@ async function paired(
   return found.some(({ failed }) => failed !== undefined) ? 2 : 0
 }
 
-/** What is no comparison. */
+/** Runs the modes that compare nothing. */
 async function instead({ costs: wantsCosts, json }: Options, disk: Disk): Promise<number> {
   const about = { at: new Date().toISOString(), machine: machine(disk.fileSystem) }
   const { peers } = await findPeers(disk.path, 'none', () => {})

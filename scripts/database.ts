@@ -1,6 +1,6 @@
-/** `npm run database`, `npm run import`, `npm run mirror`: see `--help`, and deploy/SCALE.md. */
+/** `npm run database`, `npm run import`, `npm run mirror`: see `--help` and deploy/SCALE.md. */
 
-// `mirror --follow` runs for long, and holds a password
+// No debugger may open, because `mirror --follow` runs for long and holds a password.
 import '../src/server/no-debugger.ts'
 import { processIo } from '../src/cli/io.ts'
 import { runDatabase } from '../src/database/cli.ts'

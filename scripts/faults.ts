@@ -1,6 +1,6 @@
 /**
- * The proof under faults: every part against the real storage modules or the real receiver, on a real file system.
- * Prints one table; exit 0 when nothing was lost, doubled, unreadable or wrong, 1 on a violation, 2 when it cannot run.
+ * `npm run test:faults` runs every part of the fault tests against the real storage modules or the real receiver, on a real file system. It prints
+ * one table. Exit: 0 nothing was lost, doubled, unreadable or wrong; 1 a violation; 2 it cannot run.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -59,9 +59,9 @@ type Result = {
   readonly part: string
   readonly seconds: number
   readonly rows: readonly Row[]
-  /** Why it did not run on this machine. */
+  /** Why the part did not run on this machine. */
   readonly skipped?: string
-  /** It ended with an error of its own. */
+  /** The error with which the part ended. */
   readonly failed?: string
 }
 
@@ -144,7 +144,7 @@ function remove(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true })
   } catch (error) {
-    // a part that failed may have left a mount
+    // A part that failed may have left a mount.
     console.error(`${directory} could not be removed (${(error as NodeJS.ErrnoException).code})`)
   }
 }
@@ -187,7 +187,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const started = performance.now()
 const results: Result[] = []
 for (const [index, part] of settings.chosen.entries()) {
-  // what an earlier part left of its time is for those that follow
+  // Time that an earlier part did not use goes to the parts after it.
   const left = settings.seconds * 1_000 - (performance.now() - started)
   const until = performance.now() + left / (settings.chosen.length - index)
   results.push(await runPart(part, settings, until, join(scratch, part.name)))
@@ -206,5 +206,5 @@ if (settings.json) {
   console.log(`\n${cases} cases in ${seconds} s, seed ${settings.seed}, share ${settings.share}`)
 }
 const didRun = results.every(({ failed }) => failed === undefined) && rows.length > 0
-// at once: a part that left a handle open does not keep the result waiting
+// Exit at once, so that a handle that a part left open does not delay the result.
 process.exit(isClean ? (didRun ? 0 : 2) : 1)

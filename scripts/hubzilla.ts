@@ -1,6 +1,6 @@
 /**
- * `npm run test:hubzilla`: the example addon in a real Hubzilla, which a checkout named by HUBZILLA_CORE is the source of. The hub
- * runs in a network, with processes and with an /etc of its own: nobody outside is asked anything, and nothing outlives the run.
+ * `npm run test:hubzilla`: tests the example addon in a real Hubzilla, made from the checkout that HUBZILLA_CORE names. The hub runs with a network,
+ * processes and an /etc of its own, so it asks nobody outside, and nothing is left after the run.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -43,7 +43,7 @@ function obstacle(core: string): string | undefined {
 
 function alone(): number {
   const spaces = ['--net', '--pid', '--fork', '--kill-child', '--mount-proc']
-  // what the README writes below /etc, /run and /var/spool is gone with the run
+  // The files that the README makes below /etc, /run and /var/spool are gone after the run.
   const again = `set -e
     ip link set lo up
     mount -t tmpfs tmpfs /run

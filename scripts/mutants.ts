@@ -1,8 +1,7 @@
 /**
- * Shows that the suite can fail: makes each mistake of `test/faults/mutants/list.ts` in a copy of the tree and runs what has to
- * notice it. Exit 0 when every mutant was killed, 1 when one survived or does not fit the source any more, 2 when it
- * cannot run. With `--sample` or `--draw`, makes mistakes by rule all over
- * `src/` (`generate.ts`, `sample.ts`) in place of those of the list.
+ * Shows that the tests can fail. It makes each mistake of `test/faults/mutants/list.ts` in a copy of the tree and runs the tests that must notice
+ * the mistake. Exit: 0 every mistake was noticed; 1 one was not, or does not fit the source any more; 2 the program cannot run. With `--sample` or
+ * `--draw` it makes mistakes by rule in all of `src/` (`generate.ts`, `sample.ts`) instead of those of the list.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,6 +1,6 @@
 /**
- * Says which Node is needed before anything is loaded that an older one cannot read: it would end in a SyntaxError. npm runs this
- * before `npm start` and `npm test`. Plain CommonJS, because this file itself has to run on an old Node.
+ * Says which Node is needed before npm loads code that an older Node cannot read, which would end in a SyntaxError. npm runs this before
+ * `npm start` and `npm test`. It is plain CommonJS, because this file itself has to run on an old Node.
  */
 const needed = require('../package.json').engines.node.replace('>=', '')
 const [major, minor] = needed.split('.').map(Number)

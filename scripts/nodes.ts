@@ -1,6 +1,6 @@
 /**
- * `npm run test:nodes`: the tests on other Node versions, which npm fetches from its registry into a directory of this run. Then
- * `npm start` on a Node that is too old, which has to say so.
+ * `npm run test:nodes`: runs the tests on other versions of Node, which npm fetches from its registry into a directory of this run. Then it runs
+ * `npm start` on a Node that is too old, which must say so.
  */
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -27,7 +27,7 @@ if (values.help) {
   process.exit(0)
 }
 
-// a test runs a program as somebody else, who has to be able to read this Node
+// A test runs a program as another user, who must be able to read this Node.
 const cache = mkdtempSync(join(tmpdir(), 'civic-node-'))
 chmodSync(cache, 0o755)
 process.once('exit', () => rmSync(cache, { recursive: true, force: true }))
@@ -46,7 +46,7 @@ const isTold = refused.status === 1 && /needs Node .* or later, this is 18\./.te
 console.log(`Node ${tooOld} is ${isTold ? 'refused with a sentence' : `not refused: ${refused.stderr}`}`)
 if (!isTold) process.exitCode = 1
 
-/** Receivers that a test starts with `node` or `npm` run on this version, too: npm puts it first in the PATH. */
+/** Runs npm on this version of Node. npm puts it first in the PATH, so receivers that a test starts also run on it. */
 function nodeOf(version: string, args: readonly string[], stdio: 'inherit' | 'pipe') {
   const name = `node-${process.platform}-${process.arch}@${version}`
   const fetched = ['exec', '--yes', '--cache', cache, `--package=${name}`, '--', 'node']

@@ -1,4 +1,4 @@
-/** `npm run pack`: the release archive of one commit, the same bytes whoever makes it. */
+/** `npm run pack`: makes the release archive of one commit. Its bytes are the same whoever makes it. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'

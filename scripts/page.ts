@@ -1,4 +1,4 @@
-/** `npm run page`: the page of the auditors, one file that is opened in a browser. */
+/** `npm run page`: makes the auditors' page, one file to open in a browser. */
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'

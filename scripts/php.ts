@@ -1,6 +1,6 @@
 /**
- * `npm run test:php`: the tests of the PHP client on the PHP of Debian 13 (8.4), where this machine's is another. debootstrap
- * brings it into a directory that is kept; nothing is installed, and the program runs with the libraries of that directory.
+ * `npm run test:php`: runs the tests of the PHP client on the PHP of Debian 13 (8.4), if this machine has another version. debootstrap puts it into a
+ * directory that is kept. Nothing is installed, and the program runs with the libraries of that directory.
  */
 import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -39,7 +39,7 @@ function run(): number {
     console.error('The PHP of Debian 13 could not be had: it needs root and debootstrap')
     return 2
   }
-  // without curl each test would be skipped, and nothing would fail
+  // Without curl every test would be skipped, and none would fail.
   const script = 'if (!extension_loaded("curl")) exit(1); echo PHP_VERSION;'
   const tried = spawnSync(php, ['-r', script], { encoding: 'utf8' })
   if (tried.status !== 0) {
@@ -56,7 +56,7 @@ function run(): number {
     : 1
 }
 
-/** A program that runs that PHP with its own libraries and the extensions that a Hubzilla has. */
+/** Makes a program that runs this PHP with its own libraries and with the extensions that a Hubzilla has. */
 function phpOfDebian(): string | undefined {
   const tree = join(tmpdir(), 'civic-debian-13-php')
   if (!existsSync(join(tree, 'usr/bin')) && !makeTree(tree)) return undefined
@@ -64,18 +64,18 @@ function phpOfDebian(): string | undefined {
   const extensions = one(join(lib, 'php'), /^2\d+$/)
   const libraries = one(lib, /-linux-gnu$/)
   const loader = one(libraries, /^ld-linux.*\.so\.\d$/)
-  // the link php in the same directory leads out of the tree, to the PHP of this machine
+  // The link `php` in the same directory leads out of the tree, to the PHP of this machine.
   const binary = one(join(tree, 'usr/bin'), /^php\d/)
   const options = ['curl', 'posix', 'ctype', 'tokenizer'].map((name) => `-d extension=${name}`).join(' ')
   const program = join(mkdtempSync(join(tmpdir(), 'civic-php-')), 'php')
   const command = `${loader} --library-path ${libraries} ${binary} -n -d extension_dir=${extensions} ${options}`
   writeFileSync(program, `#!/bin/sh\nexec ${command} "$@"\n`)
-  // a test runs it as somebody else
+  // A test runs the program as another user.
   for (const path of [program, join(program, '..')]) chmodSync(path, 0o755)
   return program
 }
 
-/** The one file of that directory with such a name, whatever the kind of machine and the version are. */
+/** The only file of a directory whose name matches, because names depend on the kind of machine and on the version. */
 function one(directory: string, name: RegExp): string {
   const found = readdirSync(directory).find((each) => name.test(each))
   if (!found) throw new Error(`${directory} has not what belongs there`)

@@ -1,6 +1,6 @@
 /**
- * `npm run pictures`: the pictures in README and AUDITORS, made anew from the sample by the real programs: the page, view by view,
- * and a terminal in which `verify` has found an altered record. Needs chromium.
+ * `npm run pictures`: makes the pictures of README and AUDITORS from the sample with the real programs: the page, view by view, and a terminal in
+ * which `verify` has found an altered record. It needs chromium.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { picturesOfPage } from './pictures/page.ts'
 
 const work = mkdtempSync(join(tmpdir(), 'civic-pictures-'))
 const sample = join(work, 'sample')
-/** What README and AUDITORS call it, and the pictures, too. */
+/** The path of the sample in README, AUDITORS and the pictures. */
 const calledSample = '/tmp/sample'
 const pictures = 'deploy/pictures'
 const [width, lineHeight, margin] = [1180, 19, 16]
@@ -22,7 +22,7 @@ function run(program: string, args: readonly string[], accepted = 0): string {
   return stdout
 }
 
-/** One record says something else than was sent, in its place; its successor holds the hash of what was there. */
+/** Alters one record in its place. The next record still holds the hash of the old line. */
 function alter(): void {
   const file = join(sample, 'data/scn01/plum-grove-townhomes/records.json')
   const lines = readFileSync(file, 'utf8').split('\n')

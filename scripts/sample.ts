@@ -1,6 +1,6 @@
 /**
- * `npm run sample -- DIR`: a data directory to look at, made through a real receiver on a clock that is told the time, with what
- * people keep beside it. The same seed gives the same bytes; dates of files are of the day on which they were made.
+ * `npm run sample -- DIR`: makes a data directory to look at, through a real receiver whose clock this program sets, and beside it the receipts and
+ * heads that people keep. The same seed gives the same bytes. The dates of the files are those of the run.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,7 +23,7 @@ Makes in DIR, which is empty or not there, what an auditor may be given:
 Exit: 0 made, 2 not.`
 
 const keepers = 6
-/** The sample's own, so that its bytes change with nothing but the seed: each record holds the hash of it. */
+/** A fixed token, because each record holds the hash of the token, and the bytes must depend only on the seed. */
 const token = 'the-token-of-the-sample-which-opens-nothing-else'
 const headDates = ['2025-01-01', '2025-07-01', '2026-01-01', '2026-07-01']
 
@@ -85,7 +85,7 @@ async function make(directory: string, seed: number): Promise<string> {
   return `${story.length} envelopes were sent to a receiver, which stored them in ${data}; ${kept.length} receipts and ${headDates.length} files of heads are beside it`
 }
 
-/** The participants who send most, since they have most to lose. */
+/** The participants who keep receipts: those who send most, because they have most to lose. */
 function keepersIn(story: readonly Sent[]): ReadonlySet<string> {
   const counts = new Map<string, number>()
   for (const { envelope } of story)

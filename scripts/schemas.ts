@@ -1,8 +1,8 @@
 /**
- * Writes contracts/<addon>-<version>.schema.json from the contracts, and what the PHP client has to know of them
- * (deploy/hubzilla/civic_receiver/rules.php); with --check, says which ones are out of date.
+ * Writes contracts/<addon>-<version>.schema.json from the contracts, and the rules that the PHP client must know
+ * (deploy/hubzilla/civic_receiver/rules.php). With --check it says which of these files are out of date.
  *
- * A rule without a JSON Schema stops it. What no JSON Schema can say is listed under `x-not-expressed`, in words.
+ * The program stops at a rule that has no JSON Schema. Rules that no JSON Schema can express are listed in words under `x-not-expressed`.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -44,7 +44,7 @@ export function schemaOf(contract: Contract): JsonSchema & { readonly [notExpres
   }
 }
 
-/** Moves the sentences of one member to the list of the whole schema. */
+/** Takes the `x-not-expressed` sentences out of one member, for the list of the whole schema. */
 function takeNotExpressed(member: object | boolean): string[] {
   if (typeof member === 'boolean' || !(notExpressed in member)) return []
   const sentences = member[notExpressed] as string[]
@@ -56,7 +56,7 @@ export function fileOf(contract: Contract): string {
   return `${fileNameOf(contract)}.schema.json`
 }
 
-/** The members that are maps: PHP prints an empty one as a list. */
+/** The members that are maps. The client must know them, because PHP prints an empty map as a list. */
 function mapsOf(contract: Contract): string[] {
   const isMap = (member: JsonSchema): boolean =>
     member.type === 'object' ||
@@ -67,7 +67,7 @@ function mapsOf(contract: Contract): string[] {
   return members.flatMap(([name, member]) => (typeof member === 'object' && isMap(member) ? [name] : []))
 }
 
-/** What the PHP client asks the contracts: an addon more is nothing to change in it. */
+/** The rules.php of the PHP client, so that a new addon changes nothing in the client. */
 export function phpRules(): string {
   const list = (names: readonly string[]): string => `[${names.map((name) => `'${name}'`).join(', ')}]`
   const lines = [...contracts].flatMap(([addon, versions]) => [
@@ -91,7 +91,7 @@ ${lines.join('\n')}
 `
 }
 
-/** The exit code. `directory` is where the schemas are, contracts/; `rules` is the file of the PHP client. */
+/** Runs the program and gives the exit code. `directory` is contracts/, where the schemas are; `rules` is the file of the PHP client. */
 export function schemas(args: readonly string[], directory: string, rules: string): number {
   const files = [...contracts.values()].flat().map((contract) => {
     const text = `${JSON.stringify(schemaOf(contract), null, 2)}\n`

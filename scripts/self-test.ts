@@ -1,6 +1,6 @@
 /**
- * Whether a bundled server does what its contracts say, tried on a scratch directory before it is put into service:
- * every vector is posted and must get its verdict, what was stored is read back, and SIGTERM must end it with 0.
+ * Tests a bundled server on a scratch directory before it is put into service. Every vector is posted and must get its verdict, the stored
+ * records are read back, and SIGTERM must end the server with 0.
  *
  *   node self-test.cjs [DIRECTORY OF A RELEASE]
  */
@@ -10,7 +10,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** The token that the vectors are made for (contracts/vectors/README.md). */
+/** The token with which the vectors were made (contracts/vectors/README.md). */
 const token = 'civic-orchestrator-test-vectors-token'
 const longestStartMs = 15_000
 const senders = 16
@@ -28,7 +28,7 @@ type VectorReceipt = {
   readonly participant_id: string
 }
 
-/** `server`: the command that starts it. `vectors`: the directory of the contracts' vectors. Gives what is wrong. */
+/** Tests a server and gives its faults. `server` is the command that starts it, `vectors` the directory of the contracts' vectors. */
 export async function selfTest(
   server: readonly string[],
   vectors: string,
@@ -108,7 +108,7 @@ async function main(release: string): Promise<void> {
   process.exitCode = wrong.length > 0 || tried === 0 ? 1 : 0
 }
 
-// a test imports this file; only as the bundled tool does it run by itself
+// A test imports this file, so only the bundled tool runs by itself.
 if (process.argv[1]?.endsWith('self-test.cjs')) {
   main(process.argv[2] ?? '.').catch((error: Error) => {
     console.error(`self-test: ${error.message}`)

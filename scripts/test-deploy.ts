@@ -1,7 +1,7 @@
 /**
- * `npm run test:deploy`: the operator's whole path on a Debian 13 with systemd, as OPERATORS.md describes it.
+ * `npm run test:deploy`: takes all steps of an operator on a Debian 13 with systemd, as OPERATORS.md describes them.
  *
- * With --long: 100,000 posts across 100 restarts and upgrades, with and without keep-alive, and across 20 rotations.
+ * With --long it sends 100,000 posts during 100 restarts and upgrades, with and without keep-alive, and during 20 rotations.
  */
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
@@ -20,9 +20,9 @@ const isLong = process.argv.includes('--long')
 const deploy = '/srv/civic-orchestrator/current/deploy'
 const socket = '/run/civic-orchestrator/http.sock'
 const port = 'http://127.0.0.1:8787'
-/** curl, up to the path. */
+/** A curl command without the path. */
 const curl = `curl -s --unix-socket ${socket} http://localhost`
-/** Where the senders in the machine look for the token, as Hubzilla has it in its configuration. */
+/** The file from which the senders in the machine read the token, as Hubzilla reads it from its configuration. */
 const hubzilla = '/root/hubzilla-token'
 const envFile = '/etc/civic-orchestrator/env_file'
 
@@ -255,7 +255,7 @@ const steps: readonly Step[] = [
   ],
 ]
 
-/** It can write to the backups and nowhere else, and the log says with priority when a run fails. */
+/** The backup can write only to the directory of the backups, and the log reports a failed run with high priority. */
 function backupHasItsOwnUser({ must, run }: Machine): void {
   const backups = '/var/backups/civic-orchestrator'
   assert.equal(must(`find ${backups} ! -user civic-backup`), '')
@@ -330,7 +330,7 @@ async function ended(child: ChildProcess): Promise<LoadResult> {
   return JSON.parse(line)
 }
 
-/** The first has keep-alive, the second has not. */
+/** Ends two loads, the first with keep-alive and the second without, and gives what they stored. */
 async function storedBy(loads: readonly ChildProcess[]): Promise<string> {
   const told = await Promise.all(loads.map(ended))
   for (const { stored, failed } of told) {
@@ -364,7 +364,7 @@ const haproxy = {
   logs: 'journalctl -o cat -u haproxy -t haproxy',
 }
 
-/** What is provoked, and what is expected, is in test/deploy/provoke.ts. */
+/** Tests a proxy. The provocations and the expected answers are in test/deploy/provoke.ts. */
 function proxied({ must }: Machine, { config, source, start, stop, logs }: typeof nginx): void {
   must(
     'mkdir -p /etc/ssl/receiver && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=receiver.example.org -addext subjectAltName=DNS:receiver.example.org -keyout /etc/ssl/receiver/privkey.pem -out /etc/ssl/receiver/fullchain.pem 2>/dev/null',

@@ -10,7 +10,7 @@ export function lacking(...programs: readonly string[]): string | undefined {
   )
 }
 
-/** What a part under faults needs besides Linux and root, in words; undefined when all is there. */
+/** What this machine lacks for a part of the fault tests, in words: Linux, root or a program; undefined when nothing is missing. */
 export function missingHere(programs: readonly string[]): string | undefined {
   if (process.platform !== 'linux') return 'Linux'
   return isRoot ? lacking(...programs) : 'root'

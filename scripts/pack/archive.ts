@@ -1,4 +1,4 @@
-/** What is in a release, and its bytes. */
+/** Makes the archive of a release. */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -8,11 +8,11 @@ import { billOfMaterials, componentsOf, licencesText } from './components.ts'
 import { Refusal, type Source, withSource } from './source.ts'
 import { type TarEntry, tarGz } from './tar.ts'
 
-/** The audit page, the database and their source maps are in it: a file that grew by mistake is to be seen. */
+/** In bytes. The archive holds the audit page, the database and source maps. The limit shows a file that grew by mistake. */
 const largest = 2 * 1024 * 1024
-/** Taken as they are in the commit. `data/` is none of them. */
+/** Files and directories that are packed as they are in the commit. `data/` is not packed. */
 const asCommitted = ['LICENSE', 'CHANGELOG.md', 'README.md', 'contracts', 'deploy']
-/** Of contracts/: the TypeScript is in the bundles. */
+/** Files of contracts/ that are left out, because the bundles contain the TypeScript. */
 const leftOut = /\.ts$/
 
 export type Release = {
@@ -23,7 +23,7 @@ export type Release = {
   readonly sha256: string
 }
 
-/** One directory `civic-orchestrator-<version>/` with everything that a host needs besides Node. */
+/** Makes an archive of one directory `civic-orchestrator-<version>/` with everything that a host needs besides Node. */
 export function releaseArchive(options: { commit: string; version?: string | undefined }): Promise<Release> {
   return withSource(options.commit, async (committed) => {
     const source = { ...committed, version: options.version ?? committed.version }
@@ -52,7 +52,7 @@ async function entriesOf(source: Source): Promise<TarEntry[]> {
   const entries = [
     ...files,
     ...documented(asCommitted.flatMap((path) => committedFiles(source.directory, path))),
-    // an administrator reads it before `database prepare` applies it
+    // An administrator reads this file before `database prepare` applies it.
     text('schema.sql', readFileSync(join(source.directory, 'src/storage/postgres/schema.sql'), 'utf8')),
     text('auditor.html', page.html),
     text('VERSION', `${source.version} ${source.commit}\n`),
@@ -71,7 +71,7 @@ function committedFiles(directory: string, path: string): TarEntry[] {
   return [{ path, bytes: readFileSync(join(directory, path)), executable: (found.mode & 0o100) !== 0 }]
 }
 
-/** Without the pictures that no document of the release shows: they are larger than everything else together. */
+/** Leaves out the pictures that no document of the release shows, because they are larger than everything else together. */
 function documented(entries: readonly TarEntry[]): TarEntry[] {
   const documents = entries.filter(({ path }) => path.endsWith('.md')).map(({ bytes }) => bytes.toString())
   const isShown = ({ path }: TarEntry): boolean =>
@@ -79,7 +79,7 @@ function documented(entries: readonly TarEntry[]): TarEntry[] {
   return entries.filter((entry) => !entry.path.startsWith('deploy/pictures/') || isShown(entry))
 }
 
-/** For `sha256sum --check --strict`. */
+/** The SHA256SUMS file, for `sha256sum --check --strict`. */
 function sumsOf(entries: readonly TarEntry[]): string {
   const lines = entries.map(({ path, bytes }) => `${sha256(bytes)}  ${path}\n`)
   return lines.sort((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1)).join('')

@@ -1,14 +1,14 @@
 /**
- * The server and the tools, one file each, with everything they import.
+ * Bundles the server and each tool into one file with everything that it imports.
  *
- * CommonJS, because write-file-atomic needs `__filename`. No native code, so one archive runs wherever Node does.
+ * The bundles are CommonJS, because write-file-atomic needs `__filename`. They contain no native code, so one archive runs wherever Node runs.
  */
 import { basename, join } from 'node:path'
 import { build } from 'esbuild'
 import type { Source } from './source.ts'
 import type { TarEntry } from './tar.ts'
 
-/** What runs on a host: the name of the bundle and where it starts. */
+/** The programs of a host: the name of each bundle and its entry file. */
 const programs = {
   server: 'src/main.ts',
   audit: 'scripts/audit.ts',
@@ -20,7 +20,7 @@ const programs = {
 
 export type Bundles = {
   readonly files: readonly TarEntry[]
-  /** Packages of which something is in a bundle, by the path that package-lock.json has for them. */
+  /** The packages with code in a bundle, by their paths in package-lock.json. */
   readonly packages: readonly string[]
 }
 
@@ -32,7 +32,7 @@ export async function bundle({
   const { outputFiles, metafile } = await build({
     absWorkingDir: directory,
     entryPoints: programs,
-    // never written; fixed, since the source maps count from here
+    // The directory is never written. It is fixed, because the paths in source maps are relative to it.
     outdir: join(directory, 'out'),
     outExtension: { '.js': '.cjs' },
     write: false,
@@ -40,16 +40,16 @@ export async function bundle({
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    // node_modules is a link: its target would show the path of this machine
+    // node_modules is a link, and its target would reveal a path of this machine.
     preserveSymlinks: true,
     tsconfigRaw: {},
     minifySyntax: true,
     minifyWhitespace: true,
-    // names stay, for stack traces; the sources are in the commit
+    // Names are kept for stack traces. The sources are in the commit, so the source maps leave them out.
     sourcemap: 'linked',
     sourcesContent: false,
     legalComments: 'none',
-    // the library's other half, in native code, which is asked for only by who names it
+    // This native part of pg is loaded only by code that names it.
     external: ['pg-native'],
     metafile: true,
     banner: { js: `/* civic-orchestrator ${version} (commit ${commit}); licences: LICENSES-BUNDLED.txt */` },

@@ -1,4 +1,4 @@
-/** What of other people is in the bundles: their licences, and the bill of materials (CycloneDX, by npm). */
+/** Lists the code of other people in the bundles: their licences, and the bill of materials (CycloneDX, by npm). */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ export function licencesText(components: readonly Component[]): string {
   return `Packages of which code is bundled in the *.cjs files and in auditor.html, and their licences.\n\n${texts.join('\n')}`
 }
 
-/** Of npm's own, the members that are written here; all others are left as they are. */
+/** The members of npm's bill of materials that are changed here. All others stay as they are. */
 type Bom = {
   serialNumber: string
   metadata: {
@@ -55,12 +55,12 @@ type Bom = {
 }
 
 /**
- * What npm says of the lock file, but only of the packages that are in a bundle. Its serial number is made from the commit, its time is
- * the commit's, and the version of npm is left out: otherwise the same commit would give another archive each time.
+ * The bill of materials that npm makes of the lock file, reduced to the packages in the bundles. Its serial number is made from the commit, its time
+ * is that of the commit, and the version of npm is left out. Otherwise each run would give another archive for the same commit.
  */
 export function billOfMaterials(source: Source, components: readonly Component[]): string {
   const { commit, version, date, directory } = source
-  // not --omit=dev: npm then leaves out what a package for development needs as well
+  // --omit=dev is not used, because npm then leaves out packages that a package for development needs as well.
   const options = ['--sbom-format=cyclonedx', '--sbom-type=application', '--package-lock-only']
   const bom = JSON.parse(execFileSync('npm', ['sbom', ...options], { cwd: directory }).toString()) as Bom
   const { metadata } = bom
@@ -80,7 +80,7 @@ export function billOfMaterials(source: Source, components: readonly Component[]
   return `${JSON.stringify(bom, null, 2)}\n`
 }
 
-/** The commit's first 122 bits in the form of a UUID (RFC 9562, version 8: of our own making). */
+/** The first 122 bits of the commit in the form of a UUID (RFC 9562, version 8, which is for custom forms). */
 function uuidOf(commit: string): string {
   return commit.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-8$3-8$4-$5')
 }

@@ -1,19 +1,19 @@
-/** The files of one commit in a directory of their own, so that nothing uncommitted can get into a release. */
+/** Puts the files of one commit into a directory, so that nothing uncommitted can get into a release. */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-/** Why nothing can be packed, for the person who typed the command. */
+/** The reason why nothing can be packed, for the person who typed the command. */
 export class Refusal extends Error {
   override readonly name = 'Refusal'
 }
 
 export type Source = {
-  /** Where the commit's files are, with the installed packages beside them. */
+  /** The directory of the commit's files, which also holds the installed packages. */
   readonly directory: string
   readonly commit: string
-  /** The commit's date, the time of every file in the archive. */
+  /** The date of the commit, which is the time of every file in the archive. */
   readonly date: Date
   readonly version: string
   readonly lock: Lock

@@ -1,4 +1,4 @@
-/** A tar.gz by GNU tar and gzip, which depends on nothing but its entries and one time: sorted, one owner, no name and no time. */
+/** Makes a tar.gz with GNU tar and gzip. Its bytes depend only on the entries and one time: sorted, one owner, and no name or time of gzip. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,10 +6,10 @@ import { dirname, join } from 'node:path'
 
 export type TarEntry = { readonly path: string; readonly bytes: Uint8Array; readonly executable: boolean }
 
-/** `root`: the one directory in which all entries are. */
+/** `root` is the only directory at the top, which holds all entries. */
 export function tarGz(root: string, entries: readonly TarEntry[], time: Date): Buffer {
   const directory = mkdtempSync(join(tmpdir(), 'civic-tar-'))
-  // neither TAR_OPTIONS nor GZIP of whoever packs
+  // The environment leaves out TAR_OPTIONS and GZIP of the person who packs.
   const options = { env: { PATH: process.env.PATH, LC_ALL: 'C' }, maxBuffer: 2 ** 28 }
   try {
     for (const { path, bytes, executable } of entries) {

@@ -1,4 +1,4 @@
-/** How whatever belongs to the page is bundled; a test bundles the engine alone in the same way. */
+/** The options with which all parts of the page are bundled. A test bundles the engine with the same options. */
 import { join } from 'node:path'
 import type { BuildOptions, Plugin } from 'esbuild'
 
@@ -6,10 +6,10 @@ export function browserBuild(directory: string, entry: string): BuildOptions {
   return {
     absWorkingDir: directory,
     entryPoints: [entry],
-    // never written; fixed, so that no path of this machine gets in
+    // The file is never written. Its name is fixed, so that no path of this machine gets into the bundle.
     outfile: join(directory, 'out.js'),
     bundle: true,
-    // what needs Node does not resolve, and the build fails
+    // Imports that need Node do not resolve, so that the build fails.
     platform: 'browser',
     target: 'es2022',
     format: 'iife',
@@ -25,7 +25,7 @@ export function browserBuild(directory: string, entry: string): BuildOptions {
   }
 }
 
-/** `records/sha256.ts` asks Node; the page brings its own in its place. */
+/** Replaces `records/sha256.ts`, which uses Node, by the page's own file. */
 function browsersHash(directory: string): Plugin {
   return {
     name: 'sha256 of a browser',

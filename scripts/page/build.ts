@@ -1,6 +1,6 @@
 /**
- * The page of the auditors as one file: its program, its worker and its style are inside, and nothing is loaded. The same
- * tree and the same packages (npm ci) give the same bytes.
+ * Builds the auditors' page as one file, which contains its program, worker and style and loads nothing. The same tree and the same packages
+ * (npm ci) give the same bytes.
  */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -10,18 +10,18 @@ import { browserBuild } from './browser-build.ts'
 
 export type Page = {
   readonly html: string
-  /** The files of packages that are inside, below the directory of the source. */
+  /** The files of packages that the page contains, relative to the directory of the source. */
   readonly inputs: readonly string[]
 }
 
 export type PageSource = {
-  /** Where the source is, with the installed packages beside it. */
+  /** The directory of the source, which also holds the installed packages. */
   readonly directory: string
-  /** What the page calls itself. */
+  /** The version that the page shows. */
   readonly version: string
 }
 
-/** More than this, and something was bundled that does not belong there. */
+/** In bytes. A larger page contains something that does not belong there. */
 const largest = 500_000
 
 export async function buildPage({ directory, version }: PageSource): Promise<Page> {
@@ -42,7 +42,7 @@ export async function buildPage({ directory, version }: PageSource): Promise<Pag
 
 type Bundled = { readonly text: string; readonly inputs: readonly string[] }
 
-/** One file of JavaScript for a browser, with everything that it imports. */
+/** Bundles one file of JavaScript for a browser with everything that it imports. */
 async function bundled(directory: string, entry: string, more: BuildOptions): Promise<Bundled> {
   const { outputFiles, metafile } = await build({
     ...browserBuild(directory, entry),
@@ -60,7 +60,7 @@ function minified(css: string): string {
     .trim()
 }
 
-/** A browser runs and applies only what has one of these two hashes, and loads nothing. */
+/** The HTML of the page. By its policy a browser runs and applies only the script and the style with these two hashes, and loads nothing. */
 function page(script: string, style: string): string {
   for (const text of [script, style])
     if (/<\/(script|style)|<!--/i.test(text)) throw new Error('the program would end its own element')

@@ -1,4 +1,4 @@
-/** Pictures of the page: the sample as somebody opens it, view by view, in a real browser. */
+/** Takes pictures of the page with the sample, view by view, in a real browser. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
@@ -11,7 +11,7 @@ const phone = { width: 390, height: 780 }
 
 type Shot = (name: string) => Promise<void>
 
-/** `root`: the sample; `to`: where the pictures go. */
+/** `root` is the sample, `to` the directory for the pictures. */
 export async function picturesOfPage(root: string, to: string, alter: () => void): Promise<void> {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
   await using file = await PageFile.make(version)
@@ -30,7 +30,7 @@ export async function picturesOfPage(root: string, to: string, alter: () => void
   }
 }
 
-/** Moved away from, so that nothing looks chosen or pointed at. */
+/** Takes a picture after moving the pointer away, so that nothing looks selected. */
 function shotOf(page: Page, to: string): Shot {
   return async (name) => {
     await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur())

@@ -1,6 +1,6 @@
 /**
- * The clock of the sample's receiver, loaded before it: the time is the number in the file that SAMPLE_CLOCK names, so that two
- * years pass in seconds and the same seed gives the same times of receipt. Nothing else of the receiver is touched.
+ * The clock of the sample's receiver, a module that is loaded before the receiver. The time is the number in the file that SAMPLE_CLOCK names, so
+ * that two years pass in seconds and the same seed gives the same times of receipt. Nothing else of the receiver is changed.
  */
 import { readFileSync } from 'node:fs'
 
@@ -8,7 +8,7 @@ const file = process.env.SAMPLE_CLOCK as string
 let last = 0
 let isReading = false
 
-/** A library that closes files looks at the clock, too: then it gets the time that was read before. */
+/** Reads the time. A library that closes files calls this as well, and then gets the time that was read before. */
 function now(): number {
   if (isReading) return last
   isReading = true

@@ -1,4 +1,4 @@
-/** Two years of three associations, from a seed: who sends what, and when. The same seed gives the same story. */
+/** Makes two years of three associations from a seed: who sends which envelope, and when. The same seed gives the same story. */
 import { createHash } from 'node:crypto'
 import type { JsonObject } from '../../contracts/contract.ts'
 import { type Random, random } from '../../test/faults/random.ts'
@@ -64,7 +64,7 @@ export function storyOf(seed: number): readonly Sent[] {
   )
 }
 
-/** By day, with a second of its own. */
+/** A random time during a day. */
 function timeOf(chance: Random, from: number, until: number): number {
   const date = from + chance.below((until - from) / day) * day
   return date + (13 + chance.below(10)) * 3_600_000 + chance.below(3_600) * 1_000
@@ -125,7 +125,7 @@ function diagnostic(home: Home, at: number): JsonObject {
   return { ...common('dsc01', home, at), fields: { ...home.diagnostic } }
 }
 
-/** A year on, somebody has seen the declaration or learned of another claim. */
+/** A year later somebody has seen the declaration or learned of another claim. */
 function seenAgain(home: Home, at: number, chance: Random): JsonObject[] {
   home.vital.ho_declaration_seen = 'yes'
   if (chance.oneIn(2)) home.vital.ho_conflicting_claims = 'yes'
@@ -133,7 +133,7 @@ function seenAgain(home: Home, at: number, chance: Random): JsonObject[] {
   return [vital(home, at)]
 }
 
-/** What is pinned goes into the Diagnostics of the address first, as the addon sends it. */
+/** A Scenario. If its topic is new for the address, the Diagnostics with the topic come first, in the order in which the addon sends. */
 function scenario(home: Home, at: number, chance: Random): JsonObject[] {
   const topic = chance.of(topics)
   const codes = new Set(JSON.parse(home.diagnostic.dsc_codes ?? '[]') as string[])
@@ -152,7 +152,7 @@ function scenario(home: Home, at: number, chance: Random): JsonObject[] {
   return isNew ? [diagnostic(home, at), record] : [record]
 }
 
-/** Made up, like everything here: no chain knows this transfer. */
+/** A payment hash. It is made up, so no chain knows this transfer. */
 function hashOf({ placekey }: Home, at: number): string {
   return `0x${createHash('sha256').update(`sample ${placekey} ${at}`).digest('hex')}`
 }

@@ -1,10 +1,10 @@
-/** What the people of the sample write about. Every name, number and address in it is made up. */
+/** The texts that the people of the sample write. Every name, number and address is made up. */
 
 export type Topic = {
   readonly code: string
   readonly scenarios: readonly string[]
   readonly title: string
-  /** How a narrative begins; then two of `then`, in order, and one of `end`. */
+  /** The beginnings of a narrative. Two of `then`, in order, and one of `end` follow. */
   readonly begin: readonly string[]
   readonly middle: readonly string[]
   readonly end: readonly string[]

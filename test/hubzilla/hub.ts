@@ -1,6 +1,6 @@
 /**
- * A hub out of a checkout of Hubzilla: copied, set up by its own wizard, with an administrator and a member who registered on
- * its own pages, and beside it a host as OPERATORS.md leaves it. Mails land in a file.
+ * Makes a hub from a checkout of Hubzilla: a copy, set up by Hubzilla's own wizard, with an administrator and a member who register on its pages.
+ * Beside it there is a host as OPERATORS.md sets it up. Mails are written to a file.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -13,7 +13,7 @@ import { hubUser, type Services, startServices } from './services.ts'
 import { type Visitor, visitor } from './visitor.ts'
 
 export const adminMail = 'admin@hub.example'
-/** Where the receiver and its settings are on a host. */
+/** The directories of the receiver and its settings on a host. */
 const settings = '/etc/civic-orchestrator'
 const socket = '/run/civic-orchestrator/http.sock'
 const password = 'correct horse battery'
@@ -46,14 +46,14 @@ export async function makeHub(core: string) {
     data,
     web,
     site,
-    /** What an operator has unpacked. */
+    /** The release that an operator has unpacked. */
     release: at('release'),
     version:
       /'STD_VERSION', *'([^']*)'/.exec(readFileSync(join(web, 'boot.php'), 'utf8'))?.[1] ?? 'of no version',
     php: services.command('hub', 'php', '-r', 'echo PHP_VERSION;').output,
-    /** What PHP has logged of errors that ended a page or a command. */
+    /** The errors in PHP's log that ended a page or a command. */
     errors: (): string => (existsSync(at('php.log')) ? readFileSync(at('php.log'), 'utf8').slice(-4000) : ''),
-    /** Lets Hubzilla log all that it can. By default it logs nothing. */
+    /** Makes Hubzilla log everything. By default it logs nothing. */
     logAll(): void {
       writeFileSync(at('hub.log'), '', { mode: 0o666 })
       execFileSync('chown', [hubUser, at('hub.log')])
@@ -68,10 +68,10 @@ export async function makeHub(core: string) {
     log: (): string => readFileSync(at('hub.log'), 'utf8'),
     /** The mails of the hub so far. */
     mails,
-    /** What PHP said of the addon: warnings, deprecations. */
+    /** The warnings and deprecations of PHP about the addon. */
     complaints: (): string => (existsSync(at('complaints')) ? readFileSync(at('complaints'), 'utf8') : ''),
     waiting: (): readonly string[] => readdirSync(spool).filter((name) => /^\d.*\.json$/.test(name)),
-    /** Those in the spool who are not its owner. */
+    /** The files in the spool that do not belong to its owner. */
     strangers: (): string =>
       execFileSync('find', [spool, '!', '-user', hubUser], { encoding: 'utf8' }).trim(),
     setToken: (text: string): void => writeFileSync(join(settings, 'hubzilla_token'), `${text}\n`),
@@ -80,7 +80,7 @@ export async function makeHub(core: string) {
       chmodSync(socket, 0o666)
       return receiver
     },
-    /** Hubzilla's cron as its crontab runs it, and what it has handed to workers. */
+    /** Runs Hubzilla's cron as its crontab does, and the work that cron has queued. */
     async cron(as: 'hub' | 'root' = 'hub'): Promise<void> {
       await idle(services)
       const { status, output } = services.command(as, 'php', 'Zotlabs/Daemon/Master.php', 'Cron')
@@ -103,7 +103,7 @@ function layOut(core: string, directory: string, web: string): void {
   writeFileSync(sendmail, `#!/bin/sh\n{ cat; echo; echo '--end of mail--'; } >> '${directory}/mail'\n`, {
     mode: 0o755,
   })
-  // a mail that is written to a file, and each complaint of PHP about a file of the addon to another
+  // PHP writes mails to one file, and each complaint about a file of the addon to another.
   const settings = {
     sendmail_path: sendmail,
     auto_prepend_file: join(directory, 'complaints.php'),
@@ -118,7 +118,7 @@ function layOut(core: string, directory: string, web: string): void {
   execFileSync('chown', ['-R', `${hubUser}:${hubUser}`, directory])
 }
 
-/** The four pages of Hubzilla's own wizard. */
+/** Goes through the four pages of Hubzilla's own wizard. */
 async function wizard({ root, sql, socket }: Services): Promise<void> {
   sql(
     "CREATE DATABASE hub CHARACTER SET utf8mb4; CREATE USER hub@localhost IDENTIFIED BY 'hub'; GRANT ALL ON hub.* TO hub@localhost",
@@ -142,7 +142,7 @@ async function wizard({ root, sql, socket }: Services): Promise<void> {
   await person.open('/')
 }
 
-/** A hub by itself: it has no directory server to ask, and the addresses of its people are not looked up. */
+/** Isolates the hub: it asks no directory server, and does not look up the mail addresses of its members. */
 function appendSettings(web: string): void {
   const file = join(web, '.htconfig.php')
   const settings = {
@@ -156,7 +156,7 @@ function appendSettings(web: string): void {
   writeFileSync(file, `${readFileSync(file, 'utf8')}\n${lines.join('')}`)
 }
 
-/** Registers, takes the code out of the mail, and so gets an account and a channel. */
+/** Registers a person: takes the code from the mail and gets an account and a channel. */
 async function register(
   { root, sql }: Services,
   mails: () => readonly string[],
@@ -175,7 +175,7 @@ async function register(
   })
   const code = /^([0-9a-f]{24})\s*$/m.exec(mails().at(-1) ?? '')?.[1]
   assert.ok(code, `no code was mailed: ${confirm.text}`)
-  // Hubzilla takes no code in the second in which it was asked for
+  // Hubzilla refuses a code in the second in which it was requested.
   const asked = `SELECT COUNT(*) FROM hub.register WHERE reg_did2 = '${email}' AND reg_startup < UTC_TIMESTAMP()`
   await until(() => sql(asked) === '1')
   await person.send(confirm, 'acpin', { acpin: code })

@@ -1,11 +1,11 @@
-/** The commands of the README of the Hubzilla side, run as they are printed there, but for the names of the site and of its places. */
+/** Runs the commands of deploy/hubzilla/README.md as they are printed there. Only the names of the site and of its directories are replaced. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { client } from '../hubzilla-site.ts'
 import type { Hub } from './hub.ts'
 
-/** The blocks of "Five minutes": how to become Hubzilla's user, what root does, what Hubzilla's user does, a test post. */
+/** The blocks of "Five minutes": how to become Hubzilla's user, the commands of root, the commands of Hubzilla's user, a test post. */
 function blocks(hub: Hub): readonly string[] {
   const [, section = ''] =
     /\n## Five minutes([\s\S]*?)\n## /.exec(readFileSync(join(client, 'README.md'), 'utf8')) ?? []
@@ -19,7 +19,7 @@ function blocks(hub: Hub): readonly string[] {
   )
 }
 
-/** From a receiver that runs to an addon that can be enabled. */
+/** Runs the steps from a running receiver to an addon that can be enabled. */
 export function fiveMinutes(hub: Hub): void {
   const [becomeHub, asRoot, asHub] = blocks(hub)
   const prepared = hub.shell(asRoot!)

@@ -19,7 +19,7 @@ let receiver: Receiver
 
 type Scene = readonly [name: string, run: () => Promise<unknown>]
 
-/** What a scene returns is printed beside its name. */
+/** The scenes. The text that a scene returns is printed beside its name. */
 export async function scenes(made: Hub): Promise<readonly Scene[]> {
   hub = made
   receiver = await hub.receiver()
@@ -33,7 +33,7 @@ const form = (narrative: string, placekey = 'SASE1-22c-at-5sb-8hm-54v') => ({
   narrative,
 })
 
-/** As a member does: opens the page, fills the form in, sends it. */
+/** Opens the page, fills the form in and sends it, as a member does. */
 async function submit(narrative: string): Promise<Page> {
   return hub.member.send(await hub.member.open('/exampleaddon'), 'nonce', form(narrative))
 }
@@ -109,7 +109,7 @@ const all: readonly Scene[] = [
         mail ?? '',
         new RegExp(`^To: ${adminMail}.*1 submissions were refused and wait for you`, 's'),
       )
-      // the form as it was given back, sent again with the one mistake mended
+      // The form that came back is sent again with its one mistake corrected.
       const mended = await hub.member.send(again, 'nonce', { placekey: form('').placekey })
       assert.match(mended.text, /Your answers are on record/)
       assert.equal(

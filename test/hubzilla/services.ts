@@ -1,4 +1,4 @@
-/** The programs below a hub, private to a directory: MariaDB on a socket, php-fpm with four workers, nginx on loopback. */
+/** Starts the programs that a hub needs, in a directory of their own: MariaDB on a socket, php-fpm with four workers, nginx on loopback. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,13 +8,13 @@ import { join } from 'node:path'
 import { freePort } from '../bound.ts'
 import { until } from '../postgres/cluster.ts'
 
-/** As whom a Hubzilla of Debian runs. */
+/** The user of a Hubzilla on Debian. */
 export const hubUser = 'www-data'
 const asHub = ['setpriv', `--reuid=${hubUser}`, `--regid=${hubUser}`, '--clear-groups']
 
 export type Services = Awaited<ReturnType<typeof startServices>>
 
-/** PHP's server for the web has its version in its name. The first one in the PATH, so that another PHP can be put before it. */
+/** The first php-fpm in the PATH, so that another PHP can be put before it. Its name contains the version. */
 export function phpFpm(): string | undefined {
   for (const directory of [...(process.env.PATH ?? '').split(':'), '/usr/sbin']) {
     const found = existsSync(directory) && readdirSync(directory).find((name) => /^php-fpm(\d|$)/.test(name))
@@ -23,7 +23,7 @@ export function phpFpm(): string | undefined {
   return undefined
 }
 
-/** `directory` belongs to the user of the hub; `web` is Hubzilla's. */
+/** `directory` belongs to the user of the hub. `web` is the directory of Hubzilla. */
 export async function startServices(directory: string, web: string) {
   const settings = { ...process.env, HOME: directory, PHP_INI_SCAN_DIR: `:${join(directory, 'ini')}` }
   const port = await freePort()
@@ -54,7 +54,7 @@ export async function startServices(directory: string, web: string) {
       const done = spawnSync(program, args, { cwd: web, env: settings, encoding: 'utf8' })
       return { status: done.status, output: `${done.stdout}${done.stderr}` }
     },
-    /** Runs lines of a shell as root, with what is typed into them. */
+    /** Runs lines of a shell as root. `typed` is their standard input. */
     shell(script: string, typed = ''): { readonly status: number | null; readonly output: string } {
       const done = spawnSync('bash', ['-euo', 'pipefail', '-c', script], {
         input: typed,
@@ -73,7 +73,7 @@ export async function startServices(directory: string, web: string) {
   }
 }
 
-/** Writes what they need, and says how each is started; in the order in which they are ended. */
+/** Writes the files of the programs, and gives the command of each, in the order in which they are ended. */
 function programs(directory: string, web: string, port: number): readonly string[][] {
   const at = (name: string): string => join(directory, name)
   writeFileSync(at('nginx.conf'), nginxConf(directory, web, port))
@@ -81,7 +81,7 @@ function programs(directory: string, web: string, port: number): readonly string
   const database = ['--no-defaults', `--datadir=${at('database')}`]
   const made = [...database, `--user=${hubUser}`, '--auth-root-authentication-method=normal']
   execFileSync('mariadb-install-db', made, { stdio: 'ignore' })
-  // a database that is thrown away need not survive a power cut
+  // This database is removed after the test, so it need not survive a power cut.
   const quick = ['--innodb-flush-log-at-trx-commit=0', '--innodb-buffer-pool-size=64M']
   const only = ['--skip-networking', `--socket=${at('db.sock')}`, `--pid-file=${at('db.pid')}`]
   return [

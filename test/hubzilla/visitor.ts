@@ -1,4 +1,4 @@
-/** A person with a browser on the hub: keeps cookies, follows redirects, and sends forms with what stands in them. */
+/** A person with a browser on the hub. It keeps cookies, follows redirects, and sends forms with the values that they contain. */
 import assert from 'node:assert/strict'
 
 export type Page = {
@@ -29,14 +29,14 @@ export function visitor(root: string) {
   }
 
   const open = (path: string): Promise<Page> => ask(new URL(path, root).href)
-  /** Presses the button of a form that was filled in: the form that has this field. */
+  /** Fills in the form that has this field, and presses its button. */
   function send(page: Page, field: string, filled: Fields = {}): Promise<Page> {
     const { action, method, fields } = formWith(page, field)
     assert.equal(method.toLowerCase(), 'post', `the form with ${field}`)
-    // Hubzilla writes some of its actions relative to its own root, which its pages name as their base
+    // Some actions of Hubzilla are relative to its root, which its pages name as their base.
     return ask(new URL(action, `${root}/`).href, new URLSearchParams({ ...fields, ...filled }))
   }
-  /** What Hubzilla has to say to this person since the last time, which its pages ask for by script. */
+  /** The notices of Hubzilla for this person since the last call. Pages ask for them by script. */
   async function told(): Promise<string> {
     const { notice, info } = JSON.parse((await open('/sse_bs')).html)
     return [...notice.notifications, ...info.notifications].join('\n')
@@ -87,7 +87,7 @@ function decoded(html: string): string {
   })
 }
 
-/** What a person reads and copies: no markup, `<br>` as an end of line. */
+/** The text that a person reads and copies: without markup, and with `<br>` as an end of line. */
 export function textOf(html: string): string {
   const visible = html
     .replace(/<(script|style|head)\b.*?<\/\1>/gs, '')

@@ -1,5 +1,5 @@
 /**
- * Real PostgreSQL servers for tests: a primary and, when asked for, a synchronous standby, in temporary directories, on
+ * Starts real PostgreSQL servers for tests: a primary and, if wanted, a synchronous standby, in temporary directories, on
  * loopback ports. The servers refuse to run as root, so they run as the user postgres.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
@@ -48,7 +48,7 @@ function account(): Account | undefined {
 const bin = binaries()
 const user = account()
 
-/** What `node:test` takes as `skip`: the reason why there can be no server here, or false. */
+/** The reason why no server can run here, or false, for the option `skip` of `node:test`. */
 export const withoutServer: string | false =
   bin === undefined
     ? 'needs the server programs of PostgreSQL (Debian: apt-get install postgresql)'
@@ -73,7 +73,7 @@ process.once('exit', () => {
   for (const directory of scratch) rmSync(directory, { recursive: true, force: true })
 })
 
-/** The postmaster and its children at once: a machine that loses power asks none of them. */
+/** Kills the postmaster and its children at once, as a loss of power would. */
 function killAll(pid: number): void {
   for (const each of [pid, ...childrenOf(pid)]) signal(each, 'SIGKILL')
 }
@@ -129,7 +129,7 @@ export class Server {
     return join(this.directory, 'data')
   }
 
-  /** What the server wrote to its log since it was first started. */
+  /** The log of the server since its first start. */
   get log(): string {
     return this.#log
   }
@@ -181,7 +181,7 @@ export class Server {
     }
   }
 
-  /** SIGINT asks for a fast shutdown: connections are ended, and commits that wait for a standby are given up. */
+  /** Stops the server. SIGINT asks for a fast shutdown: connections are ended, and commits that wait for a standby are given up. */
   async stop(): Promise<void> {
     await this.#end((pid) => signal(pid, 'SIGINT'))
   }
@@ -190,7 +190,7 @@ export class Server {
     await this.#end(killAll)
   }
 
-  /** Kills it and removes all that it has. */
+  /** Kills the server and removes all its files. */
   async discard(): Promise<void> {
     await this.kill()
     await rm(this.directory, { recursive: true, force: true })
@@ -204,7 +204,7 @@ export class Server {
     await ended
   }
 
-  /** Stops every process of the server where it stands, and lets it go on. */
+  /** Stops every process of the server with SIGSTOP; `thaw` lets them continue. */
   freeze(): void {
     for (const pid of [this.pid, ...childrenOf(this.pid)]) signal(pid, 'SIGSTOP')
   }
@@ -217,7 +217,7 @@ export class Server {
     return as(this, 'postgres', use, database)
   }
 
-  /** One statement of the superuser, in no transaction of ours. */
+  /** Runs one statement as the superuser, outside of any transaction of the caller. */
   async sql(text: string, values: unknown[] = [], database = 'civic'): Promise<Record<string, unknown>[]> {
     return this.asOwner(async (client) => (await client.query(text, values)).rows, database)
   }
@@ -243,7 +243,7 @@ export async function as<T>(
   }
 }
 
-/** A server with an empty database `civic`, in a directory below that of temporary files or another one. */
+/** Starts a server with an empty database `civic`, in a directory below that of temporary files or below another one. */
 export async function newServer(encoding = 'UTF8', below?: string): Promise<Server> {
   const server = new Server(newDirectory(below), await freePort())
   await run('initdb', [
@@ -267,7 +267,7 @@ export async function newServer(encoding = 'UTF8', below?: string): Promise<Serv
 
 type Place = { readonly port?: number; readonly below?: string }
 
-/** A standby of a running server, where it is free or at a given place; from then on the server's commits wait for it. */
+/** Makes a standby of a running server, on a free port or at a given place. From then on the server's commits wait for it. */
 export async function attachStandby(primary: Server, { port, below }: Place = {}): Promise<Server> {
   const name = 'standby'
   const standby = new Server(newDirectory(below), port ?? (await freePort()))
@@ -294,7 +294,7 @@ export async function attachStandby(primary: Server, { port, below }: Place = {}
   return standby
 }
 
-/** Makes the server's commits wait for this standby, and waits until it is seen as synchronous. */
+/** Makes the server's commits wait for this standby, and waits until the server sees it as synchronous. */
 async function synchronous(primary: Server, name: string): Promise<void> {
   await primary.sql(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`)
   await primary.sql('SELECT pg_reload_conf()')

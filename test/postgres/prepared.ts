@@ -1,4 +1,4 @@
-/** A server with the tables in it, as `npm run database -- prepare` makes them. */
+/** Starts a server with the tables that `npm run database -- prepare` makes. */
 import { readFileSync } from 'node:fs'
 import { prepare } from '../../src/storage/postgres/prepare.ts'
 import { newServer, type Server } from './cluster.ts'
@@ -15,7 +15,7 @@ export async function makeTables(server: Server): Promise<void> {
   await server.asOwner((owner) => prepare(owner, { schema, role: 'civic_receiver' }))
 }
 
-/** The same, with a role `civic_reader` that may only read. */
+/** Starts the same server with a role `civic_reader` that may only read. */
 export async function readableServer(): Promise<Server> {
   const server = await newServer()
   await server.sql('CREATE ROLE civic_reader LOGIN', [], 'postgres')

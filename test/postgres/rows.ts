@@ -1,4 +1,4 @@
-/** Rows as a receiver inserts them, for tests that speak to the database in its place. */
+/** Makes rows as a receiver inserts them, for tests that talk to the database in its place. */
 import type pg from 'pg'
 import { assemble, draftOf } from '../../src/records/batch.ts'
 import { noHash } from '../../src/records/position.ts'
@@ -18,7 +18,7 @@ export type Head = { readonly count: number; readonly sha256: string }
 
 export const noHead: Head = { count: 0, sha256: noHash }
 
-/** A chain of records behind a head, one for each narrative. */
+/** A chain of records after a head, one for each narrative. */
 export function rowsAfter(
   head: Head,
   narratives: readonly string[],

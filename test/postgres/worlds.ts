@@ -1,4 +1,4 @@
-/** The two stores behind one face, for tests that must hold for both: several receivers on one set of records. */
+/** One interface to both stores, for tests that must hold for both: several receivers on one set of records. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Log } from '../../src/log.ts'
@@ -12,13 +12,13 @@ import { type Server, withoutServer } from './cluster.ts'
 import { preparedServer } from './prepared.ts'
 
 export type World = {
-  /** One more receiver's store on the same records. */
+  /** Opens the store of one more receiver on the same records. */
   store(log?: Log): Store
-  /** The stored lines of an association, after a look at the chain. */
+  /** The stored lines of an association. Throws when the chain is broken. */
   lines(slug: string): Promise<string[]>
   /** The stored text of one participant. */
   latest(addon: string, slug: string, participant: string): Promise<string | undefined>
-  /** Changes a byte of the last record as somebody with the rights to do so would. */
+  /** Changes a byte of the last record, as somebody with the right to do so would. */
   damage(slug: string): Promise<void>
   /** The environment of a receiver process on these records. */
   readonly env: Record<string, string>

@@ -7,7 +7,6 @@ import { go, openFolder, PageFile } from '../../test/browser/page.ts'
 const association = 'scn01/heron-ridge-condominium'
 const record = 12
 const screen = { width: 1000, height: 680 }
-const phone = { width: 390, height: 780 }
 
 type Shot = (name: string) => Promise<void>
 
@@ -20,14 +19,9 @@ export async function picturesOfPage(root: string, to: string, alter: () => void
     await pictureViews(open.page, root, shotOf(open.page, to))
   }
   alter()
-  for (const [name, viewport, colorScheme] of [
-    ['page-altered', screen, 'light'],
-    ['page-phone', phone, 'dark'],
-  ] as const) {
-    await using open = await file.open({ viewport, colorScheme })
-    await openFolder(open.page, join(root, 'data'))
-    await shotOf(open.page, to)(name)
-  }
+  await using open = await file.open({ viewport: screen, colorScheme: 'light' })
+  await openFolder(open.page, join(root, 'data'))
+  await shotOf(open.page, to)('page-altered')
 }
 
 /** Takes a picture after moving the pointer away, so that nothing looks selected. */
@@ -41,7 +35,6 @@ function shotOf(page: Page, to: string): Shot {
 }
 
 async function pictureViews(page: Page, root: string, shot: Shot): Promise<void> {
-  await shot('page-start')
   await openFolder(page, join(root, 'data'))
   await page.setInputFiles('#open-receipts', [
     join(root, 'heads-2026-07-01.txt'),
@@ -58,13 +51,6 @@ async function pictureViews(page: Page, root: string, shot: Shot): Promise<void>
   await page.getByRole('link', { name: 'This address over time' }).click()
   await page.locator('.timeline').waitFor()
   await shot('page-address')
-  for (const [title, name] of [
-    ['#compare-title', 'page-compare'],
-    ['#now-title', 'page-now'],
-  ] as const) {
-    await page.locator(title).evaluate((element) => element.scrollIntoView({ block: 'start' }))
-    await shot(name)
-  }
   await go(page, `#/d/${association}`)
   await page.getByLabel('From (this day counts)').fill('2025-03-01')
   await page.getByLabel('To (this day counts)').fill('2025-05-31')

@@ -31,14 +31,8 @@ import { isRefused } from '../storage/files/refusal.ts'
 import { readRegularSync } from '../storage/files/regular-file.ts'
 import { recordLines, withSnapshot } from '../storage/files/snapshot-file.ts'
 import type { Connection } from '../storage/postgres/connection.ts'
-import {
-  beginImport,
-  type Count,
-  endImport,
-  importedSoFar,
-  insertBodies,
-} from '../storage/postgres/importing.ts'
-import { insertLines, type Latest, type NewLine } from '../storage/postgres/statements.ts'
+import { beginImport, type Count, endImport, importedSoFar } from '../storage/postgres/importing.ts'
+import { insertBodies, insertLines, type Latest, type NewLine } from '../storage/postgres/statements.ts'
 import { DatabaseRefused } from './refused.ts'
 
 /** Records in one statement. PostgreSQL accepts 65,535 values in a statement, and a record has three. */
@@ -153,7 +147,7 @@ async function importRecords(
   let bytes = 0
   const send = async (): Promise<void> => {
     if (page.length === 0) return
-    await insertLines(connection, of, page)
+    await insertLines(connection, page)
     onPage(page.length)
     page = []
     bytes = 0
@@ -164,7 +158,7 @@ async function importRecords(
       const receipt = parseReceipt(line)
       if (!receipt) throw new DatabaseRefused(`${addon}/${slug} changed while it was read`)
       if (page.length === pageRecords || (bytes > 0 && bytes + line.length > pageBytes)) await send()
-      page.push({ id: receipt.id, sequence: receipt.sequence, line })
+      page.push({ ...of, id: receipt.id, sequence: receipt.sequence, line })
       bytes += line.length
       head = { count: receipt.sequence, sha256: sha256Hex(line) }
       if (receipt.received_at > last) last = receipt.received_at

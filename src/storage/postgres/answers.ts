@@ -1,4 +1,4 @@
-/** Requests that wait to be stored. Each has a timer of its own; when it runs out, a statement under way is not cancelled. */
+/** The answer to a request that waits to be stored, with its own timer. When it runs out, a statement under way is not cancelled. */
 import type { Fault, Outcome } from '../../../contracts/record.ts'
 
 /** A request is answered this long before its deadline, because the answer still has to travel. */
@@ -38,27 +38,4 @@ export class Answer {
   fail(fault: Fault): void {
     this.give({ ok: false, fault })
   }
-}
-
-const mostBatchRecords = 64
-const mostBatchBytes = 1024 * 1024
-
-/** Takes the next batch from a queue, without requests that were answered already. A single record may be longer than the limit. */
-export function takeBatch<T extends { readonly answer: Answer }>(
-  queue: T[],
-  sizeOf: (waiting: T) => number,
-): T[] {
-  const batch: T[] = []
-  let bytes = 0
-  let taken = 0
-  for (const waiting of queue) {
-    const size = sizeOf(waiting)
-    if (batch.length === mostBatchRecords || (bytes > 0 && bytes + size > mostBatchBytes)) break
-    taken++
-    if (waiting.answer.isGiven) continue
-    batch.push(waiting)
-    bytes += size
-  }
-  queue.splice(0, taken)
-  return batch
 }

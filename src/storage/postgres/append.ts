@@ -1,186 +1,232 @@
 /**
- * Append-only: stores the records of one association in rows that no role may change.
+ * Append-only: stores records in rows that no role may change, each association with its own chain.
  *
  * Invariants
  *   1. A receipt leaves only when the commit of its batch came back without a warning. Then the batch is on the standby, too.
  *   2. A duplicate is answered only when a commit that began after reading the record came back, because a record that was only read
  *      may be on one disk.
- *   3. The database compares and moves the head. The head that this process remembers is a guess; a wrong guess costs one more turn.
+ *   3. The database compares and moves the heads. A head that this process remembers is a guess; a wrong guess costs one more turn.
  *   4. One record never fails the others of its batch, except where none can be stored.
  *
  * Life of a record
  *   1. `put` computes its id and its line up to the receipt, and queues it with a timer.
- *   2. All waiting records become one batch. If the head is not known, one statement reads the head and finds the records of the
- *      batch that are stored already.
- *   3. The new records are chained behind the head and inserted with one statement. If no record is new, an empty commit is made.
+ *   2. Waiting records, of whatever associations, become one batch. If a head is not known, one statement reads all heads and finds
+ *      the records of the batch that are stored already.
+ *   3. The new records are chained behind their heads and inserted with one statement. If no record is new, an empty commit is made.
  *   4. If another writer was first, or the connection broke, it begins again at 2, as long as a sender waits. Reading shows whether
  *      the broken statement took effect.
+ *   5. If an association is refused, or others were first several times, the batch is split into two. In the end the association
+ *      is alone, and all others are stored.
  */
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AcceptedRecord, Fault, Outcome, Receipt } from '../../../contracts/record.ts'
 import { type Draft, draftOf } from '../../records/batch.ts'
+import { nameOf } from '../../records/layout.ts'
 import { longestRecord } from '../../records/lines.ts'
-import { Answer, takeBatch } from './answers.ts'
+import { Answer } from './answers.ts'
+import { Batches, type Waiting } from './batches.ts'
 import type { Connection } from './connection.ts'
 import { codeOf, meaningOf } from './fault.ts'
+import { Heads } from './heads.ts'
 import { confirm, type Shared } from './shared.ts'
 import {
   type AssociationName,
   barrier,
-  insertBehind,
+  chainBehind,
+  insertLines,
   lookFor,
+  type NewLine,
   type StoredLine,
   type TableHead,
 } from './statements.ts'
 
-/** A receiver writes for at most this long without a pause, so that another receiver, which lost the race, can read the head. */
+/** A receiver writes for at most this long without a pause, so that another receiver, which lost the race, can read the heads. */
 const turnMs = 100
 const pauseMs = 5
 /** The pause before a batch is tried again on another connection. */
 const brokenPauseMs = 100
 /**
- * The longest pause before a batch is tried behind another head. The length is random, so that two receivers do not collide
+ * The longest pause before a batch is tried behind other heads. The length is random, so that two receivers do not collide
  * again.
  */
 const longestLossPauseMs = 20
+/** After so many losses a batch is split: the fewer associations it has, the rarer others write to one of them. */
+const mostLosses = 3
 
-type WaitingDraft = Draft & { readonly answer: Answer }
+/** `key` is the name of the association, `bytes` the line up to the receipt. */
+type WaitingDraft = Waiting & Draft & { readonly of: AssociationName; readonly recordKey: string }
 
-export class AppendQueue {
-  readonly #of: AssociationName
+type Result = {
+  /** All records of the batch, by `recordKey`. */
+  readonly records: ReadonlyMap<string, StoredLine>
+  readonly fresh: ReadonlySet<string>
+}
+
+const unanswered = (batch: readonly WaitingDraft[]): readonly WaitingDraft[] =>
+  batch.filter(({ answer }) => !answer.isGiven)
+
+export class Appends {
+  /** Associations whose records are refused as damaged. */
+  readonly refused = new Set<string>()
   readonly #shared: Shared
-  readonly #queue: WaitingDraft[] = []
-  #head: TableHead | undefined
-  #working: Promise<void> | undefined
-  #damaged = false
+  readonly #heads = new Heads()
+  readonly #batches = new Batches<WaitingDraft>((batch) => this.#storeInTurn(batch))
+  #turn = performance.now()
 
-  constructor(of: AssociationName, shared: Shared) {
-    this.#of = of
+  constructor(shared: Shared) {
     this.#shared = shared
-  }
-
-  get isIdle(): boolean {
-    return this.#working === undefined
-  }
-
-  get isDamaged(): boolean {
-    return this.#damaged
   }
 
   put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
     const { id, opening } = draftOf(record)
     if (opening.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
+    const { addon, association_slug } = record
+    const of = { addon, association_slug }
+    const key = nameOf(of)
     const answer = new Answer(deadline)
-    this.#queue.push({ id, opening, answer })
-    this.#start()
+    this.#batches.put({ key, of, id, recordKey: `${key}/${id}`, opening, bytes: opening, answer })
     return answer.promise
   }
 
-  #start(): void {
-    this.#working ??= this.#work().finally(() => {
-      this.#working = undefined
-      if (this.#queue.length > 0) this.#start()
-    })
-  }
-
-  async #work(): Promise<void> {
-    let turn = performance.now()
-    while (this.#queue.length > 0) {
-      // one turn of the event loop lets records that have arrived already join this batch
-      await nextTurn()
-      const batch = takeBatch(this.#queue, ({ opening }) => opening.length)
-      if (batch.length === 0) continue
-      await this.#store(batch)
-      if (performance.now() - turn < turnMs) continue
-      await sleep(pauseMs)
-      turn = performance.now()
-    }
+  async #storeInTurn(batch: readonly WaitingDraft[]): Promise<void> {
+    await this.#store(batch)
+    if (performance.now() - this.#turn < turnMs) return
+    await sleep(pauseMs)
+    this.#turn = performance.now()
   }
 
   /** Stores the batch; resolves when every record has an answer. */
   async #store(batch: readonly WaitingDraft[]): Promise<void> {
     let losses = 0
-    for (let waiting = batch; waiting.length > 0; waiting = waiting.filter(({ answer }) => !answer.isGiven)) {
-      const until = Math.max(...waiting.map(({ answer }) => answer.by))
+    for (let waiting = unanswered(batch); waiting.length > 0; waiting = unanswered(waiting)) {
       try {
-        const { connections } = this.#shared
-        const stored = await connections.with(until, (connection) => this.#attempt(connection, waiting))
-        this.#damaged = false
-        return giveReceipts(waiting, stored)
+        return await this.#storeOnce(waiting)
       } catch (error) {
-        this.#head = undefined
+        for (const { key } of waiting) this.#heads.forget(key)
         const meaning = meaningOf(error)
+        const isAlone = waiting.every(({ key }) => key === waiting[0]?.key)
         if (meaning.kind === 'fault') {
-          this.#note(error, meaning.fault, meaning.reason)
-          for (const { answer } of waiting) answer.fail(meaning.fault)
+          if (!isAlone && meaning.isOfOneAssociation)
+            return this.#storeParts(waiting, meaning.fault === 'busy' ? waiting.length : 2)
+          this.#refuse(waiting, error, meaning)
           continue
         }
         this.#shared.observer?.again(meaning.kind)
         if (meaning.kind === 'broken') await sleep(brokenPauseMs)
-        else await sleep(Math.random() * Math.min(losses++ * 2, longestLossPauseMs))
+        else {
+          this.#heads.distrust()
+          if (losses++ === mostLosses && !isAlone) return this.#storeParts(waiting, 2)
+          await sleep(Math.random() * Math.min(losses * 2, longestLossPauseMs))
+        }
       }
     }
   }
 
-  /** Tries to store the batch once. Gives all records of the batch by id, and which of them are new. */
-  async #attempt(
-    connection: Connection,
-    batch: readonly WaitingDraft[],
-  ): Promise<{ readonly records: ReadonlyMap<string, StoredLine>; readonly fresh: ReadonlySet<string> }> {
-    await connection.requireClock()
-    const unique = [...new Map(batch.map((waiting) => [waiting.id, waiting])).values()]
-    let head = this.#head
-    let found = new Map<string, StoredLine>()
-    if (!head) {
-      const looked = await lookFor(
-        connection,
-        this.#of,
-        unique.map(({ id }) => id),
-      )
-      head = looked.head
-      found = looked.stored
-    }
-    const fresh = unique.filter(({ id }) => !found.has(id))
-    // until the commit has come back, the head is not known
-    this.#head = undefined
-    if (fresh.length === 0) await barrier(connection)
-    else {
-      const began = performance.now()
-      const own = new Date().toISOString()
-      const receivedAt = [own, head.receivedAt].sort()[1] as string
-      const added = await insertBehind(connection, this.#of, head, fresh, receivedAt)
-      this.#shared.observer?.synced('append', performance.now() - began)
-      this.#shared.observer?.batch(added.length)
-      for (const record of added) found.set(record.id, record)
-      const last = added.at(-1) as StoredLine
-      head = { count: last.sequence, sha256: last.sha256, receivedAt }
-    }
-    await confirm(this.#shared, connection)
-    this.#head = head
-    return { records: found, fresh: new Set(fresh.map(({ id }) => id)) }
+  async #storeOnce(batch: readonly WaitingDraft[]): Promise<void> {
+    const until = Math.max(...batch.map(({ answer }) => answer.by))
+    const result = await this.#shared.connections.with(until, (connection) =>
+      this.#attempt(connection, batch),
+    )
+    for (const { key } of batch) this.refused.delete(key)
+    giveReceipts(batch, result)
   }
 
-  #note(error: unknown, fault: Fault, reason: string): void {
-    const { addon, association_slug } = this.#of
-    const fields = { addon, association: association_slug, code: codeOf(error), reason }
+  /**
+   * Stores the batch in parts, one after the other, none of which has an association of another. After waiting for a lock, each
+   * association is a part, because there is no time to wait for the same lock more than once.
+   */
+  async #storeParts(batch: readonly WaitingDraft[], count: number): Promise<void> {
+    const names = [...new Set(batch.map(({ key }) => key))]
+    const size = Math.ceil(names.length / count)
+    for (let from = 0; from < names.length; from += size) {
+      const ofPart = new Set(names.slice(from, from + size))
+      await this.#store(batch.filter(({ key }) => ofPart.has(key)))
+    }
+  }
+
+  /** Tries to store the batch once. */
+  async #attempt(connection: Connection, batch: readonly WaitingDraft[]): Promise<Result> {
+    await connection.requireClock()
+    const unique = [...new Map(batch.map((waiting) => [waiting.recordKey, waiting])).values()]
+    const known = this.#heads.all(unique.map(({ key }) => key))
+    const { heads, stored } = known ? { heads: known, stored: new Map() } : await lookFor(connection, unique)
+    const fresh = unique.filter(({ recordKey }) => !stored.has(recordKey))
+    // until the commit has come back, the heads are not known
+    for (const { key } of fresh) this.#heads.forget(key)
+    const added = chained(fresh, heads)
+    if (fresh.length === 0) await barrier(connection)
+    else await this.#insert(connection, added)
+    await confirm(this.#shared, connection)
+    for (const { key, head, records } of added) {
+      this.#heads.set(key, head)
+      for (const record of records) stored.set(`${key}/${record.id}`, record)
+    }
+    return { records: stored, fresh: new Set(fresh.map(({ recordKey }) => recordKey)) }
+  }
+
+  async #insert(connection: Connection, added: readonly Chained[]): Promise<void> {
+    const began = performance.now()
+    const lines = added.flatMap(({ lines }) => lines)
+    await insertLines(connection, lines)
+    this.#shared.observer?.synced('append', performance.now() - began)
+    this.#shared.observer?.batch(lines.length)
+  }
+
+  /** Answers all requests of the batch with a fault, and logs it. */
+  #refuse(
+    batch: readonly WaitingDraft[],
+    error: unknown,
+    { fault, reason }: { readonly fault: Fault; readonly reason: string },
+  ): void {
     const { log } = this.#shared
+    const names = [...new Set(batch.map(({ key }) => key))]
+    const { addon, association_slug: association } = (batch[0] as WaitingDraft).of
+    const which = names.length === 1 ? { addon, association } : { associations: names.length }
+    const fields = { ...which, code: codeOf(error), reason }
     if (fault !== 'damaged') log.error(fields, 'records could not be stored')
-    else if (!this.#damaged) log.fatal(fields, 'the records of an association are refused')
-    this.#damaged = fault === 'damaged'
+    else if (!names.every((name) => this.refused.has(name)))
+      log.fatal(fields, 'the records of an association are refused')
+    for (const name of names) {
+      if (fault === 'damaged') this.refused.add(name)
+      else this.refused.delete(name)
+    }
+    for (const { answer } of batch) answer.fail(fault)
   }
 }
 
-type Result = { readonly records: ReadonlyMap<string, StoredLine>; readonly fresh: ReadonlySet<string> }
+/** The new records of one association: the rows to insert, their receipts, and the head when they are stored. */
+type Chained = {
+  readonly key: string
+  readonly lines: readonly NewLine[]
+  readonly records: readonly StoredLine[]
+  readonly head: TableHead
+}
+
+/** In the order of the names, so that two receivers do not wait for each other in a circle. */
+function chained(fresh: readonly WaitingDraft[], heads: ReadonlyMap<string, TableHead>): readonly Chained[] {
+  const now = new Date().toISOString()
+  const drafts = new Map<string, WaitingDraft[]>()
+  for (const draft of fresh) drafts.set(draft.key, [...(drafts.get(draft.key) ?? []), draft])
+  return [...drafts]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, own]) => {
+      const head = heads.get(key) as TableHead
+      const receivedAt = [now, head.receivedAt].sort()[1] as string
+      const { lines, records } = chainBehind((own[0] as WaitingDraft).of, head, own, receivedAt)
+      const last = records.at(-1) as StoredLine
+      return { key, lines, records, head: { count: last.sequence, sha256: last.sha256, receivedAt } }
+    })
+}
 
 /** Gives the receipts. Of several requests with the same new record, the first one gets `appended`. */
 function giveReceipts(batch: readonly WaitingDraft[], { records, fresh }: Result): void {
   const appended = new Set<string>()
-  for (const { id, answer } of batch) {
-    const isFirst = fresh.has(id) && !appended.has(id)
-    appended.add(id)
+  for (const { recordKey, answer } of batch) {
+    const isFirst = fresh.has(recordKey) && !appended.has(recordKey)
+    appended.add(recordKey)
     answer.give({
       ok: true,
-      receipt: receiptOf(records.get(id) as StoredLine, isFirst ? 'appended' : 'duplicate'),
+      receipt: receiptOf(records.get(recordKey) as StoredLine, isFirst ? 'appended' : 'duplicate'),
     })
   }
 }

@@ -7,12 +7,18 @@ import type { Fault } from '../../../contracts/record.ts'
 /**
  *   lost     another writer was first, or a record was stored already: read the head and try again
  *   broken   the connection or the server is gone; it is not known whether the statement took effect
- *   fault    the waiting requests get this answer
+ *   fault    the waiting requests get this answer. `isOfOneAssociation`: the cause is a row, so the other associations of a
+ *            batch can be stored
  */
 export type Meaning =
   | { readonly kind: 'lost' }
   | { readonly kind: 'broken' }
-  | { readonly kind: 'fault'; readonly fault: Fault; readonly reason: string }
+  | {
+      readonly kind: 'fault'
+      readonly fault: Fault
+      readonly reason: string
+      readonly isOfOneAssociation: boolean
+    }
 
 /** A commit came back with a warning: it did not wait for the standby, and the record may be on one disk only. */
 export class NotKnown extends Error {
@@ -46,13 +52,21 @@ const reasons: Readonly<Record<string, readonly [Fault, string]>> = {
 
 export function meaningOf(error: unknown): Meaning {
   if (error instanceof NotKnown)
-    return { kind: 'fault', fault: 'io', reason: 'a commit was not waited for by the standby' }
+    return {
+      kind: 'fault',
+      fault: 'io',
+      reason: 'a commit was not waited for by the standby',
+      isOfOneAssociation: false,
+    }
   const code = codeOf(error)
   if (isLost(code, (error as ServerError).constraint)) return { kind: 'lost' }
   if (isBroken(error, code)) return { kind: 'broken' }
   const [fault, reason] = reasons[code] ?? ['io', 'the database reported an error']
-  return { kind: 'fault', fault, reason }
+  return { kind: 'fault', fault, reason, isOfOneAssociation: rowFault.test(code) }
 }
+
+/** What a trigger, or a type of a column (classes 22, 23 and 54), has against a row. */
+const rowFault = /^(?:CV00[235]|22|23|54|55P03)/
 
 /** Whether another writer was first. The loser may fail at a key of the table before the trigger runs. */
 function isLost(code: string, constraint: unknown): boolean {

@@ -6,7 +6,6 @@
  * import empties them.
  */
 import type { Connection, Statement } from './connection.ts'
-import { insertBodiesOf, type Latest } from './statements.ts'
 
 /** The number of the lock that keeps two imports apart; any number will do. */
 const importLock = 427_191_541_091
@@ -44,17 +43,6 @@ export async function beginImport(connection: Connection): Promise<Begun> {
 const lookAround: Statement = {
   text: `SELECT importing, EXISTS (SELECT FROM civic.association) OR EXISTS (SELECT FROM civic.record)
     OR EXISTS (SELECT FROM civic.latest) AS holds FROM civic.state`,
-}
-
-/** Inserts records without history. The table is empty, so nothing is replaced. */
-export async function insertBodies(connection: Connection, bodies: readonly Latest[]): Promise<void> {
-  const values = bodies.flatMap(({ addon, association_slug, participant_id, body }) => [
-    addon,
-    association_slug,
-    participant_id,
-    body,
-  ])
-  await connection.run(insertBodiesOf(bodies.length), values)
 }
 
 export type Count = { readonly count: number; readonly sha256: string }

@@ -14,11 +14,12 @@
  * Not promised: that no trace of earlier states is left. The old record is in the file of the table until the table is
  * vacuumed, and in the write-ahead log, in its archive and in base backups as long as these are kept (deploy/SCALE.md).
  */
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AcceptedRecord, Fault, Outcome } from '../../../contracts/record.ts'
 import { latestText } from '../../records/latest.ts'
 import { longestRecord } from '../../records/lines.ts'
-import { Answer, takeBatch } from './answers.ts'
+import { Answer } from './answers.ts'
+import { Batches, type Waiting } from './batches.ts'
 import type { Connection } from './connection.ts'
 import { isGone } from './connections.ts'
 import { Broken, codeOf, meaningOf } from './fault.ts'
@@ -27,20 +28,18 @@ import { keyOf, type Latest, replaceAll } from './statements.ts'
 
 const brokenPauseMs = 100
 
-type WaitingReplacement = {
-  readonly record: AcceptedRecord
-  readonly receivedAt: string
-  readonly body: Uint8Array
-  readonly answer: Answer
-}
+/** All requests have the same key, so there is one batch at a time. */
+const oneAfterTheOther = ''
+
+/** `bytes` is what is stored. */
+type WaitingReplacement = Waiting & { readonly record: AcceptedRecord; readonly receivedAt: string }
 
 /** A statement on a broken connection. If it takes effect, it does so before `until`. */
 type Loose = { readonly connection: Connection; readonly until: number }
 
-export class OverwriteQueue {
+export class Overwrites {
   readonly #shared: Shared
-  readonly #queue: WaitingReplacement[] = []
-  #working: Promise<void> | undefined
+  readonly #batches = new Batches<WaitingReplacement>((batch) => this.#store(batch))
   #loose: Loose | undefined
 
   constructor(shared: Shared) {
@@ -49,27 +48,11 @@ export class OverwriteQueue {
 
   put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
     const receivedAt = new Date().toISOString()
-    const body = Buffer.from(latestText(record, receivedAt))
-    if (body.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
+    const bytes = Buffer.from(latestText(record, receivedAt))
+    if (bytes.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
     const answer = new Answer(deadline)
-    this.#queue.push({ record, receivedAt, body, answer })
-    this.#start()
+    this.#batches.put({ key: oneAfterTheOther, record, receivedAt, bytes, answer })
     return answer.promise
-  }
-
-  #start(): void {
-    this.#working ??= this.#work().finally(() => {
-      this.#working = undefined
-      if (this.#queue.length > 0) this.#start()
-    })
-  }
-
-  async #work(): Promise<void> {
-    while (this.#queue.length > 0) {
-      await nextTurn()
-      const batch = takeBatch(this.#queue, ({ body }) => body.length)
-      if (batch.length > 0) await this.#store(batch)
-    }
   }
 
   async #store(batch: readonly WaitingReplacement[]): Promise<void> {
@@ -137,7 +120,7 @@ export class OverwriteQueue {
  * deadlock.
  */
 function lastOfEach(batch: readonly WaitingReplacement[]): Latest[] {
-  const last = new Map(batch.map(({ record, body }) => [keyOf(record), { record, body }]))
+  const last = new Map(batch.map(({ record, bytes }) => [keyOf(record), { record, bytes }]))
   return [...last]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(
@@ -145,9 +128,9 @@ function lastOfEach(batch: readonly WaitingReplacement[]): Latest[] {
         ,
         {
           record: { addon, association_slug, participant_id },
-          body,
+          bytes,
         },
-      ]) => ({ addon, association_slug, participant_id, body }),
+      ]) => ({ addon, association_slug, participant_id, body: bytes }),
     )
 }
 

@@ -3,6 +3,7 @@ import type { Draft } from '../../records/batch.ts'
 import { assemble } from '../../records/batch.ts'
 import { type LineReceipt, parseReceipt } from '../../records/line.ts'
 import { noHash } from '../../records/position.ts'
+import { byteaArray } from './arrays.ts'
 import type { Connection, Row, Statement } from './connection.ts'
 
 export type AssociationName = { readonly addon: string; readonly association_slug: string }
@@ -12,30 +13,41 @@ export type TableHead = { readonly count: number; readonly sha256: string; reado
 /** The receipt of a stored record, with the hash of its line. */
 export type StoredLine = LineReceipt & { readonly sha256: string }
 
-// One statement, so that head and records are of one moment. A subquery in the inserting statement cannot be used, because after
+// One statement, so that heads and records are of one moment. A subquery in the inserting statement cannot be used, because after
 // waiting for another writer it still sees the old state.
 const look: Statement = {
   name: 'look',
-  text: `SELECT a.count::text, a.sha256, a.received_at,
+  text: `SELECT w.addon || '/' || w.slug AS name, encode(w.id, 'hex') AS id, a.count::text, a.sha256, a.received_at,
     encode(sha256(r.line), 'hex') AS line_sha256, substring(r.line FROM greatest(1, octet_length(r.line) - 255)) AS tail
-  FROM (SELECT) AS always
-  LEFT JOIN civic.association a ON a.addon = $1 AND a.slug = $2
-  LEFT JOIN civic.record r ON r.addon = $1 AND r.slug = $2 AND r.id = ANY ($3::bytea[])`,
+  FROM unnest($1::text[], $2::text[], $3::bytea[]) AS w(addon, slug, id)
+  LEFT JOIN civic.association a ON a.addon = w.addon AND a.slug = w.slug
+  LEFT JOIN civic.record r ON r.addon = w.addon AND r.slug = w.slug AND r.id = w.id`,
 }
 
-/** The head of an association, and those of the given records that are stored already. */
-export async function lookFor(
-  connection: Connection,
-  { addon, association_slug }: AssociationName,
-  ids: readonly string[],
-): Promise<{ readonly head: TableHead; readonly stored: Map<string, StoredLine> }> {
+export type Wanted = { readonly of: AssociationName; readonly id: string }
+
+/** The heads of associations and the given records that are stored already, both by the name of the association. */
+export type Found = {
+  readonly heads: Map<string, TableHead>
+  /** By `keyOfRecord`. */
+  readonly stored: Map<string, StoredLine>
+}
+
+export async function lookFor(connection: Connection, wanted: readonly Wanted[]): Promise<Found> {
   const rows = await connection.run(look, [
-    addon,
-    association_slug,
-    `{${ids.map((id) => `"\\\\x${id}"`).join(',')}}`,
+    wanted.map(({ of }) => of.addon),
+    wanted.map(({ of }) => of.association_slug),
+    byteaArray(wanted.map(({ id }) => Buffer.from(id, 'hex'))),
   ])
-  const found = rows.flatMap((row) => storedOf(row) ?? [])
-  return { head: headOf(rows[0] as Row), stored: new Map(found.map((record) => [record.id, record])) }
+  const heads = new Map<string, TableHead>()
+  const stored = new Map<string, StoredLine>()
+  for (const row of rows) {
+    const name = String(row.name)
+    heads.set(name, headOf(row))
+    const record = storedOf(row)
+    if (record) stored.set(`${name}/${record.id}`, record)
+  }
+  return { heads, stored }
 }
 
 function headOf({ count, sha256, received_at }: Row): TableHead {
@@ -50,51 +62,48 @@ function storedOf({ tail, line_sha256 }: Row): StoredLine | undefined {
   return { ...receipt, sha256: String(line_sha256) }
 }
 
-/** Chains the drafts behind the head and inserts them with one statement. Resolves when the commit has come back. */
-export async function insertBehind(
-  connection: Connection,
+export type NewLine = AssociationName & {
+  readonly id: string
+  readonly sequence: number
+  readonly line: Uint8Array
+}
+
+/** Chains drafts behind the head of their association: the rows to insert, and the receipts for which they stand. */
+export function chainBehind(
   of: AssociationName,
   head: TableHead,
   drafts: readonly Draft[],
   receivedAt: string,
-): Promise<readonly StoredLine[]> {
+): { readonly lines: readonly NewLine[]; readonly records: readonly StoredLine[] } {
   const { bytes, records, next } = assemble({ ...head, end: 0 }, false, drafts, receivedAt)
+  const { addon, association_slug } = of
   const lines = records.map(({ id, sequence, offset }, at) => {
     const following = records[at + 1]
     // between two lines there are a comma and a line feed
-    return { id, sequence, line: bytes.subarray(offset, following ? following.offset - 2 : next.end) }
+    const line = bytes.subarray(offset, following ? following.offset - 2 : next.end)
+    return { addon, association_slug, id, sequence, line }
   })
-  await insertLines(connection, of, lines)
-  return records
+  return { lines, records }
 }
 
-export type NewLine = { readonly id: string; readonly sequence: number; readonly line: Uint8Array }
-
-/** Inserts lines with one statement, which the trigger checks. Resolves when the commit has come back. */
-export async function insertLines(
-  connection: Connection,
-  { addon, association_slug }: AssociationName,
-  lines: readonly NewLine[],
-): Promise<void> {
-  const values: unknown[] = [addon, association_slug]
-  for (const { id, sequence, line } of lines) values.push(sequence, Buffer.from(id, 'hex'), line)
-  await connection.run(insertOf(lines.length), values)
+const append: Statement = {
+  name: 'append',
+  text: `INSERT INTO civic.record (addon, slug, sequence, id, line)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bytea[])`,
 }
 
-const inserts = new Map<number, Statement>()
-
-/** A statement for `count` records. `bytea` parameters travel as bytes, but in an array they would travel as hex digits. */
-function insertOf(count: number): Statement {
-  const known = inserts.get(count)
-  if (known) return known
-  const rows = Array.from(
-    { length: count },
-    (_, at) => `($1, $2, $${3 + 3 * at}, $${4 + 3 * at}, $${5 + 3 * at})`,
-  )
-  const text = `INSERT INTO civic.record (addon, slug, sequence, id, line) VALUES ${rows.join(', ')}`
-  const statement = { name: `append-${count}`, text }
-  inserts.set(count, statement)
-  return statement
+/**
+ * Inserts lines with one statement, which the trigger checks. Resolves when the commit has come back. Two receivers that insert
+ * into several associations at once do not wait for each other in a circle if each gives its lines in the order of the names.
+ */
+export async function insertLines(connection: Connection, lines: readonly NewLine[]): Promise<void> {
+  await connection.run(append, [
+    lines.map(({ addon }) => addon),
+    lines.map(({ association_slug }) => association_slug),
+    lines.map(({ sequence }) => sequence),
+    byteaArray(lines.map(({ id }) => Buffer.from(id, 'hex'))),
+    byteaArray(lines.map(({ line }) => line)),
+  ])
 }
 
 /**
@@ -147,8 +156,6 @@ const readStandbys: Statement = {
 
 export type Latest = AssociationName & { readonly participant_id: string; readonly body: Uint8Array }
 
-const replaces = new Map<number, Statement>()
-
 /**
  * Replaces the records, except rows that are reached after the deadline on the clock of the database, because a statement that
  * was held up must not replace a newer record that was acknowledged meanwhile. The clock is compared again after waiting for a
@@ -159,10 +166,7 @@ export async function replaceAll(
   bodies: readonly Latest[],
   deadline: Date,
 ): Promise<ReadonlyMap<string, boolean>> {
-  const values: unknown[] = [deadline.toISOString()]
-  for (const { addon, association_slug, participant_id, body } of bodies)
-    values.push(addon, association_slug, participant_id, body)
-  const rows = await connection.run(replaceOf(bodies.length), values)
+  const rows = await connection.run(replace, [deadline.toISOString(), ...columnsOf(bodies)])
   return new Map(
     rows.map(({ addon, slug, participant_id, is_new }) => [
       `${addon}/${slug}/${participant_id}`,
@@ -175,27 +179,29 @@ export function keyOf({ addon, association_slug, participant_id }: Omit<Latest, 
   return `${addon}/${association_slug}/${participant_id}`
 }
 
-/** Inserts records into an empty table, for an import. */
-export function insertBodiesOf(count: number): Statement {
-  return { text: `INSERT INTO civic.latest (addon, slug, participant_id, body) VALUES ${bodyRows(count, 1)}` }
-}
-
-function bodyRows(count: number, first: number): string {
-  const rows = Array.from({ length: count }, (_, at) => {
-    const [a, b, c, d] = [0, 1, 2, 3].map((place) => first + 4 * at + place)
-    return `($${a}, $${b}, $${c}, $${d}::bytea)`
-  })
-  return rows.join(', ')
-}
-
-function replaceOf(count: number): Statement {
-  const known = replaces.get(count)
-  if (known) return known
-  const text = `INSERT INTO civic.latest AS l (addon, slug, participant_id, body)
-    SELECT * FROM (VALUES ${bodyRows(count, 2)}) AS sent WHERE clock_timestamp() < $1::timestamptz
+const replace: Statement = {
+  name: 'replace',
+  text: `INSERT INTO civic.latest AS l (addon, slug, participant_id, body)
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) WHERE clock_timestamp() < $1::timestamptz
     ON CONFLICT (addon, slug, participant_id) DO UPDATE SET body = EXCLUDED.body WHERE clock_timestamp() < $1::timestamptz
-    RETURNING addon, slug, participant_id, xmax = 0 AS is_new`
-  const statement = { name: `replace-${count}`, text }
-  replaces.set(count, statement)
-  return statement
+    RETURNING addon, slug, participant_id, xmax = 0 AS is_new`,
+}
+
+/** Inserts records into an empty table, for an import. */
+export async function insertBodies(connection: Connection, bodies: readonly Latest[]): Promise<void> {
+  await connection.run(insertEach, columnsOf(bodies))
+}
+
+const insertEach: Statement = {
+  text: `INSERT INTO civic.latest (addon, slug, participant_id, body)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])`,
+}
+
+function columnsOf(bodies: readonly Latest[]): readonly unknown[] {
+  return [
+    bodies.map(({ addon }) => addon),
+    bodies.map(({ association_slug }) => association_slug),
+    bodies.map(({ participant_id }) => participant_id),
+    byteaArray(bodies.map(({ body }) => body)),
+  ]
 }

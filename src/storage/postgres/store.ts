@@ -5,14 +5,13 @@
 import type { StorageRule } from '../../../contracts/contract.ts'
 import type { AcceptedRecord, Outcome, RecordStore } from '../../../contracts/record.ts'
 import type { Log } from '../../log.ts'
-import { nameOf } from '../../records/layout.ts'
 import type { StorageObserver } from '../observer.ts'
 import type { Store } from '../store.ts'
-import { AppendQueue } from './append.ts'
+import { Appends } from './append.ts'
 import type { Connection } from './connection.ts'
 import { Connections } from './connections.ts'
 import { meaningOf } from './fault.ts'
-import { OverwriteQueue } from './overwrite.ts'
+import { Overwrites } from './overwrite.ts'
 import type { Shared } from './shared.ts'
 import { attachedStandbys, isImporting, namesStandby } from './statements.ts'
 import { Stopped } from './stopped.ts'
@@ -29,8 +28,6 @@ export type PostgresStoreOptions = {
   readonly observer?: StorageObserver | undefined
 }
 
-/** For so many associations the head is kept in memory. */
-const mostQueues = 10_000
 const readinessMs = 3_000
 
 export function openPostgresStore(options: PostgresStoreOptions): Store {
@@ -38,9 +35,9 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
   const timeline = new Timeline(options.timelineFile)
   const connections = new Connections(target, timeline, log)
   const shared: Shared = { connections, timeline, requireStandby, log, observer }
-  const overwrites = new OverwriteQueue(shared)
+  const overwrites = new Overwrites(shared)
   const stopped = new Stopped()
-  const appends = new AppendQueues(shared)
+  const appends = new Appends(shared)
   const unanswered = new Set<Promise<Outcome>>()
 
   const overwrite = async (record: AcceptedRecord, deadline: number): Promise<Outcome> =>
@@ -79,39 +76,6 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
       stopped.close()
       await connections.close()
     },
-  }
-}
-
-/** A queue for each association that was used lately. */
-class AppendQueues {
-  /** Associations whose records are refused as damaged. */
-  readonly refused = new Set<string>()
-  readonly #shared: Shared
-  /** The queues in order of use: a queue that is used moves to the end. */
-  readonly #queues = new Map<string, AppendQueue>()
-
-  constructor(shared: Shared) {
-    this.#shared = shared
-  }
-
-  async put(record: AcceptedRecord, deadline: number): Promise<Outcome> {
-    const name = nameOf(record)
-    const queue = this.#queueOf(name, record)
-    const outcome = await queue.put(record, deadline)
-    if (queue.isDamaged) this.refused.add(name)
-    else this.refused.delete(name)
-    return outcome
-  }
-
-  #queueOf(name: string, record: AcceptedRecord): AppendQueue {
-    const queue = this.#queues.get(name) ?? new AppendQueue(record, this.#shared)
-    this.#queues.delete(name)
-    this.#queues.set(name, queue)
-    for (const [oldest, { isIdle }] of this.#queues) {
-      if (this.#queues.size <= mostQueues) break
-      if (isIdle) this.#queues.delete(oldest)
-    }
-    return queue
   }
 }
 

@@ -132,16 +132,17 @@ export class Appends {
   }
 
   /**
-   * Stores the batch in parts, one after the other, none of which has an association of another. After waiting for a lock, each
-   * association is a part, because there is no time to wait for the same lock more than once.
+   * Stores the batch in parts, none of which has an association of another. After waiting for a lock, each association is a part,
+   * because there is no time to wait for the same lock more than once.
    */
   async #storeParts(batch: readonly WaitingDraft[], count: number): Promise<void> {
     const names = [...new Set(batch.map(({ key }) => key))]
     const size = Math.ceil(names.length / count)
-    for (let from = 0; from < names.length; from += size) {
-      const ofPart = new Set(names.slice(from, from + size))
-      await this.#store(batch.filter(({ key }) => ofPart.has(key)))
-    }
+    const parts = Array.from({ length: Math.ceil(names.length / size) }, (_, at) => {
+      const own = new Set(names.slice(at * size, (at + 1) * size))
+      return batch.filter(({ key }) => own.has(key))
+    })
+    await Promise.all(parts.map((part) => this.#store(part)))
   }
 
   /** Tries to store the batch once. */

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { exchange } from './bench/connection.ts'
 import { fileSystemAt, nameOf, openDisk } from './bench/disk.ts'
 import { directoryOf } from './bench/fill.ts'
-import { checkedApp, type Row, type Rows } from './bench/floors/checked.ts'
+import { alone, checkedApp, type Row, type Rows } from './bench/floors/checked.ts'
 import { findPeers, type Missing, type Peers } from './bench/peers.ts'
 import { bundlePrograms, type Programs } from './bench/programs.ts'
 import { type Kind, requestFor } from './bench/request.ts'
@@ -39,7 +39,7 @@ const posted = (app: ReturnType<typeof checkedApp>, body: string): Promise<Respo
 
 test('a checked peer stores the line that the receiver would, in an unbroken chain, and finds a retry', async () => {
   const rows = inMemory()
-  const app = checkedApp(rows)
+  const app = checkedApp(alone(rows))
   const send = async (narrative: string) =>
     (await posted(app, JSON.stringify(scn01({ narrative })))).json() as Promise<Record<string, unknown>>
   const answers = await Promise.all(['one', 'two', 'three'].map(send))
@@ -55,14 +55,14 @@ test('a checked peer stores the line that the receiver would, in an unbroken cha
   assert.equal(answers[1]?.previous_sha256, answers[0]?.record_sha256)
   assert.deepEqual([again.sequence, again.record_sha256], [2, answers[1]?.record_sha256])
 
-  const other = checkedApp(rows)
+  const other = checkedApp(alone(rows))
   const next = (await (await posted(other, JSON.stringify(scn01({ narrative: 'four' })))).json()) as object
   assert.deepEqual({ ...next, sequence: 4, previous_sha256: answers[2]?.record_sha256 }, next)
 })
 
 test('a checked peer refuses what the receiver refuses, and stores nothing of it', async () => {
   const rows = inMemory()
-  const app = checkedApp(rows)
+  const app = checkedApp(alone(rows))
   assert.equal((await posted(app, '{"addon":"scn01","addon":"scn01"}')).status, 400)
   assert.equal((await posted(app, JSON.stringify(scn01({ standing: 'neighbour' })))).status, 422)
   assert.equal((await posted(app, JSON.stringify(vs01()))).status, 201)

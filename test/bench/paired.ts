@@ -30,7 +30,7 @@ export type PairResult = {
 const sliceMs = 600
 
 /** The receiver is compared with each peer that does the same work and with the receiver on files; a long file with an empty one. */
-const wanted: readonly Comparison['as'][] = ['SQLite', 'PostgreSQL', 'files', 'empty']
+const wanted: readonly Comparison['as'][] = ['SQLite', 'PostgreSQL', 'transactions', 'files', 'empty']
 const receivers: readonly LoadPoint['server'][] = ['bundled', 'database', 'databaseStandby']
 
 export function pairsIn(points: readonly Point[]): readonly Pair[] {

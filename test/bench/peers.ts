@@ -54,7 +54,7 @@ async function startPostgres(scratch: string, { isReceivers, standby }: Postgres
   // The standby for which the server was last told to wait is gone.
   server.set(`synchronous_standby_names = ''`)
   await server.start()
-  await server.sql('DROP TABLE IF EXISTS appended, latest')
+  await server.sql('DROP TABLE IF EXISTS appended, latest, head')
   await server.sql('DROP SCHEMA IF EXISTS civic CASCADE')
   if (isReceivers) await makeTables(server)
   const attached = standby ? await attachStandby(server, { below: scratch }) : undefined

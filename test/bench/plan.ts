@@ -78,6 +78,8 @@ export const names: Readonly<Record<Server, string>> = {
   sqliteChecked: 'SQLite',
   postgresChecked: 'PostgreSQL',
   postgresStandby: 'PostgreSQL with standby',
+  postgresTransactions: 'transactions',
+  transactionsStandby: 'transactions with standby',
   obvious: 'obvious program',
   database: 'receiver on PostgreSQL',
   databaseStandby: 'receiver on PostgreSQL with standby',
@@ -123,7 +125,18 @@ export function plan(mode: Mode): readonly Point[] {
   ]
 }
 
-/** The receiver on a database, and the peer with one transaction for each request; each with and without a synchronous standby. */
+/**
+ * The receiver on a database, with and without a synchronous standby, beside one transaction for each request: of a peer that only
+ * one process may run, and of one that several may run.
+ */
+const onDatabase = [
+  'postgresTransactions',
+  'database',
+  'postgresStandby',
+  'transactionsStandby',
+  'databaseStandby',
+] as const
+
 function onDatabases(): LoadPoint[] {
   const shapes: readonly (readonly [string, Partial<LoadPoint>])[] = [
     [appendName(64), {}],
@@ -132,7 +145,9 @@ function onDatabases(): LoadPoint[] {
     [appendName(1), { concurrency: 1 }],
   ]
   return shapes.flatMap(([name, more]) =>
-    (['database', 'postgresStandby', 'databaseStandby'] as const).map((server) => load(server, name, more)),
+    onDatabase
+      .filter((server) => more.kind !== 'overwrite' || !/ransactions/.test(server))
+      .map((server) => load(server, name, more)),
   )
 }
 
@@ -210,6 +225,7 @@ export type Comparison = {
 export const comparedAs = [
   'SQLite',
   'PostgreSQL',
+  'transactions',
   'files',
   'obvious',
   'empty',
@@ -229,8 +245,10 @@ export function comparisons(points: readonly Point[]): readonly Comparison[] {
     if (point.type !== 'load') continue
     const same = point.name.slice(point.name.indexOf(': ') + 2)
     if (point.server === 'database' || point.server === 'databaseStandby') {
-      const peer = point.server === 'database' ? 'postgresChecked' : 'postgresStandby'
-      compare(point.name, 'PostgreSQL', `${names[peer]}: ${same}`)
+      const isAlone = point.server === 'database'
+      compare(point.name, 'PostgreSQL', `${names[isAlone ? 'postgresChecked' : 'postgresStandby']}: ${same}`)
+      const several = isAlone ? 'postgresTransactions' : 'transactionsStandby'
+      compare(point.name, 'transactions', `${names[several]}: ${same}`)
       compare(point.name, 'files', `${names.bundled}: ${same}`)
     }
     if (!['bundled', 'source', 'unchecked'].includes(point.server)) continue

@@ -23,14 +23,16 @@ const sources = {
   sqlite: here('./floors/sqlite.ts'),
   sqliteChecked: here('./floors/sqlite-checked.ts'),
   postgresChecked: here('./floors/postgres-checked.ts'),
+  postgresTransactions: here('./floors/postgres-transactions.ts'),
   obvious: here('./floors/obvious.ts'),
   load: here('./load.ts'),
 }
 
 /**
  * The servers to measure. `source` and `bundled` are the receiver. `answer`, `unchecked` and `sqlite` are floors that check nothing.
- * `sqliteChecked` and `postgresChecked` do the same work as the receiver. `obvious` is the program that one would write at first. `database`
- * is the receiver on PostgreSQL. The commits of a server whose name ends in `Standby` wait for a synchronous standby.
+ * `sqliteChecked` and `postgresChecked` do the same work as the receiver in one process, `postgresTransactions` in as many processes as
+ * one likes. `obvious` is the program that one would write at first. `database` is the receiver on PostgreSQL. The commits of a server
+ * whose name ends in `Standby` wait for a synchronous standby.
  */
 export type Server =
   | 'source'
@@ -41,6 +43,8 @@ export type Server =
   | 'sqliteChecked'
   | 'postgresChecked'
   | 'postgresStandby'
+  | 'postgresTransactions'
+  | 'transactionsStandby'
   | 'obvious'
   | 'database'
   | 'databaseStandby'
@@ -102,6 +106,8 @@ export async function bundlePrograms(into: string, peers: Peers): Promise<Progra
     sqliteChecked: bundled('sqliteChecked'),
     postgresChecked: bundled('postgresChecked'),
     postgresStandby: bundled('postgresChecked'),
+    postgresTransactions: bundled('postgresTransactions'),
+    transactionsStandby: bundled('postgresTransactions'),
     obvious: bundled('obvious'),
     database: asInstalled,
     databaseStandby: asInstalled,
@@ -135,6 +141,8 @@ export async function bundlePrograms(into: string, peers: Peers): Promise<Progra
 const databases: ReadonlyMap<Server, PostgresKind> = new Map([
   ['postgresChecked', { isReceivers: false, standby: false }],
   ['postgresStandby', { isReceivers: false, standby: true }],
+  ['postgresTransactions', { isReceivers: false, standby: false }],
+  ['transactionsStandby', { isReceivers: false, standby: true }],
   ['database', { isReceivers: true, standby: false }],
   ['databaseStandby', { isReceivers: true, standby: true }],
 ])

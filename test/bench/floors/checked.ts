@@ -33,13 +33,26 @@ export type Rows = {
   overwrite(latest: Latest): Promise<void> | void
 }
 
-export function checkedApp(rows: Rows): Hono {
+/** What a peer does with an accepted record. On disk when the promise resolves. */
+export type Peer = Pick<Rows, 'overwrite'> & {
+  append(association: string, draft: Draft): Promise<Receipt>
+}
+
+/** A peer that keeps the heads in its memory. A second process beside it would fork the chains. */
+export function alone(rows: Rows): Peer {
   const chains = new Map<string, Chain>()
   const chainOf = (association: string): Chain => {
     const chain = chains.get(association) ?? new Chain(association, rows)
     chains.set(association, chain)
     return chain
   }
+  return {
+    append: (association, draft) => chainOf(association).put(draft),
+    overwrite: (latest) => rows.overwrite(latest),
+  }
+}
+
+export function checkedApp(peer: Peer): Hono {
   const app = new Hono()
   app.post('/receive', async (c) => {
     const taken = intake(new Uint8Array(await c.req.arrayBuffer()))
@@ -51,22 +64,22 @@ export function checkedApp(rows: Rows): Hono {
     const { addon, association_slug, participant_id } = record
     const stored =
       record.storage === 'append-only'
-        ? await chainOf(`${addon}/${association_slug}`).put(draftOf(record))
-        : await overwritten(rows, record)
+        ? await peer.append(`${addon}/${association_slug}`, draftOf(record))
+        : await overwritten(peer, record)
     return c.json({ status: 'stored', addon, association_slug, participant_id, ...stored, warnings }, 201)
   })
   return app
 }
 
-async function overwritten(rows: Rows, record: AcceptedRecord): Promise<{ received_at: string }> {
+async function overwritten(peer: Peer, record: AcceptedRecord): Promise<{ received_at: string }> {
   const received_at = new Date().toISOString()
   const { addon, association_slug, participant_id } = record
   const text = latestText(record, received_at)
-  await rows.overwrite({ association: `${addon}/${association_slug}`, participant: participant_id, text })
+  await peer.overwrite({ association: `${addon}/${association_slug}`, participant: participant_id, text })
   return { received_at }
 }
 
-type Receipt = {
+export type Receipt = {
   readonly id: string
   readonly sequence: number
   readonly record_sha256: string
@@ -77,7 +90,7 @@ type Receipt = {
 class Chain {
   readonly #association: string
   readonly #rows: Rows
-  #last: { readonly count: number; readonly sha256: string } | undefined
+  #last: Head | undefined
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(association: string, rows: Rows) {
@@ -94,26 +107,28 @@ class Chain {
   async #put(draft: Draft): Promise<Receipt> {
     const association = this.#association
     this.#last ??= headOf(await this.#rows.last(association))
-    const { bytes, records, next } = assemble(
-      { ...this.#last, end: 0 },
-      false,
-      [draft],
-      new Date().toISOString(),
-    )
-    const { id, sequence, offset, sha256 } = records[0]!
-    const line = bytes.subarray(offset, next.end)
-    const found = await this.#rows.append({ association, sequence, id, line })
+    const { line, head } = lineBehind(this.#last, draft)
+    const found = await this.#rows.append({ association, sequence: head.count, id: draft.id, line })
     if (found) return receiptIn(found)
-    this.#last = { count: sequence, sha256 }
-    return receiptIn(line, sha256)
+    this.#last = head
+    return receiptIn(line, head.sha256)
   }
 }
 
-function headOf(line: Uint8Array | undefined): { count: number; sha256: string } {
+export type Head = { readonly count: number; readonly sha256: string }
+
+/** The line of a draft behind a head, and the head when it is stored. */
+export function lineBehind(head: Head, draft: Draft): { readonly line: Uint8Array; readonly head: Head } {
+  const { bytes, records, next } = assemble({ ...head, end: 0 }, false, [draft], new Date().toISOString())
+  const { sequence, offset, sha256 } = records[0]!
+  return { line: bytes.subarray(offset, next.end), head: { count: sequence, sha256 } }
+}
+
+function headOf(line: Uint8Array | undefined): Head {
   return line ? { count: receiptIn(line).sequence, sha256: sha256Hex(line) } : { count: 0, sha256: noHash }
 }
 
-function receiptIn(line: Uint8Array, sha256 = sha256Hex(line)): Receipt {
+export function receiptIn(line: Uint8Array, sha256 = sha256Hex(line)): Receipt {
   const receipt = parseReceipt(line)
   if (!receipt) throw new Error('a stored row is no record')
   const { id, sequence, previous_sha256 } = receipt

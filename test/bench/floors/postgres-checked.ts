@@ -4,7 +4,7 @@
  * different associations share a flush; within one association each row waits for the one before it, as its chain demands.
  */
 import pg from 'pg'
-import { checkedApp, type Rows } from './checked.ts'
+import { alone, checkedApp, type Rows } from './checked.ts'
 import { listen } from './listen.ts'
 
 const pool = new pg.Pool({ connectionString: process.env.PEER_URL as string, max: 20 })
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
     CREATE TABLE IF NOT EXISTS latest (
       association text NOT NULL, participant text NOT NULL, text text NOT NULL, PRIMARY KEY (association, participant));
   `)
-  listen(checkedApp(rows))
+  listen(checkedApp(alone(rows)))
 }
 
 // A CommonJS bundle allows no await at the top.

@@ -2,7 +2,7 @@
  * The peer that does the same work, on SQLite (WAL, synchronous=FULL): one row a request, committed before the answer, behind the
  * receiver's own intake, contract, id and chain (`checked.ts`). Only the id has a unique index, because a retry has to be found.
  */
-import { checkedApp, type Rows } from './checked.ts'
+import { alone, checkedApp, type Rows } from './checked.ts'
 import { listen } from './listen.ts'
 import { openPeer } from './peer-database.ts'
 
@@ -33,4 +33,4 @@ const rows: Rows = {
   overwrite: ({ association, participant, text }) => void upsert.run(association, participant, text),
 }
 
-listen(checkedApp(rows))
+listen(checkedApp(alone(rows)))

@@ -12,7 +12,7 @@ import { pairsIn, runPairs } from '../test/bench/paired.ts'
 import { findPeers } from '../test/bench/peers.ts'
 import { type Mode, plan, selected, timings } from '../test/bench/plan.ts'
 import { bundlePrograms, killAll, type Programs } from '../test/bench/programs.ts'
-import { callsText, costsText, pairsText, type Report, reportOf, textOf } from '../test/bench/report.ts'
+import { type BenchReport, callsText, costsText, pairsText, reportOf, textOf } from '../test/bench/report.ts'
 import { bytesFor, prepare, run } from '../test/bench/run.ts'
 
 const help = `npm run bench -- [--quick | --full | --paired | --costs | --calls] [--only WORDS]... [--rounds N] [--json FILE] [--dir DIR]
@@ -130,7 +130,7 @@ async function measure(
 
 async function paired(
   { rounds, json }: Options,
-  about: Pick<Report, 'at' | 'machine' | 'timing'>,
+  about: Pick<BenchReport, 'at' | 'machine' | 'timing'>,
   points: ReturnType<typeof plan>,
   programs: Programs,
   disk: Disk,

@@ -68,7 +68,7 @@ export function makeDirectory(path: string): void {
   chmodSync(path, 0o2750)
 }
 
-export type Told = {
+export type VerifyMessage = {
   readonly type: string
   readonly kind?: string
   readonly path?: string
@@ -82,13 +82,13 @@ export type Told = {
 export async function verify(
   root: string,
   ...more: readonly string[]
-): Promise<{ exit: number; told: Told[]; found: string[] }> {
+): Promise<{ exit: number; told: VerifyMessage[]; found: string[] }> {
   const { exit, out, err } = await audit('verify', '--data', root, '--json', ...more)
   if (exit === 2) throw new Error(err)
   const told = out
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line) as Told)
+    .map((line) => JSON.parse(line) as VerifyMessage)
   const findings = told.filter(({ type }) => type === 'finding')
   return {
     exit,

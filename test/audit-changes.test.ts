@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { build, envelope, slug, type Told } from './audit-build.ts'
+import { build, envelope, slug, type VerifyMessage } from './audit-build.ts'
 import { fileOf, linesOf, rechained } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
@@ -21,7 +21,11 @@ function days(root: string): void {
   writeFileSync(records, fileOf(rechained(dated)))
 }
 
-async function between(root: string, from: string, to: string): Promise<{ exit: number; told: Told[] }> {
+async function between(
+  root: string,
+  from: string,
+  to: string,
+): Promise<{ exit: number; told: VerifyMessage[] }> {
   const { exit, out, err } = await audit(
     'changes',
     slug,
@@ -39,7 +43,7 @@ async function between(root: string, from: string, to: string): Promise<{ exit: 
     told: out
       .trim()
       .split('\n')
-      .map((line) => JSON.parse(line) as Told),
+      .map((line) => JSON.parse(line) as VerifyMessage),
   }
 }
 
@@ -61,7 +65,7 @@ test('a day counts whole, and both days count; a time counts to the millisecond'
     )
     const files = told.filter(({ type }) => type === 'latest')
     assert.equal(files.length, 2 * latest)
-    const summary = told.at(-1) as Told & { before: number; between: number; after: number }
+    const summary = told.at(-1) as VerifyMessage & { before: number; between: number; after: number }
     assert.equal(summary.before + summary.between + summary.after, 6)
     assert.equal(summary.between, expected.length)
   }

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { slug, type Told, verify } from './audit-build.ts'
+import { slug, type VerifyMessage, verify } from './audit-build.ts'
 import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
 import { other, type Variant, variants, type Whole, wholeDirectory } from './variants.ts'
 
-type Verdict = { readonly exit: number; readonly verdict: unknown; readonly named: readonly string[] }
+type JudgedVariant = { readonly exit: number; readonly verdict: unknown; readonly named: readonly string[] }
 
-async function judged(variant: Pick<Variant, 'tamper'>, withReceipt: boolean): Promise<Verdict> {
+async function judged(variant: Pick<Variant, 'tamper'>, withReceipt: boolean): Promise<JudgedVariant> {
   const scratch = scratchDir()
   const root = join(scratch, 'data')
   mkdirSync(root)
@@ -18,7 +18,7 @@ async function judged(variant: Pick<Variant, 'tamper'>, withReceipt: boolean): P
   variant.tamper(whole)
   const kept = withReceipt ? whole.heads.flatMap((head) => ['--expect', head]) : []
   const { exit, told } = await verify(root, ...kept)
-  const summary = told.at(-1) as Told
+  const summary = told.at(-1) as VerifyMessage
   return {
     exit,
     verdict: summary.verdict,

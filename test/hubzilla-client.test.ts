@@ -8,8 +8,8 @@ import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 
 import {
-  type Answer,
   address,
+  type ClientAnswer,
   client,
   fixtures,
   full,
@@ -98,7 +98,7 @@ test('each vector gets its verdict when PHP encodes it', { skip }, async (t) => 
     const sent = vector.envelope as JsonObject
     child.stdin.write(`${JSON.stringify(sent)}\n`)
     const { value } = await answers.next()
-    const answer = JSON.parse(value) as Answer
+    const answer = JSON.parse(value) as ClientAnswer
     // The client corrects two slips of PHP before the receiver sees them: a channel id that is an integer, and
     // pins that are no list of different ids. Pointers then count in the corrected list.
     const mended = Number.isInteger(sent?.association_channel_id)
@@ -121,7 +121,7 @@ test('each vector gets its verdict when PHP encodes it', { skip }, async (t) => 
 })
 
 /** The stored record without the members that the receiver adds, in the form of the vectors. */
-function storedAs(site: Site, expected: JsonObject, answer: Answer): JsonObject {
+function storedAs(site: Site, expected: JsonObject, answer: ClientAnswer): JsonObject {
   const slug = expected.association_slug as string
   if (expected.addon !== 'scn01') {
     const id = expected.participant_id as string
@@ -160,7 +160,7 @@ test('each vector gets its verdict byte for byte out of the spool', { skip }, as
 test('what json_encode cannot print is refused with its place and never posted', { skip }, async (t) => {
   const site = place(t)
   site.at(await loopback(t, () => assert.fail('nothing may be posted')))
-  const [bad] = await site.eval<Answer>(`
+  const [bad] = await site.eval<ClientAnswer>(`
     $say($civic->submit(['addon' => 'vs01', 'fields' => ['a/b' => ['ok', "caf\\xe9"], 'n' => NAN, "\\xff" => 1]]));
   `)
   assert.deepEqual([bad?.result, bad?.status], ['refused', 0])
@@ -176,7 +176,7 @@ test('the slips of PHP arrays are mended: empty maps, gaps in pins, an integer a
 }, async (t) => {
   const site = place(t)
   await site.start()
-  const [answer] = await site.eval<Answer>(`
+  const [answer] = await site.eval<ClientAnswer>(`
     $say($civic->submit(CivicReceiver\\V2\\Client::envelope('scn01', [
       'association_slug' => 'heron-ridge', 'association_channel_id' => 118, 'participant_id' => '${address}',
       'standing' => 'public', 'narrative' => 'zähe / Fälle', 'vs_snapshot' => [],

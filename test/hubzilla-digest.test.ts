@@ -11,7 +11,7 @@ import { contentDigest } from '../src/audit/g1/digest.ts'
 import { accept } from '../src/envelope/accept.ts'
 import { utf8 } from '../src/records/bytes.ts'
 import { canonicalBytes } from '../src/records/canonical.ts'
-import { type Answer, address, client, php, place, sha256, skip } from './hubzilla-site.ts'
+import { address, type ClientAnswer, client, php, place, sha256, skip } from './hubzilla-site.ts'
 import { scn01 } from './receiver.ts'
 
 const context = { tokenSha256: 'f'.repeat(64), now: new Date() }
@@ -49,7 +49,7 @@ test("the digest is the auditor's over 5,000 generated records", { skip }, async
 test('the digest before the post is that of the stored record', { skip }, async (t) => {
   const site = place(t)
   await site.start()
-  const [digest, answer] = await site.eval<string & Answer>(`
+  const [digest, answer] = await site.eval<string & ClientAnswer>(`
     ini_set('serialize_precision', '17'); // some php.ini files set this
     $envelope = CivicReceiver\\V2\\Client::envelope('scn01', [
       'association_slug' => 'heron-ridge', 'association_channel_id' => 7, 'participant_id' => '${address}',

@@ -10,8 +10,8 @@ import type { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  type Answer,
   address,
+  type ClientAnswer,
   forward,
   full,
   killed,
@@ -112,7 +112,7 @@ test('the receiver killed again and again: every submission is stored once', { s
   const kills = full ? 12 : 3
   const child = site.drive('submit')
   const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
-  const results: Answer[] = []
+  const results: ClientAnswer[] = []
   let running = true
   const killer = (async () => {
     for (let kill = 0; kill < kills && running; kill++) {
@@ -123,7 +123,7 @@ test('the receiver killed again and again: every submission is stored once', { s
   })()
   for (const envelope of sent) {
     child.stdin.write(`${JSON.stringify(envelope)}\n`)
-    results.push(JSON.parse((await answers.next()).value) as Answer)
+    results.push(JSON.parse((await answers.next()).value) as ClientAnswer)
     if (results.at(-1)?.result !== 'stored') await sleep(40)
   }
   running = false

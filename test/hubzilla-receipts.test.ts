@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { freePort } from './bound.ts'
 import {
-  type Answer,
   address,
+  type ClientAnswer,
   hubzilla,
   narratives,
   place,
@@ -76,7 +76,7 @@ test('what became of a submission can be asked by its reference, and the addon i
   const site = place(t)
   site.at(await freePort())
   site.env = hubzilla(site)
-  const ask = async (answer?: Answer) =>
+  const ask = async (answer?: ClientAnswer) =>
     (
       await site.eval<{ state: string; by?: string; at?: string; detail?: string; cause?: string }>(
         `$say($civic->outcome('${answer?.reference}'));`,
@@ -127,8 +127,8 @@ test('a reload or a double click of one form is one record; other answers in it 
   await site.start()
   // Two clicks come at once, then a reload two seconds later by the clock of the form.
   const clicks = await Promise.all([
-    site.eval<Answer>(form('n1', 'once')),
-    site.eval<Answer>(form('n1', 'once')),
+    site.eval<ClientAnswer>(form('n1', 'once')),
+    site.eval<ClientAnswer>(form('n1', 'once')),
   ])
   for (const [answer] of clicks) assert.equal(answer?.result, 'stored', answer?.detail)
   const forms = join(site.spool, 'forms')

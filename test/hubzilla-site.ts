@@ -27,7 +27,7 @@ const found = spawnSync(php, ['-r', 'echo PHP_VERSION_ID, extension_loaded("curl
 export const skip =
   found.error || !String(found.stdout).endsWith('curl') ? 'php with curl is not installed' : false
 
-export type Answer = {
+export type ClientAnswer = {
   readonly result: 'stored' | 'refused' | 'not_reached'
   readonly status: number
   readonly detail: string
@@ -49,7 +49,7 @@ export type Status = {
   readonly bytes: number
   readonly problem: string
   readonly waits: readonly Wait[]
-  readonly refused: Readonly<Record<string, Answer>>
+  readonly refused: Readonly<Record<string, ClientAnswer>>
   readonly refused_count: number
 }
 
@@ -99,7 +99,7 @@ export function place(t: TestContext, spool?: string) {
       assert.equal(code, 0, log.join(''))
       return (await out).split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as T]))
     },
-    submit: (...envelopes: unknown[]) => site.say<Answer>(['submit'], ...envelopes),
+    submit: (...envelopes: unknown[]) => site.say<ClientAnswer>(['submit'], ...envelopes),
     /** Posts all submissions that wait, whether they are due or not. */
     run: async () => (await site.say<Status>(['run', 'force']))[0]!,
     /** Posts the submissions that are due, as cron does. */

@@ -115,14 +115,14 @@ test('the cause of waiting is kept with the file and shown', { skip }, async (t)
 test('after a mended token, a pause or another URL nothing waits an hour', { skip }, async (t) => {
   const site = place(t)
   await site.start()
-  const mend: (() => void | Promise<void>)[] = []
+  const repairs: (() => void | Promise<void>)[] = []
   writeFileSync(join(site.dir, 'token'), 'another-token-than-the-one-of-the-receiver')
   const [first] = await site.submit(scn('token'), scn('token again'))
   assert.deepEqual([first?.result, first?.status, first?.kept], ['not_reached', 401, true])
-  mend.push(() => writeFileSync(join(site.dir, 'token'), token))
+  repairs.push(() => writeFileSync(join(site.dir, 'token'), token))
   const due = statSync(join(site.spool, site.waiting()[0]!)).mtimeMs - Date.now()
   assert.ok(due > 3_000_000, 'it would be its time in an hour')
-  for (const step of mend) await step()
+  for (const step of repairs) await step()
   assert.equal((await site.cron()).waiting, 0)
 
   writeFileSync(join(site.data, '.paused'), 'x')

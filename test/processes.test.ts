@@ -4,11 +4,11 @@ import { test } from 'node:test'
 import { chainOf, recordsPath, sha256 } from './disk.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 
-type Answer = { readonly outcome: string; readonly sequence: number; readonly record_sha256: string }
+type ReceiptAnswer = { readonly outcome: string; readonly sequence: number; readonly record_sha256: string }
 
-async function answered(response: Response): Promise<Answer> {
+async function answered(response: Response): Promise<ReceiptAnswer> {
   assert.ok(response.ok, `${response.status} ${await response.clone().text()}`)
-  return response.json() as Promise<Answer>
+  return response.json() as Promise<ReceiptAnswer>
 }
 
 test('two receivers on one data directory make one record of fifty parallel retries', async () => {
@@ -28,8 +28,8 @@ test('two receivers on one data directory make one record of fifty parallel retr
 test('two receivers that append to one association in turns keep one unbroken chain', async () => {
   const DATA_DIR = scratchDir()
   const receivers = await Promise.all([startReceiver({ DATA_DIR }), startReceiver({ DATA_DIR })])
-  const send = async (receiver: Receiver, name: string): Promise<Answer[]> => {
-    const answers: Answer[] = []
+  const send = async (receiver: Receiver, name: string): Promise<ReceiptAnswer[]> => {
+    const answers: ReceiptAnswer[] = []
     for (let n = 0; n < 60; n++)
       answers.push(await answered(await receiver.post(scn01({ narrative: `${name} ${n}` }))))
     return answers
@@ -44,7 +44,7 @@ test('two receivers that append to one association in turns keep one unbroken ch
 
 test('killed under load, it has every acknowledged record, and answers the first request of the next start within 10 s', async () => {
   const DATA_DIR = scratchDir()
-  const kept: Answer[] = []
+  const kept: ReceiptAnswer[] = []
   for (let round = 0; round < 3; round++) {
     const receiver = await startReceiver({ DATA_DIR })
     const started = performance.now()
@@ -97,7 +97,7 @@ test('a record and a replaced record are answered as SPEC 4 has it', async () =>
   const outcomes: string[] = []
   for (const envelope of [vs01(), vs01(), scn01(), scn01()]) {
     const response = await receiver.post(envelope)
-    outcomes.push(`${response.status} ${((await response.json()) as Answer).outcome}`)
+    outcomes.push(`${response.status} ${((await response.json()) as ReceiptAnswer).outcome}`)
   }
   await receiver.stop()
   assert.deepEqual(outcomes, ['201 created', '200 replaced', '201 appended', '200 duplicate'])

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
-import { association, build, type Told, verify } from './audit-build.ts'
+import { association, build, type VerifyMessage, verify } from './audit-build.ts'
 import { type Keys, makeKeys, stampFile, stampFileAt, withoutAuthority } from './authority.ts'
 import { fileOf, linesOf, rechained } from './disk.ts'
 import { scratchDir } from './receiver.ts'
@@ -20,9 +20,9 @@ before(() => {
   past = makeKeys(scratch, 'past', '20250101000000Z')
 })
 
-type Place = { readonly data: string; readonly stamps: string }
+type StampedData = { readonly data: string; readonly stamps: string }
 
-function place(records: number): Place {
+function place(records: number): StampedData {
   const root = scratchDir()
   const [data, stamps] = [join(root, 'data'), join(root, 'stamps')]
   for (const directory of [data, stamps]) mkdirSync(directory)
@@ -31,7 +31,7 @@ function place(records: number): Place {
 }
 
 /** Writes the present heads into the directory of stamps, and gives the path. */
-async function headsAt({ data, stamps }: Place, time: string): Promise<string> {
+async function headsAt({ data, stamps }: StampedData, time: string): Promise<string> {
   const { out } = await audit('heads', '--data', data)
   const file = join(stamps, `heads-${time}.txt`)
   writeFileSync(file, out)
@@ -41,23 +41,25 @@ async function headsAt({ data, stamps }: Place, time: string): Promise<string> {
 const [first, second] = ['20260101T000000000Z', '20260201T000000000Z']
 
 /** A data directory and its stamps, with a stamp of the authority that the auditor trusts, and the path of the stamp. */
-async function stampedPlace(records: number): Promise<{ at: Place; stamp: string }> {
+async function stampedPlace(records: number): Promise<{ at: StampedData; stamp: string }> {
   const at = place(records)
   return { at, stamp: await stampFile(own as Keys, await headsAt(at, first), 'own') }
 }
 
-const grow = ({ data }: Place, records: number): void => {
+const grow = ({ data }: StampedData, records: number): void => {
   rmSync(join(data, 'scn01'), { recursive: true })
   build(data, records)
 }
-const given = ({ stamps }: Place, keys = own): string[] => [
+const given = ({ stamps }: StampedData, keys = own): string[] => [
   '--stamps',
   stamps,
   '--authority',
   keys?.root as string,
 ]
-const of = (told: readonly Told[], kind: string): Told[] => told.filter((each) => each.kind === kind)
-const verdictOf = (told: readonly Told[]): unknown => told.find(({ type }) => type === 'summary')?.verdict
+const of = (told: readonly VerifyMessage[], kind: string): VerifyMessage[] =>
+  told.filter((each) => each.kind === kind)
+const verdictOf = (told: readonly VerifyMessage[]): unknown =>
+  told.find(({ type }) => type === 'summary')?.verdict
 
 test('a stamp says since when a head exists, what it covers and what came after', options, async () => {
   const { at } = await stampedPlace(3)

@@ -6,7 +6,7 @@ import { after, before } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Receiver, startReceiver, token, vs01 } from './receiver.ts'
 
-export type Answer = {
+export type WireAnswer = {
   readonly status: number
   /** The headers by lower-case name. A repeated header is an error here. */
   readonly headers: Readonly<Record<string, string>>
@@ -19,7 +19,7 @@ export type Wire = {
   readonly socket: Socket
   send(...parts: readonly (string | Uint8Array)[]): void
   /** The next answer, also a `100 Continue`. Fails when the answer does not come in time or is not HTTP/1.1. */
-  answer(options?: { withinMs?: number; bodiless?: boolean }): Promise<Answer>
+  answer(options?: { withinMs?: number; bodiless?: boolean }): Promise<WireAnswer>
   /** Waits until the receiver has closed the connection, and gives the bytes since the last answer. */
   closed(withinMs?: number): Promise<string>
   /** The bytes that came within this time and are no part of an answer that was taken. */
@@ -130,7 +130,7 @@ export function chunk(text: string, extension = ''): string {
 }
 
 /** Sends a text on a new connection in one write, and gives the answer. */
-export async function answerAt(url: string, sent: string): Promise<Answer> {
+export async function answerAt(url: string, sent: string): Promise<WireAnswer> {
   const line = await wire(url)
   line.send(sent)
   const answer = await line.answer()
@@ -165,13 +165,13 @@ export function receiverOfFile(): Pick<Receiver, 'url' | 'dataDir'> {
 /** `answerAt` and `refusalAt` for one receiver. */
 export function asking(receiver: { readonly url: string }) {
   return {
-    answerTo: (sent: string): Promise<Answer> => answerAt(receiver.url, sent),
+    answerTo: (sent: string): Promise<WireAnswer> => answerAt(receiver.url, sent),
     refusalOf: (sent: string): Promise<[number, string]> => refusalAt(receiver.url, sent),
   }
 }
 
 /** Checks that an answer has the form of RFC 9457, and gives the name of the problem. */
-export function problemIn(answer: Answer): string {
+export function problemIn(answer: WireAnswer): string {
   assert.equal(answer.headers['content-type'], 'application/problem+json')
   const { type, title, status, detail, instance } = answer.json()
   assert.equal(status, answer.status)

@@ -133,19 +133,19 @@ async function bystandersUntil(port: number, end: Promise<unknown>): Promise<num
   end.then(over, over)
   const taken: number[] = []
   let next = Math.floor(performance.now() * 1000)
-  const turn = (_done: number, sender: number): Place | undefined =>
+  const turn = (_done: number, sender: number): PostTarget | undefined =>
     isOver ? undefined : { number: next++, association: 1 + sender }
   await post(port, bystanders, turn, (ms) => taken.push(ms))
   return taken
 }
 
-type Place = { readonly number: number; readonly association: number }
+type PostTarget = { readonly number: number; readonly association: number }
 
 /** Posts on so many connections, on each one request after the other, until `turn` has no more. Any answer but 201 is an error. */
 async function post(
   port: number,
   connections: number,
-  turn: (done: number, sender: number) => Place | undefined,
+  turn: (done: number, sender: number) => PostTarget | undefined,
   onTaken: (ms: number) => void = () => {},
 ): Promise<void> {
   let done = 0

@@ -9,7 +9,7 @@ export type Goal =
   | { readonly of: string; readonly figure: keyof Round; readonly what: string; readonly most: number }
   | { readonly figure: 'peakRssMb'; readonly storedUpTo: number; readonly most: number }
 
-export type Verdict = {
+export type GoalVerdict = {
   readonly goal: string
   readonly wanted: string
   readonly found: number | undefined
@@ -63,7 +63,7 @@ export function valuesOf(results: readonly Result[], name: string, figure: keyof
   return rounds.flatMap((round) => round[figure] ?? [])
 }
 
-export function judged(goal: Goal, results: readonly Result[]): Verdict {
+export function judged(goal: Goal, results: readonly Result[]): GoalVerdict {
   if ('to' in goal) {
     const found = ratioOf(results, goal.of, goal.to)
     return verdict(`${goal.of} ÷ ${goal.to}`, `at least ${count(goal.least)}`, found, found >= goal.least)
@@ -90,7 +90,7 @@ export function judged(goal: Goal, results: readonly Result[]): Verdict {
 
 const count = (value: number): string => value.toLocaleString('en-US')
 
-export function verdict(goal: string, wanted: string, found: number, reached: boolean): Verdict {
+export function verdict(goal: string, wanted: string, found: number, reached: boolean): GoalVerdict {
   return Number.isNaN(found)
     ? { goal, wanted, found: undefined, reached: undefined }
     : { goal, wanted, found, reached }

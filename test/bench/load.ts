@@ -56,7 +56,7 @@ function note(took: number): void {
   latencies[counted++] = took
 }
 
-function keep({ body }: Reply, place: Place): void {
+function keep({ body }: Reply, place: CurrentPost): void {
   if (job.kind === 'overwrite') acknowledged.push(place.placekey, place.number, place.sent, tick++)
   else if (job.kind === 'append') {
     const found = /"sequence":(\d+),"record_sha256":"([0-9a-f]{64})"/.exec(body)
@@ -68,11 +68,11 @@ function keep({ body }: Reply, place: Place): void {
   }
 }
 
-type Place = { number: number; association: number; placekey: number; sent: number }
+type CurrentPost = { number: number; association: number; placekey: number; sent: number }
 
 function sender(index: number): void {
   const request = requestFor(job.kind, job.keepAlive)
-  const place: Place = { number: 0, association: 0, placekey: 0, sent: 0 }
+  const place: CurrentPost = { number: 0, association: 0, placekey: 0, sent: 0 }
   const localAddress = job.keepAlive ? undefined : `127.0.1.${1 + (index % localAddresses)}`
   let began = 0
 
@@ -122,7 +122,7 @@ function first(): Promise<number> {
   const began = performance.now()
   const request = requestFor(job.kind, false)
   const association = 0
-  const place: Place = {
+  const place: CurrentPost = {
     number: firstNumber + next,
     association,
     placekey: next % job.placekeys,

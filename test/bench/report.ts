@@ -1,14 +1,14 @@
 /** The tables of a run, as plain text that is also Markdown. */
 import { type Lone, totalOf } from './calls.ts'
 import type { Cost } from './costs.ts'
-import { goals, judged, ratioOf, type Verdict, verdict } from './goals.ts'
+import { type GoalVerdict, goals, judged, ratioOf, verdict } from './goals.ts'
 import type { Machine } from './machine.ts'
 import type { PairResult } from './paired.ts'
 import { type Comparison, comparedAs, comparisons, type Timing } from './plan.ts'
 import type { Result, Round } from './run.ts'
 import { median } from './statistics.ts'
 
-export type Report = {
+export type BenchReport = {
   readonly at: string
   readonly mode: string
   readonly machine: Machine
@@ -17,7 +17,7 @@ export type Report = {
   readonly notes: readonly string[]
   readonly points: readonly PointReport[]
   readonly ratios: readonly RatioReport[]
-  readonly goals: readonly Verdict[]
+  readonly goals: readonly GoalVerdict[]
   readonly acknowledged: number
   readonly lost: number
 }
@@ -30,8 +30,8 @@ export type PointReport = {
 export type RatioReport = Comparison & { readonly ratio: number }
 export function reportOf(
   results: readonly Result[],
-  about: Pick<Report, 'at' | 'mode' | 'machine' | 'timing' | 'notes'>,
-): Report {
+  about: Pick<BenchReport, 'at' | 'mode' | 'machine' | 'timing' | 'notes'>,
+): BenchReport {
   const failures = results.flatMap(({ point, failed }) => (failed ? [`${point.name}: ${failed}`] : []))
   return {
     ...about,
@@ -58,7 +58,7 @@ function medians(rounds: readonly Round[]): Round {
   )
 }
 
-export function textOf(report: Report): string {
+export function textOf(report: BenchReport): string {
   return [
     machineText(report),
     table(['in the shape of real traffic', 'found', ''], trafficRows(report)),
@@ -73,7 +73,10 @@ export function textOf(report: Report): string {
 }
 
 /** The table of costs. Each was measured once, so there are no medians. */
-export function costsText({ at, machine }: Pick<Report, 'at' | 'machine'>, costs: readonly Cost[]): string {
+export function costsText(
+  { at, machine }: Pick<BenchReport, 'at' | 'machine'>,
+  costs: readonly Cost[],
+): string {
   const rows = costs.map(({ what, found, unit }) => [what, figure(found, found < 100 ? 1 : 0), unit])
   return [
     `${at.slice(0, 10)}, costs that grow\n${hostText(machine)}`,
@@ -83,7 +86,7 @@ export function costsText({ at, machine }: Pick<Report, 'at' | 'machine'>, costs
 
 /** The table of pairs. Goals that are ratios are judged by the pairs; the other goals are not measured. */
 export function pairsText(
-  { at, machine }: Pick<Report, 'at' | 'machine'>,
+  { at, machine }: Pick<BenchReport, 'at' | 'machine'>,
   pairs: readonly PairResult[],
   notes: readonly string[],
 ): string {
@@ -123,7 +126,10 @@ export function pairsText(
 }
 
 /** The table of calls by name, the most frequent first. */
-export function callsText({ at, machine }: Pick<Report, 'at' | 'machine'>, found: readonly Lone[]): string {
+export function callsText(
+  { at, machine }: Pick<BenchReport, 'at' | 'machine'>,
+  found: readonly Lone[],
+): string {
   const names = new Set(found.flatMap(({ calls }) => [...calls.keys()]))
   const most = (name: string): number => Math.max(...found.map(({ calls }) => calls.get(name) ?? 0))
   const row = (name: string, count: (of: Lone) => number): string[] => [
@@ -145,7 +151,7 @@ export function callsText({ at, machine }: Pick<Report, 'at' | 'machine'>, found
   ].join('\n\n')
 }
 
-function goalsText(verdicts: readonly Verdict[]): string {
+function goalsText(verdicts: readonly GoalVerdict[]): string {
   return table(
     ['goal', 'wanted', 'found', ''],
     verdicts.map(({ goal, wanted, found, reached }) => [
@@ -165,16 +171,16 @@ function hostText({ cores, processor, memoryGb, system, node, fileSystem, load }
   return `${cores} cores of ${processor}, ${memoryGb} GB, ${system}, Node ${node}, ${fileSystem}${busy}`
 }
 
-function machineText({ machine, timing, mode, at }: Report): string {
+function machineText({ machine, timing, mode, at }: BenchReport): string {
   const rounds = timing.rounds === 1 ? '1 round: no medians' : `medians of ${timing.rounds} rounds`
   return `${at.slice(0, 10)}, ${mode}: ${rounds}, ${timing.measureMs / 1000} s a point after ${timing.warmMs / 1000} s of warming up
 ${hostText(machine)}`
 }
 
-type Told = readonly [figure: keyof Round, what: string, digits: number, unit: string]
+type FigureRow = readonly [figure: keyof Round, what: string, digits: number, unit: string]
 
 /** The figures of points that are no load. Figures that a point does not have are not printed. */
-const told: readonly Told[] = [
+const told: readonly FigureRow[] = [
   ['startMs', 'from the start of the process to the first receipt', 0, 'ms'],
   ['firstMs50', 'median of the first requests', 2, 'ms'],
   ['warmMs50', 'median when warm', 2, 'ms'],
@@ -187,7 +193,7 @@ const told: readonly Told[] = [
   ['idleBytes', 'written to the disk when idle', 0, 'bytes'],
 ]
 
-function trafficRows({ points }: Report): string[][] {
+function trafficRows({ points }: BenchReport): string[][] {
   return points
     .filter(({ median }) => median.requestsPerSecond === undefined)
     .flatMap(({ name, median }) =>
@@ -214,7 +220,7 @@ function pointRow({ name, median: of }: PointReport, ratios: readonly RatioRepor
   ]
 }
 
-function lossText({ acknowledged, lost }: Pick<Report, 'acknowledged' | 'lost'>): string {
+function lossText({ acknowledged, lost }: Pick<BenchReport, 'acknowledged' | 'lost'>): string {
   const looked = `${acknowledged.toLocaleString('en-US')} acknowledged records were looked for on disk after SIGKILL`
   return lost === 0 ? `${looked}: all are there.` : `${looked}: ${lost.toLocaleString('en-US')} ARE LOST.`
 }

@@ -261,12 +261,12 @@ async function measureSlow({ programs, device }: Bench, point: SlowPoint, root: 
   const server = await programs.start(point.server, root)
   const diskBytes = (): number => (device === undefined ? 0 : bytesWrittenTo(device))
   /** Waits until everything has been written to the disk. */
-  const settle = (): void => void spawnSync('sync', ['--file-system', root])
+  const syncDisk = (): void => void spawnSync('sync', ['--file-system', root])
   try {
-    settle()
+    syncDisk()
     const before = diskBytes()
     const taken = await poster(server.port)(point.requests, () => sleep(point.everyMs))
-    settle()
+    syncDisk()
     const written = (diskBytes() - before) / point.requests
     const began = { at: performance.now(), disk: diskBytes(), ...usageOf(server.pid) }
     await sleep(point.idleMs)

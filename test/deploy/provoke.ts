@@ -19,7 +19,7 @@ export type Behind = {
   up(): Promise<void>
 }
 
-type Answer = {
+type ProxyAnswer = {
   readonly status: number
   readonly text: string /** Each answer of the receiver has a request id. */
   readonly isFromReceiver: boolean
@@ -144,7 +144,7 @@ async function curl(
   token: string,
   bytes: number,
   isChunked: boolean,
-): Promise<Pick<Answer, 'status' | 'text'>> {
+): Promise<Pick<ProxyAnswer, 'status' | 'text'>> {
   const url = `https://${serverName}:${port}/receive`
   const headers = [`X-Node-Token: ${token}`, 'Expect:', ...(isChunked ? ['Transfer-Encoding: chunked'] : [])]
   const args = ['-sk', '--http1.1', '--resolve', `${serverName}:${port}:127.0.0.1`, '-w', '\\n%{http_code}']
@@ -184,7 +184,7 @@ function request(method: string, target: string, token: string, more = ''): Buff
 }
 
 /** Sends on one connection, and gives everything that came back on it. */
-async function ask({ port }: Behind, parts: readonly Buffer[]): Promise<Answer> {
+async function ask({ port }: Behind, parts: readonly Buffer[]): Promise<ProxyAnswer> {
   const socket = connect({ host: '127.0.0.1', port, servername: serverName, rejectUnauthorized: false })
   const chunks: Buffer[] = []
   socket.on('data', (chunk) => chunks.push(chunk))

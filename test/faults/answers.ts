@@ -1,13 +1,13 @@
 /** Reads the answers on one connection. To be fast, it reads only what the part `input` checks. */
-export type Answer = { readonly status: number; readonly closes: boolean; readonly body: string }
+export type PipelinedAnswer = { readonly status: number; readonly closes: boolean; readonly body: string }
 
 /** Takes bytes and gives whole answers. An answer that is not HTTP/1.1 with a length is an error. */
 export class Answers {
   #bytes: Buffer = Buffer.alloc(0)
 
-  take(chunk: Buffer): Answer[] {
+  take(chunk: Buffer): PipelinedAnswer[] {
     this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk])
-    const answers: Answer[] = []
+    const answers: PipelinedAnswer[] = []
     for (;;) {
       const end = this.#bytes.indexOf('\r\n\r\n')
       if (end < 0) return answers

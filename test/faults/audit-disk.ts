@@ -8,7 +8,7 @@ import { chainIn, sha256 } from '../disk.ts'
 import { isStored, type Ledger, receiptsOf, type Sent } from './load.ts'
 import type { Row } from './part.ts'
 
-type Stored = {
+type ReadRecord = {
   readonly record: Record<string, unknown>
   readonly sha256: string
   readonly sequence: number
@@ -16,7 +16,7 @@ type Stored = {
 
 export type Disk = {
   /** The `scn01` records by association, in the order of the file. */
-  readonly appended: ReadonlyMap<string, readonly Stored[]>
+  readonly appended: ReadonlyMap<string, readonly ReadRecord[]>
   /** The `vs01` and `dsc01` files by `slug/participant`. */
   readonly overwritten: ReadonlyMap<string, Record<string, unknown>>
   /** Files that no auditor could read, one sentence each. */
@@ -25,7 +25,7 @@ export type Disk = {
   readonly strange: readonly string[]
 }
 
-export type Verdict = Pick<Row, 'lost' | 'duplicated' | 'unreadable' | 'wrong' | 'notes'>
+export type DiskVerdict = Pick<Row, 'lost' | 'duplicated' | 'unreadable' | 'wrong' | 'notes'>
 
 /** Files that may lie beside the records: the head file, a torn tail, and the leftovers of a killed overwrite until the next start. */
 const beside =
@@ -33,7 +33,7 @@ const beside =
 
 /** Reads a data directory. With `only`, reads only these associations, because some directories have many. */
 export function readDisk(root: string, only?: readonly string[]): Disk {
-  const appended = new Map<string, readonly Stored[]>()
+  const appended = new Map<string, readonly ReadRecord[]>()
   const overwritten = new Map<string, Record<string, unknown>>()
   const unreadable: string[] = []
   const strange: string[] = []
@@ -72,7 +72,7 @@ export function wholeText(bytes: Buffer): string {
 }
 
 /** The records in a records file. An empty file has no records. */
-export function recordsIn(bytes: Buffer): Stored[] {
+export function recordsIn(bytes: Buffer): ReadRecord[] {
   if (bytes.length === 0) return []
   const { lines, records } = chainIn(bytes)
   return records.map((record, at) => ({ record, sha256: sha256(lines[at] as Buffer), sequence: at + 1 }))
@@ -92,8 +92,8 @@ function markOf(record: Record<string, unknown>): string {
   return String(record.narrative).split(' ', 1)[0] as string
 }
 
-/** Judges the disk after a fault, once everything has been sent again (`Ledger.settle`). */
-export function judge(disk: Disk, ledger: Ledger): Verdict {
+/** Judges the disk after a fault, once everything has been sent again (`Ledger.sendUnacknowledged`). */
+export function judge(disk: Disk, ledger: Ledger): DiskVerdict {
   const complaints = ledger.takeComplaints()
   const notes = [...disk.unreadable, ...disk.strange, ...complaints]
   const scenarios = judgeScenarios(disk, ledger, notes)
@@ -103,7 +103,7 @@ export function judge(disk: Disk, ledger: Ledger): Verdict {
 }
 
 function judgeScenarios(disk: Disk, ledger: Ledger, notes: string[]) {
-  const found = new Map<string, Stored[]>()
+  const found = new Map<string, ReadRecord[]>()
   for (const records of disk.appended.values()) {
     for (const stored of records) {
       const mark = markOf(stored.record)
@@ -146,7 +146,7 @@ function judgeScenarios(disk: Disk, ledger: Ledger, notes: string[]) {
   return { lost, duplicated, wrong }
 }
 
-function agrees(sequence: number, hash: string, stored: Stored): boolean {
+function agrees(sequence: number, hash: string, stored: ReadRecord): boolean {
   return stored.sequence === sequence && stored.sha256 === hash
 }
 
@@ -192,7 +192,7 @@ function lostOverwrites(disk: Disk, ledger: Ledger, notes: string[]): number {
   return lost
 }
 
-export function isClean({ lost, duplicated, unreadable, wrong }: Verdict): boolean {
+export function isClean({ lost, duplicated, unreadable, wrong }: DiskVerdict): boolean {
   return lost + duplicated + unreadable + wrong === 0
 }
 
@@ -212,7 +212,7 @@ export class Tally {
     this.#rule = rule
   }
 
-  add(verdict: Verdict, about = ''): void {
+  add(verdict: DiskVerdict, about = ''): void {
     this.lost += verdict.lost
     this.duplicated += verdict.duplicated
     this.unreadable += verdict.unreadable

@@ -51,9 +51,9 @@ const errorsOf: Readonly<Record<string, readonly string[]>> = {
 }
 const calls = Object.keys(errorsOf)
 
-type Fault = Case & { readonly error: string; readonly lasts: boolean }
+type InjectedFault = Case & { readonly error: string; readonly lasts: boolean }
 
-function nameOf({ scene, call, nth, error, lasts }: Fault): string {
+function nameOf({ scene, call, nth, error, lasts }: InjectedFault): string {
   return `${scene.name}, ${call} ${nth}${lasts ? ' and all later ones' : ''}, ${error}`
 }
 
@@ -80,7 +80,7 @@ class Lane {
   }
 }
 
-async function tryFault(fault: Fault, lane: Lane, name: string, tally: Tally): Promise<void> {
+async function tryFault(fault: InjectedFault, lane: Lane, name: string, tally: Tally): Promise<void> {
   const { scene, call, nth, error, lasts } = fault
   const isFull = full.includes(error) || error === 'EFBIG'
   // If the disk is full only after the new file is in its place, the answer is 503, because a 507 would say that nothing was changed.
@@ -117,7 +117,7 @@ async function tryFault(fault: Fault, lane: Lane, name: string, tally: Tally): P
     // The receiver keeps the answer of statfs for a moment.
     if (call === 'statfs') await sleep(300)
     const alive = await lane.receiver()
-    if (scene.rule === 'append-only') await ledger.settle(alive.url)
+    if (scene.rule === 'append-only') await ledger.sendUnacknowledged(alive.url)
     else await scene.act({ ...stage, receiver: alive })
     tally.add(judge(readDisk(lane.root, slugs), ledger), nameOf(fault))
   } catch (trouble) {
@@ -132,7 +132,7 @@ async function tryFault(fault: Fault, lane: Lane, name: string, tally: Tally): P
 
 async function failEverywhere(run: Run, onCase: () => void): Promise<Row[]> {
   const dice = random(run.seed)
-  const faults: Fault[] = []
+  const faults: InjectedFault[] = []
   await inParallel(scenes, 3, async (scene, index) => {
     const cases = await casesOf(scene, join(run.scratch, `count-${index}`), calls)
     for (const one of cases) {
@@ -140,7 +140,7 @@ async function failEverywhere(run: Run, onCase: () => void): Promise<Row[]> {
         for (const lasts of [false, true]) faults.push({ ...one, error, lasts })
     }
   })
-  const key = (fault: Fault): string => nameOf(fault)
+  const key = (fault: InjectedFault): string => nameOf(fault)
   faults.sort((a, b) => (key(a) < key(b) ? -1 : 1))
   const chosen = sample(faults, Math.max(30, Math.ceil(faults.length * run.share)), dice)
   const tallies = new Map<string, Tally>()
@@ -195,7 +195,7 @@ async function verifiesAfterEio(run: Run): Promise<Row> {
         tally.cases++
       }
     }
-    await ledger.settle(receiver.url)
+    await ledger.sendUnacknowledged(receiver.url)
     tally.add(judge(readDisk(receiver.dataDir), ledger))
   } finally {
     ledger.close()

@@ -19,7 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { missingHere } from '../needs.ts'
 import { type Receiver, startReceiver } from '../receiver.ts'
 import { judge, marksOn, readDisk, Tally } from './audit-disk.ts'
-import { type Answer, isStored, Ledger, participantOf, type Sent, told } from './load.ts'
+import { isStored, Ledger, type PostAnswer, participantOf, type Sent, told } from './load.ts'
 import { canMake, type FileSystem, type Mount, mountNew } from './mounts.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
@@ -136,7 +136,7 @@ function scarceInodes(path: string): Scarcity {
 }
 
 /** Whether an answer is the refusal for a full disk, in the form of SPEC 6. */
-export function isDiskFull(answer: Answer | undefined): boolean {
+export function isDiskFull(answer: PostAnswer | undefined): boolean {
   const body = answer?.body
   return (
     answer?.status === 507 &&
@@ -146,11 +146,11 @@ export function isDiskFull(answer: Answer | undefined): boolean {
   )
 }
 
-type Place = { readonly receiver: Receiver; readonly scarcity: Scarcity; readonly name: string }
+type SmallDisk = { readonly receiver: Receiver; readonly scarcity: Scarcity; readonly name: string }
 
 async function tryFull(
   { kind, size, level }: Case,
-  place: Place,
+  place: SmallDisk,
   tally: Tally,
   number: number,
 ): Promise<void> {
@@ -187,7 +187,7 @@ async function tryFull(
     if (disk.unreadable.length > 0 && kind !== 'append to a torn file') wrongly('the file is not whole')
     scarcity.free()
     await sleep(statfsMs)
-    if (isAppend(kind)) await ledger.settle(receiver.url)
+    if (isAppend(kind)) await ledger.sendUnacknowledged(receiver.url)
     const last = await ledger.post(receiver.url, next())
     if (!isStored(last)) wrongly(`when there is room again: ${told(last)}`)
     tally.add(judge(readDisk(receiver.dataDir, [slug]), ledger), about)

@@ -75,7 +75,7 @@ async function killOften({ name, root, dice, kills }: Lane, tally: Tally, onKill
       }
       alive.push(next)
       await ledger.firstPosts(next.url)
-      await ledger.settle(next.url)
+      await ledger.sendUnacknowledged(next.url)
       const verdict = judge(readDisk(root), ledger)
       tally.add(verdict, nameOf(shape))
       if (!isClean(verdict) || !onKill()) break
@@ -126,7 +126,7 @@ async function killAt({ scene, call, nth }: Case, root: string, waitsForLock: bo
     if (!waitsForLock) removeLocks(root)
     const second = await start()
     await ledger.firstPosts(second.url)
-    await ledger.settle(second.url)
+    await ledger.sendUnacknowledged(second.url)
     tally.add(judge(readDisk(root), ledger), `${scene.name}, ${call} ${nth}`)
     tally.cases++
   } finally {

@@ -1,7 +1,7 @@
 /**
  * Senders that note every envelope and every answer, so that the disk can be compared with them afterwards.
  *
- * An append-only envelope that got no 2xx is sent again, as an addon's spool does. `settle` sends the rest until every one of them is
+ * An append-only envelope that got no 2xx is sent again, as an addon's spool does. `sendUnacknowledged` sends the rest until every one of them is
  * acknowledged.
  */
 import { Agent, request } from 'node:http'
@@ -22,7 +22,7 @@ export type Receipt = {
 type Problem = { readonly type: string; readonly status: number; readonly detail: string }
 
 /** `body` is a receipt after a 2xx, else a problem document. */
-export type Answer = { readonly status: number; readonly body: Receipt & Problem }
+export type PostAnswer = { readonly status: number; readonly body: Receipt & Problem }
 
 /** One request. `endedAt` is Infinity when it may still take effect: no answer came, and nobody killed the receiver. */
 export type Attempt = {
@@ -30,7 +30,7 @@ export type Attempt = {
   readonly endedAt: number
   /** How long the sender waited. */
   readonly ms: number
-  readonly answer: Answer | undefined
+  readonly answer: PostAnswer | undefined
 }
 
 /** An envelope that was sent once or more often. */
@@ -54,9 +54,9 @@ async function post(
   agent: Agent,
   body: string,
   patienceMs: number,
-): Promise<Answer | undefined> {
+): Promise<PostAnswer | undefined> {
   try {
-    return await new Promise<Answer>((resolve, reject) => {
+    return await new Promise<PostAnswer>((resolve, reject) => {
       const headers = { 'x-node-token': token, 'content-length': Buffer.byteLength(body) }
       const sending = request(`${url}/receive`, { method: 'POST', agent, headers }, (response) => {
         const chunks: Buffer[] = []
@@ -121,7 +121,7 @@ export class Ledger {
     return sent
   }
 
-  async post(url: string, sent: Sent): Promise<Answer | undefined> {
+  async post(url: string, sent: Sent): Promise<PostAnswer | undefined> {
     const sentAt = performance.now()
     try {
       const answer = await post(url, this.#agent, JSON.stringify(sent.envelope), this.#patienceMs)
@@ -142,7 +142,7 @@ export class Ledger {
   }
 
   /** Sends every envelope that was not acknowledged, and one that was, once more. Each must get 2xx at the first try. */
-  async settle(url: string): Promise<void> {
+  async sendUnacknowledged(url: string): Promise<void> {
     const left = this.sent.filter((one) => one.addon === 'scn01' && !isAcknowledged(one))
     const known = this.sent.findLast((one) => one.addon === 'scn01' && isAcknowledged(one))
     await inParallel(known ? [...left, known] : left, 32, async (one) => {
@@ -185,11 +185,11 @@ export class Ledger {
   }
 }
 
-export function told(answer: Answer | undefined): string {
+export function told(answer: PostAnswer | undefined): string {
   return answer ? `${answer.status} ${answer.body.type ?? answer.body.outcome}` : 'no answer'
 }
 
-export function isStored(answer: Answer | undefined): boolean {
+export function isStored(answer: PostAnswer | undefined): boolean {
   return answer?.status === 200 || answer?.status === 201
 }
 

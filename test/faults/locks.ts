@@ -12,7 +12,7 @@ import type { Json } from '../../contracts/contract.ts'
 import { missingHere } from '../needs.ts'
 import { startReceiver } from '../receiver.ts'
 import { judge, readDisk, Tally } from './audit-disk.ts'
-import { type Answer, isStored, Ledger, type Sent, startLoad, told } from './load.ts'
+import { isStored, Ledger, type PostAnswer, type Sent, startLoad, told } from './load.ts'
 import { canMake, mountNew } from './mounts.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
@@ -52,7 +52,7 @@ async function stopUnderLoad(root: string, dice: Random, stops: number, tally: T
     }
     await sleep(300)
     await Promise.all(loads.map((load) => load.stop()))
-    await ledger.settle(receivers[0].url)
+    await ledger.sendUnacknowledged(receivers[0].url)
     tally.add(judge(readDisk(root), ledger))
   } finally {
     ledger.close()
@@ -112,7 +112,7 @@ async function stopAfter({ scene, call, nth }: Case, root: string, tally: Tally)
       )
       return
     }
-    await ledger.settle(other.url)
+    await ledger.sendUnacknowledged(other.url)
     tally.add(judge(readDisk(root), ledger), name)
   } catch (trouble) {
     // The machine is so busy that a heartbeat came too late.
@@ -163,7 +163,7 @@ async function startWriter(root: string, graveyard: string): Promise<Writer> {
       const envelope = sent.envelope as Record<string, Json>
       child.send({ kind: 'put', number, envelope, at } satisfies Order)
       const { outcome } = await reply
-      const body = (outcome.ok ? outcome.receipt : { type: outcome.fault }) as Answer['body']
+      const body = (outcome.ok ? outcome.receipt : { type: outcome.fault }) as PostAnswer['body']
       const answer = { status: outcome.ok ? 200 : 503, body }
       const endedAt = performance.now()
       sent.attempts.push({ sentAt, endedAt, ms: endedAt - sentAt, answer })

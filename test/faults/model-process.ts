@@ -12,7 +12,7 @@ export type Order =
   | { readonly kind: 'quiet' | 'reopen' }
 
 /** The answer to a round: the outcomes in the order of its posts. */
-export type Report = { readonly outcomes: readonly Outcome[] }
+export type RoundReport = { readonly outcomes: readonly Outcome[] }
 
 const root = process.argv[2] as string
 let store = storeOn(root)
@@ -32,6 +32,6 @@ async function obey(order: Order): Promise<readonly Outcome[]> {
 }
 
 process.on('message', async (order: Order) => {
-  process.send?.({ outcomes: await obey(order) } satisfies Report)
+  process.send?.({ outcomes: await obey(order) } satisfies RoundReport)
 })
 process.on('disconnect', () => process.exit())

@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Outcome, Receipt } from '../../contracts/record.ts'
 import { headPath, recordsPath, sha256 } from '../disk.ts'
-import type { Order, Posting, Report } from './model-process.ts'
+import type { Order, Posting, RoundReport } from './model-process.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
 import { addons, inMemory, type Sent, Tally } from './stored.ts'
@@ -49,7 +49,7 @@ class Storage {
     const ended = new AbortController()
     child.send(order)
     const report = once(child, 'message', { signal: ended.signal }).then(
-      ([report]) => (report as Report).outcomes,
+      ([report]) => (report as RoundReport).outcomes,
       () => undefined,
     )
     const end = once(child, 'exit', { signal: ended.signal }).then(
@@ -73,11 +73,11 @@ class Storage {
   }
 }
 
-type Place = Required<Omit<Receipt, 'outcome'>>
+type ReceiptPlace = Required<Omit<Receipt, 'outcome'>>
 
-const placeOf = ({ outcome: _, ...place }: Receipt): Place => place as Place
+const placeOf = ({ outcome: _, ...place }: Receipt): ReceiptPlace => place as ReceiptPlace
 
-const isSame = (a: Place, b: Place): boolean =>
+const isSame = (a: ReceiptPlace, b: ReceiptPlace): boolean =>
   a.sequence === b.sequence &&
   a.record_sha256 === b.record_sha256 &&
   a.received_at === b.received_at &&
@@ -88,7 +88,7 @@ const isSame = (a: Place, b: Place): boolean =>
 class Records {
   readonly #path: string
   readonly #tally: Tally
-  readonly #places = new Map<string, Place>()
+  readonly #places = new Map<string, ReceiptPlace>()
   readonly #names: string[] = []
   /** Names that were sent and never answered; each may be stored or not. */
   readonly #unknown = new Set<string>()
@@ -131,7 +131,7 @@ class Records {
     this.#learn(name, place)
   }
 
-  #learn(name: string, place: Place): void {
+  #learn(name: string, place: ReceiptPlace): void {
     if (!this.#places.has(name)) this.#names.push(name)
     this.#places.set(name, place)
     this.#unknown.delete(name)
@@ -145,7 +145,7 @@ class Records {
     }
     const chain = this.#tally.chainIn(readFileSync(this.#path), this.#path)
     if (!chain) return
-    const onDisk = new Map<string, Place>()
+    const onDisk = new Map<string, ReceiptPlace>()
     for (const line of chain.lines) {
       const { fields, receipt } = JSON.parse(line.toString())
       const name = fields.text.slice(0, fields.text.indexOf('.'))

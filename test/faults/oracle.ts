@@ -10,7 +10,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 export type Value = null | boolean | number | string | Value[] | { [key: string]: Value }
 type Members = { [key: string]: Value }
 
-export type Verdict =
+export type OracleVerdict =
   | { readonly status: 400 | 422; readonly why: string }
   | {
       readonly status: 'stored'
@@ -33,7 +33,7 @@ const schemas: ReadonlyMap<unknown, ValidateFunction> = new Map(
 )
 
 /** `tokenSha256` is the hash of the token that the request presents. */
-export function judge(body: Buffer, tokenSha256: string): Verdict {
+export function judge(body: Buffer, tokenSha256: string): OracleVerdict {
   if (body.length === 0) return { status: 400, why: 'empty' }
   if (!isUtf8(body)) return { status: 400, why: 'not UTF-8' }
   const read = readJson(body.toString())

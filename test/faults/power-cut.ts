@@ -93,7 +93,7 @@ async function cutOften({ name, path, dice, cuts }: Lane, tally: Tally, onCut: (
       if (!dice.oneIn(4)) removeLocks(root)
       receiver = await start()
       await ledger.firstPosts(receiver.url)
-      await ledger.settle(receiver.url)
+      await ledger.sendUnacknowledged(receiver.url)
       const verdict = judge(readDisk(root), ledger)
       tally.add(verdict)
       tally.cases++

@@ -265,10 +265,10 @@ export async function newServer(encoding = 'UTF8', below?: string): Promise<Serv
   return server
 }
 
-type Place = { readonly port?: number; readonly below?: string }
+type StandbyPlace = { readonly port?: number; readonly below?: string }
 
 /** Makes a standby of a running server, on a free port or at a given place. From then on the server's commits wait for it. */
-export async function attachStandby(primary: Server, { port, below }: Place = {}): Promise<Server> {
+export async function attachStandby(primary: Server, { port, below }: StandbyPlace = {}): Promise<Server> {
   const name = 'standby'
   const standby = new Server(newDirectory(below), port ?? (await freePort()))
   await run('pg_basebackup', [

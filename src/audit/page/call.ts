@@ -10,7 +10,7 @@ export type Calls = Record<string, (...args: any[]) => unknown>
 
 type Asked = { readonly id: number; readonly call: string; readonly args: readonly unknown[] }
 type Answered = { readonly id: number; readonly value?: unknown; readonly error?: string }
-type Told = { readonly told: unknown }
+type Notice = { readonly told: unknown }
 
 /**
  * Answers calls in the order of their arrival; several may be under way at once. `tell` sends messages such as progress,
@@ -28,19 +28,19 @@ export function serve(line: CallPort, calls: Calls): void {
   }
 }
 
-export const tell = (line: CallPort, told: unknown): void => line.postMessage({ told } satisfies Told)
+export const tell = (line: CallPort, told: unknown): void => line.postMessage({ told } satisfies Notice)
 
 export type Remote<C extends Calls> = {
   readonly [Name in keyof C]: (...args: Parameters<C[Name]>) => Promise<Awaited<ReturnType<C[Name]>>>
 }
 
-type Waiting = { resolve(value: unknown): void; reject(error: Error): void }
+type PendingCall = { resolve(value: unknown): void; reject(error: Error): void }
 
 /** Makes calls to the other end. Arguments that are message ports are transferred, not copied. */
 export function remote<C extends Calls>(line: CallPort, told: (told: unknown) => void = () => {}): Remote<C> {
-  const waiting = new Map<number, Waiting>()
+  const waiting = new Map<number, PendingCall>()
   let last = 0
-  line.onmessage = ({ data }: MessageEvent<Answered | Told>) => {
+  line.onmessage = ({ data }: MessageEvent<Answered | Notice>) => {
     if ('told' in data) return told(data.told)
     const asked = waiting.get(data.id)
     waiting.delete(data.id)

@@ -208,7 +208,7 @@ class Order {
 
   unreadable(line: number): void {
     this.fault({ kind: 'no receipt', line })
-    this.#settle()
+    this.#placeHeld()
     this.#unreadable++
   }
 
@@ -217,14 +217,14 @@ class Order {
     if (held && follows(link, this.#at)) {
       this.#held = undefined
       this.fault({ kind: 'stray', at: held })
-    } else if (held && (follows(link, held) || !this.#discard(held, link))) this.#settle()
+    } else if (held && (follows(link, held) || !this.#discard(held, link))) this.#placeHeld()
     if (follows(link, this.#at)) this.#accept(link)
     else if (this.#fillsUnreadable(link)) this.#accept(link)
     else this.#held = link
   }
 
   end(): void {
-    this.#settle()
+    this.#placeHeld()
     for (let left = this.#unreadable; left > 0; left--) this.#seen.add(this.#at.sequence + left)
   }
 
@@ -260,7 +260,7 @@ class Order {
   }
 
   /** Gives the held record its place, and reports the fault at that place. */
-  #settle(): void {
+  #placeHeld(): void {
     const held = this.#held
     if (!held) return
     this.#held = undefined

@@ -9,12 +9,12 @@ import { Hono } from 'hono'
 import { writeAllSync } from '../../../src/storage/files/durable-file.ts'
 import { listen } from './listen.ts'
 
-type Waiting = { readonly bytes: Buffer; readonly answer: (error: Error | null) => void }
+type WaitingBody = { readonly bytes: Buffer; readonly answer: (error: Error | null) => void }
 
 class Appended {
   readonly #file: number
   #end = 0
-  #queue: Waiting[] = []
+  #queue: WaitingBody[] = []
   #isBusy = false
 
   constructor(path: string) {

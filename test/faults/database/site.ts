@@ -173,7 +173,7 @@ export class Site {
       const answers = await Promise.all(this.receivers.map(({ url }) => fetch(`${url}/ready`)))
       return answers.every(({ ok }) => ok)
     })
-    await this.ledger.settle(this.url)
+    await this.ledger.sendUnacknowledged(this.url)
     this.ledger.leaveOpen()
     this.tally.add(judge(await readDatabase(this.primary), this.ledger))
     this.tally.cases++

@@ -1,10 +1,10 @@
 /** Compares an answer with the expected one. */
-import type { Answer } from '../answers.ts'
-import type { Expected, Stored } from './post.ts'
+import type { PipelinedAnswer } from '../answers.ts'
+import type { Expected, StoredVerdict } from './post.ts'
 import type { Tally } from './tally.ts'
 
 /** An accepted post. Without an answer its record may or may not be on disk. */
-export type Accepted = { readonly verdict: Stored; readonly answer?: ReceiptBody }
+export type Accepted = { readonly verdict: StoredVerdict; readonly answer?: ReceiptBody }
 
 type ReceiptBody = {
   readonly outcome: string
@@ -17,7 +17,7 @@ type ReceiptBody = {
 
 /** Counts the faults of an answer, and keeps a receipt for the check of the disk. */
 export function compare(
-  answer: Answer,
+  answer: PipelinedAnswer,
   bytes: Buffer,
   expected: Expected,
   tally: Tally,
@@ -32,7 +32,7 @@ export function compare(
 
 function unlikeRefusal(
   expected: { status: number },
-  answer: Answer,
+  answer: PipelinedAnswer,
   json: Record<string, unknown>,
 ): string | undefined {
   if (answer.status !== expected.status) return answer.status >= 500 ? '5xx' : `not ${expected.status}`
@@ -44,8 +44,8 @@ function unlikeRefusal(
 }
 
 function unlike(
-  { record, addon, id }: Stored,
-  answer: Answer,
+  { record, addon, id }: StoredVerdict,
+  answer: PipelinedAnswer,
   json: Record<string, unknown>,
 ): string | undefined {
   if (answer.status !== 200 && answer.status !== 201) return answer.status >= 500 ? '5xx' : 'not stored'

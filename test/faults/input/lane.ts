@@ -1,7 +1,7 @@
 /** Sends posts in a pipeline on one connection that is kept alive. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { type Answer, Answers } from '../answers.ts'
+import { Answers, type PipelinedAnswer } from '../answers.ts'
 import { type Accepted, compare, shown } from './compare.ts'
 import type { Post } from './post.ts'
 import { patienceMs } from './settings.ts'
@@ -20,7 +20,7 @@ const isRefusedBeforeBody = ({ post: { expected } }: { readonly post: Post }): b
 export class Lane {
   readonly socket: Socket
   readonly #answers = new Answers()
-  #came: Answer[] = []
+  #came: PipelinedAnswer[] = []
   #news: () => void = () => {}
   #isClosed = false
 

@@ -1,12 +1,12 @@
 /** Makes a post whose answer is known before it is sent. Mostly the body decides; sometimes the head is refused before the body. */
 import { token } from '../../receiver.ts'
 import type { Grammar } from '../bodies.ts'
-import { judge, type Verdict } from '../oracle.ts'
+import { judge, type OracleVerdict } from '../oracle.ts'
 import type { Random } from '../random.ts'
 import { maxBody, tokenSha256 } from './settings.ts'
 
-export type Stored = Extract<Verdict, { status: 'stored' }>
-export type Expected = { readonly status: number } | { readonly verdict: Stored }
+export type StoredVerdict = Extract<OracleVerdict, { status: 'stored' }>
+export type Expected = { readonly status: number } | { readonly verdict: StoredVerdict }
 export type Post = { readonly bytes: Buffer; readonly expected: Expected }
 
 export function post(choose: Random, bodies: Grammar, slot: number, isLast: boolean): Post {

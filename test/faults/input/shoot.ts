@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Answer, Answers } from '../answers.ts'
+import { Answers, type PipelinedAnswer } from '../answers.ts'
 import { shown } from './compare.ts'
 import { patienceMs } from './settings.ts'
 import type { Shot } from './shots.ts'
@@ -14,7 +14,7 @@ export async function shoot({ port, tally }: Target, { kind, parts, end, statuse
   const socket = connect({ host: '127.0.0.1', port, noDelay: true })
   socket.on('error', () => {})
   const answers = new Answers()
-  const came: Answer[] = []
+  const came: PipelinedAnswer[] = []
   const bytes = Buffer.concat(parts)
   const isHead = bytes.includes('HEAD ')
   const wrong = (why: string): void =>

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { token } from '../../receiver.ts'
-import { type Answer, Answers } from '../answers.ts'
+import { Answers, type PipelinedAnswer } from '../answers.ts'
 import { judge } from '../oracle.ts'
 import type { Random } from '../random.ts'
 import { answerMs, patienceMs, tokenSha256 } from './settings.ts'
@@ -23,7 +23,7 @@ export async function slowSender({ port, tally }: Target, choose: Random, right:
   const socket = connect({ host: '127.0.0.1', port, noDelay: true })
   socket.on('error', () => {})
   const answers = new Answers()
-  const came: Answer[] = []
+  const came: PipelinedAnswer[] = []
   socket.on('data', (chunk) => came.push(...answers.take(chunk)))
   const closed = once(socket, 'close').catch(() => {})
   await once(socket, 'connect')

@@ -12,6 +12,7 @@ import { runBackup } from '../src/backup/cli.ts'
 import { lockName } from '../src/records/layout.ts'
 import { markDirectory } from '../src/storage/files/mark.ts'
 import { build } from './audit-build.ts'
+import { receiverCommand } from './bundle.ts'
 import { recordsPath } from './disk.ts'
 import { attach } from './faults/strace.ts'
 import { filledFifo, startMuted } from './muted.ts'
@@ -24,7 +25,6 @@ import { head, wire } from './wire.ts'
 
 const missing = missingHere(['promtool', 'strace', 'mount', 'prlimit', 'setpriv'])
 const options = { concurrency: 2, skip: missing === undefined ? false : `needs ${missing}` }
-const node = [process.execPath, '--import', 'tsx', 'src/main.ts']
 /** Minutes after the fault began: by the first, the alerts that wait for a few minutes have fired; by the second, all. */
 const [soon, late] = [8, 45]
 
@@ -120,7 +120,7 @@ describe('without a post an alert fires when', options, () => {
     mkdirSync(join(root, 'vs01'), { mode: 0o700 })
     execFileSync('chown', ['nobody', root])
     const powerless = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
-    const receiver = await start({ DATA_DIR: root, HOME: '/' }, [...powerless, ...node])
+    const receiver = await start({ DATA_DIR: root, HOME: '/' }, [...powerless, ...receiverCommand])
     fires(await until(receiver, 'civic_ready{reason="rights"}', 0), soon, ['CivicNotReady'])
     await receiver.stop()
   })
@@ -169,7 +169,7 @@ describe('without a post an alert fires when', options, () => {
       '-o',
       '/dev/null',
       ...inject,
-      ...node,
+      ...receiverCommand,
     ])
     fires(await until(receiver, 'civic_reading_associations', 1), late, ['CivicReadingForLong'])
     await receiver.stop('SIGKILL')

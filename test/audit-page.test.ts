@@ -9,6 +9,7 @@ import type { JsonObject } from '../contracts/contract.ts'
 import { contentDigest } from '../src/audit/g1/digest.ts'
 import { envelope, slug, verify } from './audit-build.ts'
 import { freePort } from './bound.ts'
+import { receiverCommand } from './bundle.ts'
 import { linesOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { missingTool, paste, type Said, type Shell, shells } from './shells.ts'
@@ -36,7 +37,8 @@ before(async () => {
   bash = shells(root).get('bash') as Shell
   const port = await freePort()
   address = `http://127.0.0.1:${port}`
-  receiver = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+  const [program, ...args] = receiverCommand
+  receiver = spawn(program, args, {
     env: {
       ...process.env,
       NODE_TOKEN: token,

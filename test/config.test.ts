@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ConfigError, readConfig, readTokens } from '../src/server/config.ts'
 import { type DevelopmentToken, developmentToken } from '../src/server/development-token.ts'
 import { tokenCheck } from '../src/server/tokens.ts'
+import { receiverCommand } from './bundle.ts'
 import { scn01, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
 import { audit } from './said.ts'
 
@@ -257,7 +258,8 @@ type End = { readonly code: number | null; readonly out: string; readonly err: s
 
 /** Runs the receiver until it ends by itself, as it does after a mistake in its settings. */
 async function endOf(env: Record<string, string>): Promise<End> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+  const [program, ...args] = receiverCommand
+  const child = spawn(program, args, {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

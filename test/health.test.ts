@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AssociationFile } from '../src/storage/files/association-file.ts'
 import { Health } from '../src/storage/files/health.ts'
 import { Tenure } from '../src/storage/files/tenure.ts'
+import { receiverCommand } from './bundle.ts'
 import { mountNew } from './faults/mounts.ts'
 import { attach } from './faults/strace.ts'
 import { isRoot, missingHere } from './needs.ts'
@@ -27,7 +28,7 @@ async function ready({ url }: Receiver): Promise<{ status: number; reasons: stri
 function powerless(dataDir: string): Promise<Receiver> {
   chownSync(dataDir, nobody, nobody)
   const drop = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
-  const command = [...drop, process.execPath, '--import', 'tsx', 'src/main.ts']
+  const command = [...drop, ...receiverCommand]
   return startReceiver({ DATA_DIR: dataDir, HOME: '/' }, command)
 }
 

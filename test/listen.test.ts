@@ -22,6 +22,7 @@ import { describe, test } from 'node:test'
 import { ConfigError, readConfig } from '../src/server/config.ts'
 import { listen } from '../src/server/listen.ts'
 import { boundPort, boundSocket } from './bound.ts'
+import { receiverCommand } from './bundle.ts'
 import { isRoot } from './needs.ts'
 import { scn01, scratchDir, token, vs01 } from './receiver.ts'
 
@@ -37,7 +38,7 @@ type Started = {
 /** Starts a receiver. `fds` are the sockets that the test hands over as systemd would. */
 function start(env: Record<string, string>, fds: readonly number[] = []): Started {
   const handing = fds.length === 0 ? {} : { LISTEN_FDS: String(fds.length) }
-  const child = spawn('sh', ['-c', `LISTEN_PID=$$ exec ${process.execPath} --import tsx src/main.ts`], {
+  const child = spawn('sh', ['-c', `LISTEN_PID=$$ exec ${receiverCommand.join(' ')}`], {
     env: {
       PATH: process.env.PATH,
       DATA_DIR: scratchDir(),

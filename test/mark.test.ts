@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { receiverCommand } from './bundle.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { audit } from './said.ts'
 
@@ -15,12 +16,13 @@ const production = (dataDir: string): Promise<Receiver> =>
 /** Marks the directory with the command that an installation calls, and gives the exit status. */
 function markDataDir(dataDir: string): number | null {
   const env = { PATH: process.env.PATH, DATA_DIR: dataDir }
-  return spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts', '--mark-data-dir'], { env }).status
+  const [program, ...args] = receiverCommand
+  return spawnSync(program, [...args, '--mark-data-dir'], { env }).status
 }
 
 test('in production a data directory that is not there is refused with the command that makes it, and not made', async () => {
   const dataDir = join(scratchDir(), 'data')
-  await assert.rejects(production(dataDir), /ended \(78\)[\s\S]*main\.ts --mark-data-dir/)
+  await assert.rejects(production(dataDir), /ended \(78\)[\s\S]*\.(ts|cjs) --mark-data-dir/)
   assert.ok(!existsSync(dataDir))
 })
 

@@ -6,6 +6,7 @@ import { constants, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { boundPort } from './bound.ts'
+import { receiverCommand } from './bundle.ts'
 import { scratchDir, token } from './receiver.ts'
 
 /** A FIFO. `here` reads and writes without blocking. `writer`, for the receiver, blocks as a pipe of a shell does. */
@@ -42,8 +43,9 @@ export async function startMuted(
 ): Promise<MutedReceiver> {
   const dataDir = scratchDir()
   const held = boundPort()
+  const [program, ...args] = receiverCommand
   const importing = preload === '' ? '' : `--import 'data:text/javascript,${encodeURIComponent(preload)}'`
-  const command = `LISTEN_PID=$$ exec ${process.execPath} --import tsx ${importing} src/main.ts`
+  const command = `LISTEN_PID=$$ exec ${program} ${importing} ${args.join(' ')}`
   const child = spawn('sh', ['-c', command], {
     env: {
       PATH: process.env.PATH,

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openFilesShared } from '../src/server/open-files.ts'
+import { receiverCommand } from './bundle.ts'
 import { chainOf, recordsPath } from './disk.ts'
 import { allowNoFurtherFile, limitFiles } from './open-files.ts'
 import { scn01, startReceiver, vs01 } from './receiver.ts'
@@ -52,14 +53,7 @@ test('a receiver that may open no further file says so, and goes on when it may'
 })
 
 test('with few files allowed, more senders than that are all answered, and all their records are stored', async () => {
-  const receiver = await startReceiver({}, [
-    'prlimit',
-    '--nofile=128:128',
-    process.execPath,
-    '--import',
-    'tsx',
-    'src/main.ts',
-  ])
+  const receiver = await startReceiver({}, ['prlimit', '--nofile=128:128', ...receiverCommand])
   const strangers = await Promise.all(Array.from({ length: 100 }, () => wire(receiver.url)))
   let told = 0
   const stored = async (name: number): Promise<void> => {

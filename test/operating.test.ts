@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writ
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { receiverCommand } from './bundle.ts'
 import { isRoot } from './needs.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, vs01, wrongToken } from './receiver.ts'
 import { answerAt, head, problemIn, request, wire } from './wire.ts'
@@ -148,7 +149,7 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
     const dataDir = scratchDir()
     chmodSync(dataDir, 0o555)
     const drop = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : []
-    const command = [...drop, process.execPath, '--import', 'tsx', 'src/main.ts']
+    const command = [...drop, ...receiverCommand]
     await own(
       { DATA_DIR: dataDir, HOME: '/' },
       async (powerless) => {
@@ -190,7 +191,7 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
   for (const umask of ['000', '077', '777']) {
     test(`writes files 0640 and directories 2750 when it is started with umask ${umask}`, async () => {
       const dataDir = join(scratchDir(), 'below', 'data')
-      const shell = ['sh', '-c', `umask ${umask}; exec ${process.execPath} --import tsx src/main.ts`]
+      const shell = ['sh', '-c', `umask ${umask}; exec ${receiverCommand.join(' ')}`]
       await own(
         { DATA_DIR: dataDir },
         async (strange) => {

@@ -4,6 +4,7 @@ import { type StdioOptions, spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { receiverCommand } from './bundle.ts'
 import { recordsPath } from './disk.ts'
 import { fifo, filledFifo, type MutedReceiver, startMuted } from './muted.ts'
 import { scn01, token } from './receiver.ts'
@@ -60,7 +61,8 @@ describe('standard output that takes nothing', { concurrency: 2 }, () => {
       const output = open()
       const stdio: StdioOptions = ['ignore', output, output]
       const env = { PATH: process.env.PATH, PORT: 'none' }
-      const { status } = spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts'], { env, stdio })
+      const [program, ...args] = receiverCommand
+      const { status } = spawnSync(program, args, { env, stdio })
       assert.equal(status, 78)
       closeSync(output)
     }

@@ -5,6 +5,7 @@ import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { readUrl, UrlMistakes } from '../src/storage/postgres/url.ts'
+import { receiverCommand } from './bundle.ts'
 import { scratchDir, token } from './receiver.ts'
 
 const read = (text: string, env = {}) => readUrl('DATABASE_URL', text, env)
@@ -91,8 +92,9 @@ test('a receiver with a mistake in DATABASE_URL, or REQUIRE_STANDBY without it, 
     { DATABASE_URL: 'postgres://a:hidden@localhost/b?sslmode=hidden', says: /sslmode must be/ },
     { REQUIRE_STANDBY: '1', says: /only with DATABASE_URL/ },
   ]
+  const [program, ...args] = receiverCommand
   for (const { says, ...env } of attempts) {
-    const { status, stderr, stdout } = spawnSync(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+    const { status, stderr, stdout } = spawnSync(program, args, {
       env: { PATH: process.env.PATH, DATA_DIR: scratchDir(), NODE_TOKEN: token, PORT: '0', ...env },
       encoding: 'utf8',
     })

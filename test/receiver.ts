@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { receiverCommand } from './bundle.ts'
 
 export const token = 'test-token-of-the-suite-'.padEnd(40, 't')
 export const wrongToken = 'wrong-token-'.padEnd(40, 'w')
@@ -37,10 +38,10 @@ function remove(directory: string): void {
   }
 }
 
-/** Starts a receiver and waits until it listens. `command` replaces `node --import tsx src/main.ts`, for example to trace it. */
+/** Starts a receiver and waits until it listens. `command` replaces the one that starts it, for example to trace it. */
 export async function startReceiver(
   env: Record<string, string> = {},
-  command: readonly string[] = [process.execPath, '--import', 'tsx', 'src/main.ts'],
+  command?: readonly string[],
 ): Promise<Receiver> {
   const dataDir = env.DATA_DIR ?? scratchDir()
   const settings = {
@@ -50,7 +51,7 @@ export async function startReceiver(
     PORT: '0',
     MIN_FREE_BYTES: '0',
   }
-  const [program, ...args] = command as [string, ...string[]]
+  const [program, ...args] = (command ?? receiverCommand) as [string, ...string[]]
   const child = spawn(program, args, {
     env: { ...settings, DATA_DIR: dataDir, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { boundPort } from './bound.ts'
+import { receiverCommand } from './bundle.ts'
 import { type Receiver, scn01, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
 import { head, request, type Wire, wire } from './wire.ts'
 
@@ -192,7 +193,7 @@ test('a restart on a socket that systemd holds refuses no connection', async () 
   const held = boundPort()
   const { port } = held
   const start = (listenPid = '$$') => {
-    const command = `LISTEN_PID=${listenPid} exec ${process.execPath} --import tsx src/main.ts`
+    const command = `LISTEN_PID=${listenPid} exec ${receiverCommand.join(' ')}`
     const child = spawn('sh', ['-c', command], {
       env: { PATH: process.env.PATH, DATA_DIR: dataDir, NODE_TOKEN: token, LISTEN_FDS: '1', PORT: '1' },
       stdio: ['ignore', 'pipe', 'inherit', held.fd],

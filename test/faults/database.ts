@@ -2,9 +2,7 @@
  * The part `database`: several receivers on one PostgreSQL with a synchronous standby. After each fault every record that was acknowledged to one
  * of 64 senders is there once, and the chain is whole. The clusters and signals are real.
  */
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { receiverCommand } from '../bundle.ts'
 import { missingHere } from '../needs.ts'
 import { withoutServer } from '../postgres/cluster.ts'
 import { Tally } from './audit-disk.ts'
@@ -54,22 +52,6 @@ async function playScene(scene: Scene, run: Run, play: Play, onCase: () => void)
   return tally.row()
 }
 
-/** Bundles the receiver into one file, because it then starts much faster, and a slice starts dozens. */
-async function bundleReceiver(into: string): Promise<string> {
-  const outfile = join(into, 'server.cjs')
-  await build({
-    entryPoints: [fileURLToPath(new URL('../../src/main.ts', import.meta.url))],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['pg-native'],
-    logLevel: 'warning',
-  })
-  return outfile
-}
-
 export const part: Part = {
   name: 'database',
   async missing() {
@@ -80,13 +62,12 @@ export const part: Part = {
     let done = 0
     const onCase = (): void => run.progress(++done, total)
     const rows: Row[] = new Array(scenes.length)
-    const program = await bundleReceiver(run.scratch)
     await inParallel(scenes, lanes, async (scene, index) => {
       const play = {
         dice: random(run.seed * 100 + index),
         tally: new Tally(scene.fault, 'both'),
         times: new Times(),
-        command: [process.execPath, program],
+        command: receiverCommand,
       }
       rows[index] = await playScene(scene, run, play, onCase)
     })

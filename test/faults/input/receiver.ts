@@ -1,6 +1,7 @@
 /** The receiver of the part `input`: a process whose memory, sockets and log are checked. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { receiverCommand } from '../../bundle.ts'
 import { token } from '../../receiver.ts'
 import { maxBody } from './settings.ts'
 
@@ -15,7 +16,8 @@ export type Started = {
 
 /** Starts the receiver. Its output is checked line by line and not kept, because it has a million lines. */
 export async function start(data: string): Promise<Started> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+  const [program, ...args] = receiverCommand
+  const child = spawn(program, args, {
     env: {
       PATH: process.env.PATH,
       NODE_TOKEN: token,

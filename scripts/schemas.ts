@@ -68,7 +68,7 @@ function mapsOf(contract: Contract): string[] {
 }
 
 /** The rules.php of the PHP client, so that a new addon changes nothing in the client. */
-export function phpRules(): string {
+function phpRules(): string {
   const list = (names: readonly string[]): string => `[${names.map((name) => `'${name}'`).join(', ')}]`
   const lines = [...contracts].flatMap(([addon, versions]) => [
     `\t'${addon}' => [`,

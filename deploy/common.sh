@@ -60,14 +60,15 @@ data_dir() {
   printf '%s\n' "${dir:-$CIVIC_ROOT/data}"
 }
 
-# only_one NAME: takes this lock, and ends the script when another process holds it. Anyone who can open the file of a lock, even only
-# for reading, can hold the lock for ever. So the files lie in a directory that only root can enter. Descriptor 9 is the lock.
+# only_one NAME [SECONDS]: takes this lock, and ends the script when another process still holds it after so many seconds. Anyone who
+# can open the file of a lock, even only for reading, can hold the lock for ever. So the files lie in a directory that only root can
+# enter. Descriptor 9 is the lock.
 only_one() {
   local locks=$CIVIC_ROOT/.locks
   try "$locks cannot be made" install -d -m 0700 "$locks"
   exec 9>"$locks/$1"
   # A process that a killed run started may hold the lock for a moment.
-  flock -w 5 9 || die "another $1 is at work"
+  flock -w "${2:-5}" 9 || die "another $1 is at work"
 }
 
 # as_receiver SECONDS COMMAND...: runs the command as the user of the service. An attacker with this user can stop the command, trace

@@ -161,6 +161,24 @@ const steps: readonly Step[] = [
     },
   ],
   [
+    'a pull to such a release, killed after the switch, and a power cut there: back by itself',
+    async ({ must, start, reboot }) => {
+      for (const isPowerCut of [false, true]) {
+        start(
+          `echo $$ >/run/pull.pid; CIVIC_READY_SECONDS=600 exec ${deploy}/pull ${archive('0.0.3')} >/dev/null`,
+        )
+        must(
+          'until [ "$(readlink /srv/civic-orchestrator/current)" = releases/0.0.3 ] && systemctl -q is-failed civic-orchestrator; do sleep 0.1; done',
+        )
+        if (isPowerCut) await reboot()
+        else must('kill -KILL $(cat /run/pull.pid)')
+        must('while [ -e /srv/civic-orchestrator/back ]; do sleep 0.1; done')
+        assert.equal(must('cut -d" " -f1 /srv/civic-orchestrator/current/VERSION').trim(), '0.0.1')
+        assert.equal(must(post(current)), '200')
+      }
+    },
+  ],
+  [
     'rotate, retire and revoke the token under load',
     async (machine) => {
       const { must } = machine

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { makeSmallHost, type SmallHost } from './deploy/small-host.ts'
 
 describe('pull', () => {
@@ -45,24 +46,39 @@ describe('pull', () => {
     rmSync(small.release('0.0.4'), { recursive: true })
   })
 
+  /** Sends the signal to a pull that has just switched to a release that does not start, and waits for the end of the pull. */
+  const interrupted = async (signal: NodeJS.Signals): Promise<void> => {
+    const child = spawn(resolve('deploy/pull'), [small.archive('0.0.4')], {
+      env: { ...small.host.env, CIVIC_READY_SECONDS: '6' } as NodeJS.ProcessEnv,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+    let said = ''
+    for await (const chunk of child.stdout) {
+      said += chunk
+      if (said.includes('switching to 0.0.4')) break
+    }
+    child.stderr.destroy()
+    if (signal === 'SIGKILL') while (small.host.current() !== '0.0.4') await delay(10)
+    process.kill(-(child.pid as number), signal)
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  }
+
+  test('after a pull was killed behind the switch to a release that does not start, nobody has to run anything', async () => {
+    await interrupted('SIGKILL')
+    while (existsSync(join(small.host.root, 'back'))) await delay(50)
+    assert.equal(small.host.current(), '0.0.2')
+    assert.ok(await small.answers())
+    assert.equal(readFileSync(join(small.host.root, 'good'), 'utf8').split('\n')[0], '0.0.2')
+    assert.match(readFileSync(join(small.host.root, 'settled'), 'utf8'), /going back to 0\.0\.2/)
+  })
+
   for (const [name, signal] of [
     ['a terminal that is closed', 'SIGHUP'],
     ['Ctrl-C', 'SIGINT'],
   ] as const) {
     test(`${name} after the switch to a release that does not start leaves the host with one that does`, async () => {
-      const child = spawn(resolve('deploy/pull'), [small.archive('0.0.4')], {
-        env: { ...small.host.env, CIVIC_READY_SECONDS: '6' } as NodeJS.ProcessEnv,
-        stdio: ['ignore', 'pipe', 'pipe'],
-        detached: true,
-      })
-      let said = ''
-      for await (const chunk of child.stdout) {
-        said += chunk
-        if (said.includes('switching to 0.0.4')) break
-      }
-      child.stderr.destroy()
-      process.kill(-(child.pid as number), signal)
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      await interrupted(signal)
       assert.equal(small.host.current(), '0.0.2')
       assert.ok(await small.answers())
     })

@@ -180,8 +180,9 @@ export function makePublisher(): Publisher {
       const root = join(scratchDir(), `civic-orchestrator-${version}`)
       mkdirSync(root)
       mkdirSync(join(root, 'deploy'))
-      // These are all the scripts that a service needs.
-      for (const name of ['common.sh', 'tokens'])
+      mkdirSync(join(root, 'deploy/systemd'))
+      // These are all the files that a service and systemd need.
+      for (const name of ['common.sh', 'tokens', 'pull', 'systemd/civic-orchestrator-settle.path'])
         copyFileSync(join('deploy', name), join(root, 'deploy', name))
       writeFileSync(join(root, 'VERSION'), `${version} ${'0'.repeat(40)}\n`)
       writeFileSync(join(root, 'self-test.cjs'), "console.log('self-test: nothing to try')\n")

@@ -32,13 +32,14 @@ export type Receipt = {
  * Why a record was not stored.
  *   full     no space, no inodes, quota, or less free space than MIN_FREE_BYTES; nothing changed on disk
  *   busy     before the deadline the lock could not be acquired, or the disk did not answer
+ *   reading  the records of the association are still being read after a start, for longer than the record may wait; nothing was stored
  *   io       the disk reported an error
  *   files    this process may open no further file
  *   damaged  the association's records file is damaged and was left alone
  *   paused   the owner of the storage has closed it for a while; nothing was stored
  *   long     the record, with its numbers and blanks as they are stored, would be too long to be read back after a crash
  */
-export type Fault = 'full' | 'busy' | 'io' | 'files' | 'damaged' | 'paused' | 'long'
+export type Fault = 'full' | 'busy' | 'reading' | 'io' | 'files' | 'damaged' | 'paused' | 'long'
 
 export type Outcome =
   | { readonly ok: true; readonly receipt: Receipt }

@@ -68,6 +68,7 @@ test('answers what storage could not do with a status, and when to try again', a
   for (const [fault, status, name, seconds] of [
     ['full', 507, 'disk-full', '60'],
     ['busy', 503, 'storage-busy', '2'],
+    ['reading', 503, 'storage-busy', '10'],
     ['io', 503, 'storage-failure', '10'],
     ['files', 503, 'too-many-open-files', '10'],
     ['damaged', 503, 'records-refused', '300'],

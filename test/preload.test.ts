@@ -7,7 +7,8 @@ import type { Outcome } from '../contracts/record.ts'
 import { AppendLog } from '../src/storage/files/append.ts'
 import { build, numbered, slug } from './audit-build.ts'
 import { chainOf, recordsPath } from './disk.ts'
-import { scratchDir } from './receiver.ts'
+import { missingHere } from './needs.ts'
+import { scratchDir, startReceiver } from './receiver.ts'
 import { accepted, quiet, stored, storeIn } from './records.ts'
 
 const bytesRead = (): number => Number(/rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'latin1'))?.[1])
@@ -98,8 +99,8 @@ test('a slow first moment of the reading costs no post that could wait for it', 
 test('a post that was let in and would come too late is told before the reading ends', async () => {
   const { log, reading, state } = beingRead(20_000)
   let wasToldBefore = false
-  void log.put(accepted(numbered(30_000)), performance.now() + 300).then(({ ok }) => {
-    wasToldBefore = !ok && !state.hasEnded
+  void log.put(accepted(numbered(30_000)), performance.now() + 300).then((outcome) => {
+    wasToldBefore = !outcome.ok && outcome.fault === 'reading' && !state.hasEnded
   })
   while (!state.hasEnded) {
     // With this delay the 25 parts of the file take some seconds.
@@ -116,12 +117,34 @@ test('an association that is being read is named, and a post that could only be 
   let toldBefore = 0
   while (!state.hasEnded) {
     const outcome = log.put(accepted(numbered(9_000)), performance.now())
-    outcome.then(() => {
-      if (!state.hasEnded) toldBefore++
+    outcome.then((told) => {
+      if (!state.hasEnded && !told.ok && told.fault === 'reading') toldBefore++
     })
     await new Promise(setImmediate)
   }
   await reading
   assert.ok(toldBefore > 0)
   await log.close()
+})
+
+test('the refusal of a post that cannot wait for the reading says why, and when to send again', {
+  skip: missingHere(['strace']),
+}, async () => {
+  const root = scratchDir()
+  build(root, 9_000)
+  // Each part of the file takes a second and a half, so the whole file takes longer than any request.
+  const slow = ['-e', 'trace=pread64', '-e', 'inject=pread64:delay_enter=1500000']
+  const strace = ['strace', '-D', '-f', '-o', '/dev/null', '-P', recordsPath(root, slug), ...slow]
+  const receiver = await startReceiver({ DATA_DIR: root }, [
+    ...strace,
+    ...[process.execPath, '--import', 'tsx', 'src/main.ts'],
+  ])
+  const response = await receiver.post(numbered(9_001))
+  assert.equal(response.status, 503)
+  assert.equal(response.headers.get('retry-after'), '10')
+  const { type, detail } = (await response.json()) as { type: string; detail: string }
+  assert.match(type, /:storage-busy$/)
+  assert.match(detail, /^Nothing was stored\. The receiver has started lately and still reads the records/)
+  assert.ok(!detail.includes(slug))
+  await receiver.stop('SIGKILL')
 })

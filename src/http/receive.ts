@@ -168,6 +168,11 @@ const faults: Readonly<Record<Fault, Problem>> = {
     'It is not known to be stored. Send the same envelope again: it is stored once.',
     retryAfter(2),
   ),
+  reading: problem(
+    'storage-busy',
+    'Nothing was stored. The receiver has started lately and still reads the records of this association; `/ready` names it. Send the same envelope again.',
+    retryAfter(10),
+  ),
   io: problem(
     'storage-failure',
     'It is not known to be stored. Send the same envelope again: it is stored once.',
@@ -198,5 +203,5 @@ const faults: Readonly<Record<Fault, Problem>> = {
 export const refusalsOfEnvelopes: readonly ProblemName[] = [
   'bad-json',
   'bad-envelope',
-  ...Object.values(faults).map(({ name }) => name),
+  ...new Set(Object.values(faults).map(({ name }) => name)),
 ]

@@ -95,7 +95,7 @@ export class AppendLog {
     if (draft.opening.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
     // the file is still being read, and that will take longer than the record may wait
     if (this.#file.readingLeftMs > deadline - performance.now())
-      return Promise.resolve({ ok: false, fault: 'busy' })
+      return Promise.resolve({ ok: false, fault: 'reading' })
     return new Promise((answer) => {
       this.#queue.push({ id: draft.id, opening: draft.opening, deadline, answer })
       if (!this.#working) this.#run(() => this.#work())

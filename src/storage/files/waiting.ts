@@ -31,8 +31,8 @@ export function takeBatch(queue: WaitingRecord[]): WaitingRecord[] {
   return batch
 }
 
-/** Answers `busy` to the records that may not wait until `at`, and gives the others. */
+/** Answers `reading` to the records that may not wait until `at`, when the file will have been read, and gives the others. */
 export function withoutLate(queue: readonly WaitingRecord[], at: number): WaitingRecord[] {
-  for (const { deadline, answer } of queue) if (deadline < at) answer({ ok: false, fault: 'busy' })
+  for (const { deadline, answer } of queue) if (deadline < at) answer({ ok: false, fault: 'reading' })
   return queue.filter(({ deadline }) => deadline >= at)
 }

@@ -9,8 +9,6 @@
  * prints a table, which takes an hour. CIVIC_KILL_SCENE selects the scenes whose name contains it.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -118,12 +116,11 @@ describe('pull, killed at a system call', {
     }
   }
 
-  /** Waits until the interrupted switch is undone and nobody holds the lock. */
+  /** Waits until the interrupted switch is undone; then a further `settle` has nothing to do but to wait for the lock. */
   const settled = async (): Promise<boolean> => {
     for (let n = 0; n < 600 && existsSync(join(host.root, 'back')); n++) await delay(100)
     if (existsSync(join(host.root, 'back'))) return false
-    const lock = spawn('flock', [join(host.root, '.locks/pull'), 'true'], { stdio: 'ignore' })
-    return (await once(lock, 'exit'))[0] === 0
+    return (await host.run('pull', ['settle'])).code === 0
   }
 
   /** The number of calls. For a few points a guess is enough: if a pull never reaches the call, it is not killed. */

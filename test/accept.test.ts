@@ -65,7 +65,7 @@ test('named members come first, even before a member whose name is an integer', 
   assert.deepEqual(places(warnings), ['/7', '/', '/constructor'])
 })
 
-test('g1_tx_hash is always there for scn01, and what could not be read as a hash is right after it', () => {
+test('scn01 records always have g1_tx_hash; a value that is no hash is kept in the member right after it', () => {
   const order = [
     'addon',
     ...Object.keys(common),
@@ -98,7 +98,7 @@ test('a node_token_hash of another token is one violation, a malformed one too',
   assert.deepEqual(places(refused({ ...scn, node_token_hash: 'f' })), ['/node_token_hash'])
 })
 
-test('what intake found is reported after the violations of the contract, and alone it refuses too', () => {
+test('violations that intake found are reported after those of the contract, and refuse an envelope on their own too', () => {
   const found = [{ pointer: '/fields/f1', detail: 'is too large for a number; send it as a string' }]
   assert.deepEqual(refused(vs, found), found)
   assert.deepEqual(places(refused({ ...vs, standing: 'king' }, found)), ['/standing', '/fields/f1'])
@@ -108,7 +108,7 @@ test('what intake found is reported after the violations of the contract, and al
   ])
 })
 
-test('an own __proto__ that intake has reported neither crashes nor passes for a member', () => {
+test('a member named __proto__ that intake has reported neither crashes accept nor counts as a member', () => {
   const sent = JSON.parse('{"__proto__":{"addon":"vs01","standing":"operator"}}')
   assert.deepEqual(places(refused(sent, [{ pointer: '/__proto__', detail: 'must be left out' }])), [
     '/addon',
@@ -137,7 +137,7 @@ test('an envelope that is older or newer than 24 hours is stored with a warning'
   }
 })
 
-test('a later version stands beside the older one, and judges envelopes of a version nobody knows, whose sender is told all versions', () => {
+test('a later version of a contract stands beside the older one; an envelope of an unknown version is judged by the later one, and the refusal names all versions', () => {
   const entries = { ...vs01.envelope.entries, contract_version: oneOf('1.1') }
   const later = {
     ...vs01,
@@ -190,7 +190,7 @@ test('a refusal repeats no value that was sent', () => {
   )
 })
 
-test('a megabyte of bad ids gets a short answer, soon', () => {
+test('a megabyte of bad ids gets a short answer quickly', () => {
   const started = performance.now()
   const errors = refused({ ...scn, pinned_scenario_ids: Array.from({ length: 150_000 }, (_, n) => n) })
   assert.equal(errors.length, 101)
@@ -208,7 +208,7 @@ test('a hundred thousand numbers that would change get a short answer', () => {
   assert.deepEqual(errors.at(-1), { pointer: '', detail: 'and 99001 more, not listed here' })
 })
 
-test('a bad id that is sent twice is reported once, where it stands first', () => {
+test('a bad id that is sent twice is reported once, at its first place', () => {
   const errors = refused({ ...scn, pinned_scenario_ids: ['A', '', 'B', ''] })
   assert.deepEqual(places(errors), ['/pinned_scenario_ids/1'])
 })
@@ -226,14 +226,14 @@ test('a pointer is escaped as RFC 6901 asks', () => {
   assert.equal(pointer(['fields', '', 'a/b', 'm~n', '~1', 0]), '/fields//a~1b/m~0n/~01/0')
 })
 
-test('a pointer that would be too long is that of the nearest ancestor which fits', () => {
+test('instead of a pointer that is too long, the pointer of the nearest ancestor that fits is reported', () => {
   assert.equal(pointer(['a'.repeat(1023)]).length, 1024)
   assert.equal(pointer(['a'.repeat(1024)]), '')
   assert.equal(pointer(['fields', 'k'.repeat(2000), 'x']), '/fields')
   assert.equal(pointer(['fields', '/'.repeat(600), 'x']), '/fields')
 })
 
-test('the pointers of many places below one key of a megabyte are had in a moment', () => {
+test('the pointers of many places below one key of a megabyte are made quickly', () => {
   const key = 'k'.repeat(1_000_000)
   const started = performance.now()
   for (let n = 0; n < 100_000; n++) assert.equal(pointer(['fields', key, n]), '/fields')
@@ -351,7 +351,7 @@ const snapshot = fc.oneof(
   fc.constant({ sent: [], stored: {} }),
 )
 
-test('a valid scn01 envelope is stored as it was sent, but for the listed normalisations', () => {
+test('a valid scn01 envelope is stored as it was sent, except for the listed normalisations', () => {
   fc.assert(
     fc.property(
       head,

@@ -64,8 +64,8 @@ before(async () => {
   await receiver.stop()
 })
 
-describe('without a post an alert fires when', options, () => {
-  test('the receiver is not there', async () => {
+describe('without any post an alert fires when', options, () => {
+  test('the receiver does not answer', async () => {
     const receiver = await start()
     await receiver.stop('SIGKILL')
     const after = await scrape(receiver.url)
@@ -73,7 +73,7 @@ describe('without a post an alert fires when', options, () => {
     fires(after, soon, ['CivicReceiverDown'])
   })
 
-  test('the data directory is gone, or another is in its place', async () => {
+  test('the data directory is gone, or another directory is in its place', async () => {
     const root = join(scratchDir(), 'data')
     await markDirectory(root)
     const receiver = await start({ DATA_DIR: root })
@@ -84,7 +84,7 @@ describe('without a post an alert fires when', options, () => {
     await receiver.stop()
   })
 
-  test('the disk does not keep what is written', async () => {
+  test('the disk does not keep written bytes', async () => {
     const receiver = await start()
     const inject = ['-e', 'trace=fsync', '-e', 'inject=fsync:error=EROFS']
     const trace = await attach(receiver.process.pid as number, join(scratchDir(), 'trace'), inject)
@@ -175,7 +175,7 @@ describe('without a post an alert fires when', options, () => {
     await receiver.stop('SIGKILL')
   })
 
-  test('a backup fails, or none is made', async () => {
+  test('a backup fails, or no backup is made', async () => {
     const [status, backups] = [join(scratchDir(), 'status.json'), join(scratchDir(), 'backups')]
     const receiver = await start({ BACKUP_STATUS: status })
     const run = (data: string) => said(runBackup, backups, '--unsigned', '--data', data, '--status', status)
@@ -209,7 +209,7 @@ describe('without a post an alert fires when', options, () => {
   })
 })
 
-describe('by what becomes of posts an alert fires when', options, () => {
+describe('because of the answers to posts an alert fires when', options, () => {
   test('the token is wrong', async () => {
     const receiver = await start()
     for (let n = 0; n < 6; n++) await receiver.post(vs01(), { 'x-node-token': 'wrong' })

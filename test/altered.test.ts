@@ -59,7 +59,7 @@ test('a receiver that has the file open sees that somebody else wrote to it, and
   assert.deepEqual(readFileSync(path), altered)
 })
 
-test('a record posted to a receiver whose open file was replaced by an equal one is in the new one', async () => {
+test('when the open file of a receiver was replaced by an equal file, the next record is in the new file', async () => {
   const { store, path } = await threeRecords()
   const bytes = readFileSync(path)
   rmSync(path)

@@ -32,7 +32,7 @@ test('writes one line per request, with the id of the answer and what it was abo
   assert.equal(third!.outcome, 'wrong-token')
 })
 
-test('of a refused envelope the log names the addon and members that its contract has, and nothing that was made up', async () => {
+test('the log names the addon of a refused envelope and members of its contract, and no name that the sender made up', async () => {
   const app = appWith()
   const madeUp = 'zz-made-up'
   const lineOf = async (body: unknown) => {
@@ -64,7 +64,7 @@ test('of a refused envelope the log names the addon and members that its contrac
   assert.ok(!JSON.stringify(app.lines).includes(madeUp))
 })
 
-test('answers what storage could not do with a status, and when to try again', async () => {
+test('answers a failure of the storage with a status, and says when to try again', async () => {
   for (const [fault, status, name, seconds] of [
     ['full', 507, 'disk-full', '60'],
     ['busy', 503, 'storage-busy', '2'],
@@ -92,7 +92,7 @@ test('says why it is closed, and when to come back', async () => {
   assert.equal((await problemOf(drain)).name, 'draining')
 })
 
-test('never shows what went wrong inside, neither to the caller nor its message to the log', async () => {
+test('never shows the message of an internal error, neither to the caller nor in the log', async () => {
   const app = appWith({ store: { put: () => Promise.reject(new Error(`secret ${token}`)) } })
   const response = await send(app, { body: vs01(), headers: { 'x-request-id': 'mine' } })
   assert.equal(response.status, 500)
@@ -138,7 +138,7 @@ test('answers a stored envelope with its receipt, word for word as the contract 
   }
 })
 
-test('tells of warnings only when there are any', async () => {
+test('lists warnings only when there are any', async () => {
   const envelope = scn01({ submitted_at: new Date().toISOString(), g1_tx_hash: 'not a hash', mood: 'x' })
   const response = await send(appWith({ store: storesAll }), { body: envelope })
   const { warnings } = await response.json()
@@ -195,7 +195,7 @@ test('is healthy whenever it answers, and ready when it can store', async () => 
   assert.deepEqual((await problemOf(not)).reasons, ['paused: x', 'no room'])
 })
 
-test('tells reasons, names and metrics to who has the token and to this machine, and to no stranger', async () => {
+test('shows reasons, names and metrics to a caller with the token or on this machine, and to no stranger', async () => {
   const metrics = { contentType: 'text/plain', text: async () => 'figures', answered() {} }
   const ready = { reasons: [], refused: ['scn01/elm-court'] }
   const [open, shut] = [

@@ -41,7 +41,7 @@ test('reads no byte of the body of a request that its head already refuses', asy
   }
 })
 
-test('calls for the body once, after the head was found right', async () => {
+test('asks for the body once, after the head was accepted', async () => {
   let proceeded = 0
   const body = countedBody([JSON.stringify(vs01())])
   const response = await appWith({ store: storesAll }).request(
@@ -92,7 +92,7 @@ test('takes a body of exactly the limit and refuses one byte more, declared or n
   }
 })
 
-test('pays no heed to Content-Type', async () => {
+test('ignores Content-Type', async () => {
   for (const type of [
     'application/x-www-form-urlencoded',
     'text/plain',
@@ -123,7 +123,7 @@ test('takes identity as no encoding, and no other', async () => {
   }
 })
 
-test('tells a sender of nothing that this is what PHP posts when it could not encode', async () => {
+test('says in the refusal of an empty body that PHP posts one when json_encode has failed', async () => {
   for (const body of ['', undefined]) {
     const response = await send(appWith(), { body })
     assert.equal(response.status, 400)

@@ -54,7 +54,7 @@ test('refuses in the order of the contract: a request that is wrong in all later
   assert.equal((await send(appWith({ store: storesAll }), right)).status, 201)
 })
 
-test('answers a missing and a wrong token in the same words, but for the request id', async () => {
+test('answers a missing and a wrong token in the same words, except for the request id', async () => {
   const answers = []
   for (const headers of [
     { 'x-node-token': wrongToken },
@@ -108,7 +108,7 @@ test('takes the current and the previous token, in its own header or as a bearer
   }
 })
 
-test('attests the token that was presented, the previous one too', async () => {
+test('records the hash of the token that was presented, also of the previous one', async () => {
   for (const presented of [token, previousToken]) {
     const records: AcceptedRecord[] = []
     const store: RecordStore = {
@@ -122,7 +122,7 @@ test('attests the token that was presented, the previous one too', async () => {
   }
 })
 
-test('sends nobody elsewhere: /receive and /receive/ are one place, all others are none', async () => {
+test('never redirects: /receive and /receive/ are the same endpoint, and no other path is', async () => {
   const app = appWith({ store: storesAll })
   for (const path of ['/receive', '/receive/', '/receive?from=addon']) {
     assert.equal((await send(app, { path, body: vs01() })).status, 201, path)
@@ -183,7 +183,7 @@ test('keeps a caller’s request id that is fit for a log, and makes one in plac
   assert.equal(made.size, unfit.length)
 })
 
-test('takes only so many requests at a time, and the next one as soon as an answer is out', async () => {
+test('accepts only so many requests at a time, and the next one as soon as one is answered', async () => {
   const waiting: ((outcome: Outcome) => void)[] = []
   const app = appWith({
     maxInFlight: 3,

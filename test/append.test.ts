@@ -98,7 +98,7 @@ test('a lock that nobody wants is kept for the next envelope when one came after
   assert.ok(isKept)
 })
 
-test('a lock under work is given up for another process long before it would be by itself', async () => {
+test('a lock in use is released for a waiting process long before it would be without one', async () => {
   const root = scratchDir()
   const store = storeIn(root)
   const path = recordsPath(root)
@@ -218,7 +218,7 @@ test('the bytes that recovery cuts off are kept beside the file', async () => {
   assert.deepEqual(tornOf(path).map(String), [tail])
 })
 
-test('a closing that is torn off alone is put back without a torn file', async () => {
+test('when only the closing is torn off it is restored, and no torn file is kept', async () => {
   for (const left of [0, 1, 2]) {
     const { root, path } = await threeRecords()
     truncateSync(path, statSync(path).size - 3 + left)
@@ -290,7 +290,7 @@ test('a file that is changed while its end is known in memory is refused, and ta
   await store.close()
 })
 
-test('without a head file a changed record is damage when a whole one stands behind it', async () => {
+test('without a head file a changed record is damage when a whole record follows it', async () => {
   const { root, path } = await threeRecords()
   unlinkSync(headPath(path))
   writeFileSync(path, readFileSync(path, 'utf8').replace('one', 'One'))
@@ -299,7 +299,7 @@ test('without a head file a changed record is damage when a whole one stands beh
   await store.close()
 })
 
-test('a head file that was torn is as good as none', async () => {
+test('a torn head file counts as no head file', async () => {
   const { root, path } = await threeRecords()
   writeFileSync(headPath(path), readFileSync(headPath(path), 'utf8').replace('"count":3', '"count":9'))
   const store = storeIn(root)
@@ -307,7 +307,7 @@ test('a head file that was torn is as good as none', async () => {
   await store.close()
 })
 
-test('what cannot be mended says so once, at fatal, with the association', async () => {
+test('damage that cannot be repaired is logged once, at fatal, with the association', async () => {
   const { root, path } = await threeRecords()
   writeFileSync(path, readFileSync(path, 'utf8').replace('one', 'One'))
   const lines: object[] = []
@@ -318,7 +318,7 @@ test('what cannot be mended says so once, at fatal, with the association', async
   assert.equal((lines[0] as { association: string }).association, 'heron-ridge')
 })
 
-test('the start-up mends a torn file that nobody posts to', async () => {
+test('the start repairs a torn file to which nobody posts', async () => {
   const { root, path } = await threeRecords()
   truncateSync(path, statSync(path).size - 2)
   const store = storeIn(root)
@@ -327,7 +327,7 @@ test('the start-up mends a torn file that nobody posts to', async () => {
   assert.equal(chainOf(path).length, 3)
 })
 
-test('the start-up removes a stale lock that was moved aside by a process that was then killed', async () => {
+test('the start removes a stale lock that a process moved aside before it was killed', async () => {
   const { root, path } = await threeRecords()
   const longAgo = Date.now() / 1000 - 21
   for (const pid of [1, 2]) mkdirSync(`${path}.lock.stale-${pid}`)

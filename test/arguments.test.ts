@@ -9,7 +9,7 @@ async function refused(...args: string[]): Promise<string> {
   return err
 }
 
-test('list takes one argument at most', async () => {
+test('list accepts at most one argument', async () => {
   assert.match(await refused('list', 'heron-ridge', 'plum-grove'), /plum-grove|argument/)
 })
 

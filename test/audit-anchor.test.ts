@@ -67,7 +67,7 @@ test('verify --rpc finds the comment in a finalized block, and says since when e
   assert.match((await audit(...about, time.toISOString())).out, /not found in window/)
 })
 
-test('verify --extrinsic tells whose comment it is, and that bytes alone do not show the chain', async () => {
+test('verify --extrinsic says who wrote the comment, and that bytes alone do not prove the chain', async () => {
   const { root, file, comment } = await anchoredHeads()
   const verify = ['verify', '--data', root, '--copy', '--heads', file, '--extrinsic']
   const bytes = payingFor(comment)
@@ -87,7 +87,7 @@ test('verify --extrinsic tells whose comment it is, and that bytes alone do not 
   assert.equal((await audit(...verify, bytes, '--heads', file)).exit, 2, 'two files of heads')
 })
 
-test('verify --heads takes the text of a post, and passes over no head that was cut', async () => {
+test('verify --heads accepts the text of a post, and reports a head that was cut', async () => {
   const { root, file, head } = await anchoredHeads()
   const verify = async (text: string) => {
     writeFileSync(file, text)

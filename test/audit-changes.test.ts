@@ -47,7 +47,7 @@ async function between(
   }
 }
 
-test('a day counts whole, and both days count; a time counts to the millisecond', async () => {
+test('both days of a range count in full, and a time counts to the millisecond', async () => {
   const root = scratchDir()
   days(root)
   const cases: [string, string, number[], number][] = [
@@ -71,7 +71,7 @@ test('a day counts whole, and both days count; a time counts to the millisecond'
   }
 })
 
-test('what came is shown to be read, with what was there before and after', async () => {
+test('records that came are shown in a readable form, with the state before and after', async () => {
   const root = scratchDir()
   days(root)
   const { out } = await audit('changes', slug, '--from', '2026-07-02', '--to', '2026-07-03', '--data', root)
@@ -80,7 +80,7 @@ test('what came is shown to be read, with what was there before and after', asyn
   assert.match(out, /2 records between the two, 1 of them with a payment; 1 before, 3 after/)
 })
 
-test('dates that are none, or in the wrong order, are refused, and a name that is not there, too', async () => {
+test('invalid dates, dates in the wrong order, and names that do not exist are refused', async () => {
   const root = scratchDir()
   days(root)
   for (const [from, to] of [
@@ -95,7 +95,7 @@ test('dates that are none, or in the wrong order, are refused, and a name that i
   assert.equal((await audit(...nowhere)).exit, 2)
 })
 
-test('what could not be read is said: it may have come between the two', async () => {
+test('a record that could not be read is reported, because it may have come between the two dates', async () => {
   const root = scratchDir()
   const { records } = wholeDirectory(root)
   writeFileSync(records, fileOf(linesOf(records).with(2, 'pardon?')))
@@ -113,7 +113,7 @@ test('what could not be read is said: it may have come between the two', async (
   assert.match(err, /1 line could not be read as a record/)
 })
 
-test('g1 shows what was sent in the place of a hash, and names the record without being asked for it', async () => {
+test('g1 shows the text that was sent in place of a hash, and always names the record', async () => {
   const root = scratchDir()
   mkdirSync(join(root, 'scn01'))
   writeAssociation(root, slug, [{ ...envelope, g1_tx_hash: 'paid\u001b[2J\u0085 on \u202eFriday' }])

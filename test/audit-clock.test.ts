@@ -12,7 +12,7 @@ function seen(...seconds: readonly number[]): Clock {
   return clock
 }
 
-test('a time that stands before the one before it is told with its record and line, a correction of a second is not', () => {
+test('a time before that of the previous record is reported with record and line; a correction of a second is not', () => {
   assert.deepEqual(seen(10, 10, 11, 10, 12).findings(), [])
   const found = seen(10, 8, 9).findings()
   assert.deepEqual(
@@ -21,7 +21,7 @@ test('a time that stands before the one before it is told with its record and li
   )
 })
 
-test('of many times out of order twenty are told, and the others counted', () => {
+test('of many times out of order twenty are reported and the others are counted', () => {
   const clock = seen(...Array.from({ length: 24 }, (_, n) => 1_000 - 10 * n))
   const found = clock.findings()
   assert.equal(found.length, 21)

@@ -126,7 +126,7 @@ test('endpoint lacks the blocks: pruned before the window, or not yet at its end
   assert.equal((await audit(empty.url, about)).online?.verdict, 'endpoint lacks the blocks')
 })
 
-test('a chain that began inside the window does not lack what was never there', async () => {
+test('a chain that began inside the window does not lack blocks that never existed', async () => {
   await using server = await serveChain(synthetic)
   const about = { ...record, submitted_at: at(20), g1_tx_hash: `0x${'0'.repeat(64)}` }
   assert.equal((await audit(server.url, about)).online?.verdict, 'not found in window')
@@ -140,7 +140,7 @@ const ofVectors = {
 const paid = { ...record, submitted_at: at(2_520), g1_tx_hash: withComment.extrinsic_hash }
 type Proved = { signature: { verdict: string }; warning: string | null }
 
-test('the signature is verified with what the chain tells, and a spec version that is not known is said', async () => {
+test('the signature is verified with the facts of the chain, and an unknown spec version is reported', async () => {
   await using server = await serveChain({ ...synthetic, ...ofVectors })
   const proof = (await audit(server.url, paid)).online?.proof as Proved
   assert.deepEqual([proof.signature.verdict, proof.warning], ['valid', null])
@@ -157,7 +157,7 @@ test('the signature is verified with what the chain tells, and a spec version th
   assert.equal(untold.signature.verdict, 'not checked')
 })
 
-test('the chain of the endpoint is told from Ğ1 by the block that its makers published', async () => {
+test('the chain of an endpoint is distinguished from Ğ1 by the block that the makers of Ğ1 published', async () => {
   const long = { ...synthetic, start: synthetic.start, head: checkpoint.number + 10 }
   const about = { ...record, submitted_at: at(2_520), g1_tx_hash: bound().hash }
   const seen = async (chain: SyntheticChain): Promise<[unknown, number]> => {
@@ -171,7 +171,7 @@ test('the chain of the endpoint is told from Ğ1 by the block that its makers pu
   assert.deepEqual(await seen(synthetic), ['cannot be told', 0])
 })
 
-test('another genesis block than the one that is named is refused', async () => {
+test('a chain with another genesis block than the named one is refused', async () => {
   await using server = await serveChain({ ...synthetic, ...ofVectors })
   assert.equal((await audit(server.url, paid, ['--genesis', '11'.repeat(32)])).exit, 1)
   assert.equal((await audit(server.url, paid, ['--genesis', '22'.repeat(32)])).exit, 2)
@@ -235,7 +235,7 @@ for (const number of [789_629, 18_468_942]) {
   })
 }
 
-test('asks politely: batches of 8 at most, one request at a time, a logarithm of the chain to begin with', async () => {
+test('spares the endpoint: batches of at most 8, one request at a time, a binary search of the chain', async () => {
   let open = 0
   await using server = await serve((body, response) => {
     assert.equal(++open, 1)

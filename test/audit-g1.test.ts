@@ -30,14 +30,14 @@ function commented(digest: string): string {
   return withComment.extrinsic_hex.replace(Buffer.from('a3'.repeat(32), 'latin1').toString('hex'), digits)
 }
 
-test('blake2b-256 of each recorded and constructed extrinsic is the hash that is known for it', () => {
+test('blake2b-256 of each recorded and constructed extrinsic is its known hash', () => {
   assert.equal(vectors.extrinsics.length >= 11, true)
   for (const { extrinsic_hex, extrinsic_hash } of vectors.extrinsics) {
     assert.equal(blake2b256(bytes(extrinsic_hex)), extrinsic_hash)
   }
 })
 
-test('hashes bytes and never the text that spells them', () => {
+test('hashes the bytes and never their hex text', () => {
   const { input_utf8, hex } = vectors.blake2b_256
   assert.equal(blake2b256(new TextEncoder().encode(input_utf8)), `0x${hex}`)
   assert.notEqual(blake2b256(new TextEncoder().encode('0xdead')), blake2b256(bytes('0xdead')))
@@ -50,7 +50,7 @@ test('prints public keys as Ğ1 addresses, prefix 4450', () => {
   assert.equal(g1Address(bytes(vectors.addresses.alice_sr25519_pubkey)), vectors.addresses.alice_g1)
 })
 
-test('the content digest leaves out what exists only after the payment, and nothing else', () => {
+test('the content digest leaves out the members that exist only after the payment, and no others', () => {
   const digest = contentDigest(record)
   const after = {
     g1_tx_hash: null,
@@ -89,7 +89,7 @@ test('digits of the comment may be capitals', () => {
   assert.equal(proveExtrinsic(extrinsic, record).comment, 'this record')
 })
 
-test('the comment of another record is told from that of this one, and from none', () => {
+test('the comment of another record, the comment of this record, and no comment are distinguished', () => {
   assert.equal(proveExtrinsic(bytes(withComment.extrinsic_hex), record).comment, 'another record')
   const plain = proveExtrinsic(bytes(transfer.extrinsic_hex), record)
   assert.deepEqual([plain.comment, plain.hash_matches, plain.payments.length], ['none', false, 1])

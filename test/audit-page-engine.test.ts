@@ -89,7 +89,7 @@ async function inBoth(
 
 for (const { name, tamper } of [{ name: 'nothing changed', tamper: () => {} }, ...variants]) {
   if (notShown.has(name)) continue
-  test(`the page finds what verify finds, with ${name}`, async () => {
+  test(`the page has the findings of verify, with ${name}`, async () => {
     await inBoth({ tamper }, async (root, heads) => {
       const [ours, tools] = [await byPage(root, heads), await byTool(root, heads)]
       const told = (found: object): unknown => JSON.parse(sameSource(JSON.stringify(found)))
@@ -99,7 +99,7 @@ for (const { name, tamper } of [{ name: 'nothing changed', tamper: () => {} }, .
   })
 }
 
-test('what a browser does not show is never called whole: the page says what it did not see', async () => {
+test('a directory with changes that a browser does not show is never called whole: the page says what it did not check', async () => {
   for (const { tamper } of variants.filter(({ name }) => notShown.has(name)))
     await inBoth({ tamper }, async (root, heads) => {
       const { verdict, findings, not_checked } = await byPage(root, heads)
@@ -128,7 +128,7 @@ test('the data directory is found in a folder around it, and a folder with two o
   )
 })
 
-test('single files are placed by what they say: a records file with its head file, and the file of an address', async () => {
+test('single files get their places by their content: a records file with its head file, and the file of an address', async () => {
   const scratch = scratchDir()
   const { directory, vs01 } = wholeDirectory(scratch)
   const opened = [...filesIn(directory), ...filesIn(join(vs01, '..'))]

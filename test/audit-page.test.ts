@@ -158,7 +158,7 @@ test('a kept receipt is found in the live file, and a wrong one is not', options
   assert.equal((await recipe('receipt', { SEQUENCE: '1', RECORD_SHA256 })).status, 1)
 })
 
-test('the ids of records are theirs, and the digest is that of the tool', options, async () => {
+test('the ids of records match their content, and the digest is that of the tool', options, async () => {
   await recipe('snapshot')
   const lines = linesOf(join(work, 'snapshot.json'))
   for (const sequence of [1, 2, 33]) {
@@ -188,7 +188,7 @@ test('the same payment under two records is found in the live files, and nothing
   assert.equal(status, 1)
 })
 
-test('the tool finds nothing in the live directory, as often as it looks', options, async () => {
+test('the tool has no findings in the live directory, however often it runs', options, async () => {
   for (let turn = 0; turn < 2; turn++) {
     const kept = [...receipts].slice(-3).map(([sequence, record]) => `${slug}:${sequence}:${record}`)
     const args = ['verify', '--data', data, '--json', ...kept.flatMap((each) => ['--expect', each])]

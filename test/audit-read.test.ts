@@ -35,7 +35,7 @@ function store(root: string, envelopes: readonly JsonObject[]): string {
 
 const evil = 'before\u001b[2J\u001b]0;title\u0007\u009b31m\u202eafter\r\nnext line\u2028still'
 
-test('show prints what a record holds as text only, and keeps its lines', async () => {
+test('show prints the content of a record only as text, and keeps its lines', async () => {
   const root = scratchDir()
   store(root, [{ ...envelope, narrative: evil, vs_snapshot: { '\u001bkey': '\u001bvalue' } }])
   const { exit, out } = await audit('show', slug, '--data', root)
@@ -47,7 +47,7 @@ test('show prints what a record holds as text only, and keeps its lines', async 
   assert.match(out, /\\u\{1b\}key/)
 })
 
-test('list prints what a record holds as text only, one line a record', async () => {
+test('list prints the content of a record only as text, one line a record', async () => {
   const root = scratchDir()
   store(root, [{ ...envelope, narrative: evil }, envelope])
   const { out } = await audit('list', slug, '--data', root)
@@ -178,7 +178,7 @@ test('no cell can act as a formula', () => {
   assert.equal(cell('a\u0000\u001bb'), '"a\ufffd\ufffdb"')
 })
 
-test('a long text is spread over cells that a spreadsheet takes, whole characters, and what is cut is said', () => {
+test('a long text is spread over cells that a spreadsheet accepts, in whole characters, and a cut is reported', () => {
   const narrative = '😀'.repeat(22_000)
   const [first, second] = spread(narrative, 2) as [string, string]
   assert.equal(first + second, narrative)
@@ -233,7 +233,7 @@ test('text for a terminal keeps letters of every script and joined emoji', () =>
 const program = (...args: string[]) =>
   spawnSync(process.execPath, ['--import', 'tsx', 'scripts/audit.ts', ...args], { encoding: 'utf8' })
 
-test('progress is shown on a terminal, over itself, and gone at the end', async () => {
+test('progress on a terminal overwrites itself, and is gone at the end', async () => {
   const root = scratchDir()
   build(root, 50)
   const { exit, err } = await saidTo({ watched: true }, run, 'verify', '--data', root)
@@ -243,7 +243,7 @@ test('progress is shown on a terminal, over itself, and gone at the end', async 
   assert.deepEqual([err.startsWith(eraseLine), err.endsWith(eraseLine)], [true, true])
 })
 
-test('--json is free of what a terminal acts on, and still says the same', async () => {
+test('--json has no characters that control a terminal, and still has the same values', async () => {
   const root = scratchDir()
   store(root, [{ ...envelope, narrative: evil }])
   const { out } = await audit('show', slug, '--data', root, '--json')
@@ -260,7 +260,7 @@ test('the program answers --help for every command and says how it ends', () => 
   }
 })
 
-test('every command explains itself, and none takes what it does not know', async () => {
+test('every command has a help text, and none accepts an unknown option', async () => {
   for (const command of ['verify', 'heads', 'list', 'show', 'snapshot', 'export', 'g1']) {
     const help = await audit(command, '--help')
     assert.equal(help.exit, 0)
@@ -284,7 +284,7 @@ test('every command explains itself, and none takes what it does not know', asyn
   assert.equal((await audit()).exit, 2)
 })
 
-test('the program ends with 1 for findings, writes them to stdout, and shows no progress where nobody watches', () => {
+test('the program ends with 1 for findings, writes them to stdout, and shows no progress without a terminal', () => {
   const root = scratchDir()
   const { records } = build(root, 30)
   assert.equal(program('verify', '--data', root).status, 0)
@@ -295,7 +295,7 @@ test('the program ends with 1 for findings, writes them to stdout, and shows no 
   assert.equal(stderr, '')
 })
 
-test('the program ends quietly when its reader has seen enough', () => {
+test('the program ends quietly when its reader closes the pipe', () => {
   const root = scratchDir()
   build(root, 3_000)
   const list = `"$0" --import tsx scripts/audit.ts export --csv --data "$1" | head -n 1; echo "\${PIPESTATUS[0]}"`
@@ -306,7 +306,7 @@ test('the program ends quietly when its reader has seen enough', () => {
   assert.equal(stderr, '')
 })
 
-test('a link in the place of the directory of an addon is told by every command, and not followed', async () => {
+test('every command reports a link in the place of the directory of an addon, and does not follow it', async () => {
   const root = scratchDir()
   const elsewhere = scratchDir()
   build(elsewhere, 2)
@@ -329,7 +329,7 @@ test('a link in the place of the directory of an addon is told by every command,
   }
 })
 
-test('what is stored is not sent to a terminal as it is: not by snapshot, and no workbook', async () => {
+test('stored bytes are never written to a terminal as they are: neither by snapshot nor as a workbook', async () => {
   const root = scratchDir()
   build(root, 2)
   const terminal = { watched: true, terminal: true }
@@ -343,7 +343,7 @@ test('what is stored is not sent to a terminal as it is: not by snapshot, and no
     )
 })
 
-test('no control character and no mark of direction passes: not to a CSV, not to JSON, not to a list', async () => {
+test('no control character and no mark of direction gets into a CSV, JSON or a list', async () => {
   const root = scratchDir()
   const all = Array.from({ length: 0xa0 }, (_, code) => String.fromCharCode(code)).join('')
   const bidi = '\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
@@ -368,7 +368,7 @@ test('no control character and no mark of direction passes: not to a CSV, not to
     }
 })
 
-test('a file of hundreds of kilobytes on one line is told by every command', async () => {
+test('every command reports a file with hundreds of kilobytes on one line', async () => {
   const root = scratchDir()
   const { records } = build(root, 300)
   writeFileSync(records, `${JSON.stringify(JSON.parse(readFileSync(records, 'utf8')))}\n`)

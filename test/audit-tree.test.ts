@@ -187,7 +187,7 @@ for (const [name, { change, told }] of Object.entries(cases)) {
   })
 }
 
-test('--copy does not look at modes', async () => {
+test('--copy does not check modes', async () => {
   const root = scratchDir()
   const file = wholeDirectory(root)
   chmodSync(file, 0o666)
@@ -195,7 +195,7 @@ test('--copy does not look at modes', async () => {
   assert.equal((await verify(root, '--copy')).exit, 0)
 })
 
-test('a directory that this user may not open is a finding, not a clean answer', () => {
+test('a directory that this user may not open is a finding', () => {
   const root = scratchDir()
   wholeDirectory(root)
   chmodSync(root, 0o755)
@@ -231,7 +231,7 @@ for (const [name, seam] of Object.entries({
   })
 }
 
-test('a line longer than any record ends the reading, and that is said', async () => {
+test('a line longer than any record ends the reading, and is reported', async () => {
   const root = scratchDir()
   const { records } = build(root, 6)
   const [first, ...others] = linesOf(records)
@@ -240,7 +240,7 @@ test('a line longer than any record ends the reading, and that is said', async (
   assert.equal(found.includes('too long line 3'), true, found.join())
 })
 
-test('findings show a path as text, whatever a name holds', async () => {
+test('findings show a path as text, whatever characters a name has', async () => {
   const root = scratchDir()
   wholeDirectory(root)
   writeFileSync(join(root, 'evil\u001b[2J\u202e.txt'), 'x')
@@ -258,7 +258,7 @@ test('many findings of one kind are counted, not all printed', async () => {
   assert.equal((await verify(root)).found.length, 50)
 })
 
-test('an empty records file is a note, unless something speaks of records in it', async () => {
+test('an empty records file is a note, unless a head or receipt names records in it', async () => {
   const root = scratchDir()
   const { records, head } = build(root, 3)
   writeFileSync(records, '')
@@ -270,14 +270,14 @@ test('an empty records file is a note, unless something speaks of records in it'
   ])
 })
 
-test('a file of records that were all removed, closing and all, is found by its head', async () => {
+test('a records file from which everything was removed, even the closing, is found by its head', async () => {
   const root = scratchDir()
   const { records } = build(root, 3)
   writeFileSync(records, '[\n]\n')
   assert.deepEqual((await verify(root)).found, ['shortened 3'])
 })
 
-test('records of more than one directory are told apart', async () => {
+test('records of more than one directory are distinguished', async () => {
   const root = scratchDir()
   build(root, 3)
   const other = association(root, 'heron-ridge')

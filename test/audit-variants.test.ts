@@ -43,7 +43,7 @@ for (const { name, tamper, told, named } of variants) {
   })
 }
 
-test('verify, of a directory that nobody touched: whole with receipts from outside, and else it cannot be told', async () => {
+test('verify, of an untouched directory: whole with receipts from outside, otherwise it cannot be told', async () => {
   const tamper = (): void => {}
   assert.deepEqual(await judged({ tamper }, true), { exit: 0, verdict: 'whole', named: [] })
   assert.deepEqual(await judged({ tamper }, false), { exit: 0, verdict: 'cannot be told', named: [] })
@@ -75,7 +75,7 @@ for (const { name, tamper, told } of variants.filter((variant) => variant.recipe
   })
 }
 
-test('what a command cannot read, or cannot place, it says', async () => {
+test('a command reports each file that it cannot read or cannot place', async () => {
   const cases: [string, string[], number][] = [
     ['removed', ['list', slug], 1],
     ['removed', ['show', slug], 1],

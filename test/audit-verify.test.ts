@@ -202,7 +202,7 @@ test('verify finds nothing in a whole file, and says what it did not compare wit
   assert.match((await audit('verify', '--data', root)).out, /a rewritten or shortened file would not be seen/)
 })
 
-test('any single changed byte of a file with a head is found', async () => {
+test('every single changed byte of a file with a head is found', async () => {
   const root = scratchDir()
   const { records } = build(root, 4)
   const whole = readFileSync(records)
@@ -242,7 +242,7 @@ test('a file rewritten together with its head file is found by heads of before',
   rmSync(heads)
 })
 
-test('receipts may be the answers of the receiver, one a line; those for other addons are passed over', async () => {
+test('receipts may be the answers of the receiver, one a line; receipts for other addons are ignored', async () => {
   const root = scratchDir()
   const { records } = build(root, 5)
   const file = join(root, '..', `receipts-${process.pid}.txt`)
@@ -264,14 +264,14 @@ test('receipts may be the answers of the receiver, one a line; those for other a
   rmSync(file)
 })
 
-test('an association that receipts speak of and that is gone is found', async () => {
+test('an association that receipts name and that is gone is found', async () => {
   const root = scratchDir()
   build(root, 5)
   const { found } = await verify(root, '--expect', `heron-ridge:7:${'a'.repeat(64)}`)
   assert.deepEqual(found, ['shortened 7'])
 })
 
-test('a whole record that breaks the contract, or stands under another slug, is found though its chain is whole', async () => {
+test('a record that breaks the contract, or is under another slug, is found although its chain is whole', async () => {
   const root = scratchDir()
   const { records, head } = build(root, 3)
   const other = lines([numbered(1), { ...numbered(2), association_slug: 'elsewhere' }, numbered(3)])
@@ -283,7 +283,7 @@ test('a whole record that breaks the contract, or stands under another slug, is 
   assert.deepEqual((await verify(root, '--chain')).found, [])
 })
 
-test('where so much is wrong that not all of it was judged, that is said', async () => {
+test('when there are too many faults to judge them all, verify says so', async () => {
   const root = scratchDir()
   const { records, head } = build(root, 4_000)
   const wrong = linesOf(records).map((line) =>
@@ -315,7 +315,7 @@ function handwritten(members: Record<string, unknown>): string {
   return JSON.stringify({ ...sent, node_token_hash, receipt })
 }
 
-test('what the contract leaves free is free, and what the receiver would have changed is found', async () => {
+test('values that the contract leaves free cause no finding, and values that the receiver would have changed do', async () => {
   const root = scratchDir()
   const { records, head } = build(root, 1)
   rmSync(head)
@@ -361,7 +361,7 @@ test('the same envelope stored twice is found', async () => {
   assert.deepEqual((await verify(root)).found, ['same id 3'])
 })
 
-test('a head file that is no head is a finding: the end of the file is not vouched for', async () => {
+test('a head file that holds no head is a finding, because nothing confirms the end of the records file', async () => {
   const root = scratchDir()
   const { head } = build(root, 3)
   writeFileSync(head, readFileSync(head, 'utf8').replace('"count":3', '"count":9'))
@@ -377,7 +377,7 @@ test('heads prints no line for a file that is not whole', async () => {
   assert.deepEqual([exit, out], [1, ''])
 })
 
-test('every accepted vector is, as it is stored, what the receiver writes', async () => {
+test('verify finds nothing in the stored form of every accepted vector', async () => {
   const root = scratchDir()
   const store = storeIn(root)
   const deadline = performance.now() + 60_000

@@ -60,7 +60,7 @@ const awkward = [
   'façade 😀 “quoted”',
 ]
 
-test('every cell is the text that was stored, whatever a spreadsheet would make of it', async () => {
+test('every cell holds the text that was stored, whatever a spreadsheet would make of it', async () => {
   const root = scratchDir()
   mkdirSync(join(root, 'scn01'))
   const { records } = writeAssociation(
@@ -96,7 +96,7 @@ test('every cell is the text that was stored, whatever a spreadsheet would make 
   )
 })
 
-test('control characters and marks of direction are not passed on, and a text too long for a cell goes on in the next', async () => {
+test('control characters and marks of direction are left out, and a text too long for a cell continues in the next cell', async () => {
   const chunks: Uint8Array[] = []
   const book = new Workbook(async (bytes) => void chunks.push(bytes), ['a'])
   await book.add(['\u0000\u001b[2J\u0085\u009b\u202e\ufffe'])
@@ -118,7 +118,7 @@ test('the same directory gives the same bytes, and addons without history have a
   assert.ok(row?.includes(placekey))
 })
 
-test('one format at a time', async () => {
+test('export needs exactly one format', async () => {
   const root = scratchDir()
   wholeDirectory(root)
   for (const args of [[], ['--csv', '--xlsx'], ['--xlsx', '--bom']])

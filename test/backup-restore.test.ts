@@ -107,7 +107,7 @@ describe('restore', () => {
     )
   }
 
-  test('met by a post while it copies, it leaves nothing of its own in place', async () => {
+  test('when a post comes while it copies, it leaves none of its own files in place', async () => {
     const target = at('met')
     let posts = 0
     const options = { backup: from, target, publicKey: `${key}.pub`, owner: me }
@@ -173,7 +173,7 @@ describe('restore', () => {
     }
   })
 
-  test('as root, the data belong to whom the directory does, or to whom --owner names; else it refuses', async (t) => {
+  test('as root, it gives the data to the owner of the directory or to the --owner; without either it refuses', async (t) => {
     if (!isRoot) return t.skip('only root can give files away')
     const ownersIn = (directory: string): string[] => [
       ...new Set(
@@ -203,7 +203,7 @@ describe('restore', () => {
     assert.ok(!existsSync(at('nobodys')))
   })
 
-  test('as root, it writes nothing through what the owner of the directory links', async (t) => {
+  test('as root, it writes nothing through links that the owner of the directory made', async (t) => {
     if (!isRoot) return t.skip('only root writes where others can')
     const outside = at('outside')
     mkdirSync(outside)
@@ -225,7 +225,7 @@ describe('restore', () => {
     }
   })
 
-  test('prints nothing raw that the manifest says', async () => {
+  test('prints no text of the manifest without making it printable', async () => {
     signAgain(newestIn(from), key, (text) =>
       text.replace(
         '"not_held": [',
@@ -243,7 +243,7 @@ describe('restore', () => {
     assert.match((await check(from)).err, /has a manifest that this program does not know/)
   })
 
-  test('what it makes is what verify calls whole', async () => {
+  test('verify calls the restored directory whole', async () => {
     await save(data, at('again'))
     assert.equal((await bring(at('again'), at('whole'))).exit, 0)
     const { exit, out } = await audit('verify', '--data', at('whole'))

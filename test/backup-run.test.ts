@@ -40,7 +40,7 @@ describe('a run of the backup', () => {
     assert.ok(synced < named, 'before the manifest')
   })
 
-  test('ends without a change when another one has the lock', async () => {
+  test('ends without a change when another run has the lock', async () => {
     const to = at('locked')
     assert.equal((await save(data, to)).exit, 0)
     const manifest = join(newestIn(to), 'manifest')

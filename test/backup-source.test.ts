@@ -32,7 +32,7 @@ import { isRoot } from './needs.ts'
 import { scn01 } from './receiver.ts'
 import { audit } from './said.ts'
 
-describe('what a backup takes over from a data directory', () => {
+describe('the files that a backup copies from a data directory', () => {
   const { work, save, check, bring } = workplace()
   let whole: string
   let count = 0
@@ -56,7 +56,7 @@ describe('what a backup takes over from a data directory', () => {
     return target
   }
 
-  test('a file that is no record any more: the good copy stays, and it is named until it is mended', async () => {
+  test('when a file is no record any more, its good copy stays, and the file is named until it is repaired', async () => {
     const good = readFileSync(fileAt(data, 1))
     const damages: [string, (path: string) => void][] = [
       ['emptied', (path) => writeFileSync(path, '')],
@@ -142,7 +142,7 @@ describe('what a backup takes over from a data directory', () => {
     assert.deepEqual(readFileSync(recordsAt(await restored())), before)
   })
 
-  test('takes the whole records of a torn file, says so, and goes on once it is mended', async () => {
+  test('copies the whole records of a torn file, says so, and goes on once the file is repaired', async () => {
     const records = recordsAt(data)
     const before = readFileSync(records)
     truncateSync(records, before.length - 3)
@@ -161,7 +161,7 @@ describe('what a backup takes over from a data directory', () => {
     assert.deepEqual(readFileSync(recordsAt(await restored())), readFileSync(records))
   })
 
-  test('a last record for which nothing vouches is not taken', async () => {
+  test('a last record that nothing confirms is not copied', async () => {
     const records = recordsAt(data)
     await store(data, scn01({ narrative: 'the fifth' }))
     writeFileSync(records, readFileSync(records, 'utf8').replace('the fifth', 'the fiFth'))
@@ -257,7 +257,7 @@ describe('what a backup takes over from a data directory', () => {
     assert.equal(readFileSync(join(await restored(), 'scn01', slug, name), 'utf8'), 'half a rec')
   })
 
-  test('a data directory of which nothing is there any more takes nothing away', async () => {
+  test('from a data directory that has become empty no copy is removed', async () => {
     renameSync(data, `${data}-unmounted`)
     mkdirSync(data)
     const { exit, err } = await save(data, to)
@@ -276,7 +276,7 @@ describe('what a backup takes over from a data directory', () => {
     assert.deepEqual(readFileSync(fileAt(back, 3)), readFileSync(fileAt(whole, 3)))
   })
 
-  test('what this user cannot read is named, and the rest is copied', async (t) => {
+  test('files that this user cannot read are named, and the rest is copied', async (t) => {
     if (isRoot) return t.skip('root can read everything')
     chmodSync(fileAt(data, 1), 0)
     const { exit, err } = await save(data, to)

@@ -50,7 +50,7 @@ describe('a backup with --stamps', () => {
     assert.deepEqual([read(kept, '.own.tsr'), read(kept, '.txt')], ['altered.own.tsr', 'altered.txt'])
   })
 
-  test('follows no link, and needs no stamps to be there', async () => {
+  test('follows no link, and works without any stamps', async () => {
     const { from, to, kept } = stampsIn('link')
     writeFileSync(join(work, 'secret'), 'secret')
     symlinkSync(join(work, 'secret'), join(from, 'heads-20260103T000000000Z.txt'))

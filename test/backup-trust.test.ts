@@ -35,7 +35,7 @@ import { isRoot } from './needs.ts'
 import { scn01 } from './receiver.ts'
 import { audit, said } from './said.ts'
 
-describe('what lies in a backup directory', () => {
+describe('the files in a backup directory', () => {
   const { key, at, save, check, bring } = workplace()
   let data: string
   /** A finished backup, of which each test takes a copy. */
@@ -100,7 +100,7 @@ describe('what lies in a backup directory', () => {
     assert.match(next.err, /beside it lies backup-/)
   })
 
-  test('without a signature, a forged backup is not taken for what the data directory has', async () => {
+  test('without a signature, a forged backup is not mistaken for the data directory', async () => {
     const to = at('unsigned')
     assert.equal((await said(runBackup, to, '--data', data, '--unsigned')).exit, 0)
     forge(to)
@@ -113,7 +113,7 @@ describe('what lies in a backup directory', () => {
     )
   })
 
-  test('a flipped byte is found by the next run and mended from the data directory, its time set back or not', async () => {
+  test('a flipped byte is found by the next run and repaired from the data directory, even if the time of the file was set back', async () => {
     const to = copied('flipped')
     await save(data, to)
     for (const pattern of [/^records\.json\.001\.000001$/, /^SASE1.*\.json\.[0-9a-f]{64}$/]) {
@@ -159,7 +159,7 @@ describe('what lies in a backup directory', () => {
     )
   })
 
-  test('a copy that cannot be mended is told in every run, and a restore refuses it', async () => {
+  test('a copy that cannot be repaired is reported in every run, and a restore refuses it', async () => {
     const own = at('own-data')
     cpSync(data, own, { recursive: true })
     const to = at('lost')
@@ -174,7 +174,7 @@ describe('what lies in a backup directory', () => {
     assert.match((await check(to)).err, /SASE1.* is damaged/)
   })
 
-  test('a list that is damaged makes the backup one that does not verify', async () => {
+  test('a backup with a damaged list does not verify', async () => {
     for (const damage of [flip, rmSync, (path: string) => truncateSync(path, 0)]) {
       const to = copied('listless')
       damage(copyOf(join(newestIn(to), 'scn01'), /^list\./))
@@ -247,7 +247,7 @@ describe('what lies in a backup directory', () => {
     assert.match((await save(data, at('link-itself'))).err, /is a symbolic link/)
   })
 
-  test('a directory of somebody else, or one that others can write to, is refused', async (t) => {
+  test('a directory of another user, or one to which others can write, is refused', async (t) => {
     const to = copied('shared')
     chmodSync(to, 0o777)
     assert.match((await save(data, to)).err, /can be written to by others/)
@@ -262,7 +262,7 @@ describe('what lies in a backup directory', () => {
     assert.match(err, /belongs to another user: run this as its owner/)
   })
 
-  test('what a killed run wrote behind a piece is not built upon', async () => {
+  test('bytes that a killed run wrote after a piece are not used', async () => {
     const to = copied('tail')
     const piece = copyOf(newestIn(to), /^records\.json\.001\.000001$/)
     writeFileSync(piece, ',\n{"forged":true}', { flag: 'a' })

@@ -80,7 +80,7 @@ describe('backup and restore', () => {
     await again.stop()
   })
 
-  test('writes appended bytes once, and of what is replaced keeps the last state only', async () => {
+  test('writes appended bytes once, and keeps only the last state of replaced files', async () => {
     const to = at('incremental')
     await save(data, to)
     const unchanged = JSON.parse((await save(data, to, '--json')).out)
@@ -199,7 +199,7 @@ describe('backup and restore', () => {
     assert.ok(points >= 10, `only ${points} points were reached`)
   })
 
-  test('explains itself, and tells wrong arguments from findings', async () => {
+  test('has a help text, and distinguishes wrong arguments from findings', async () => {
     for (const run of [runBackup, runRestore]) {
       const { exit, out } = await said(run, '--help')
       assert.equal(exit, 0)

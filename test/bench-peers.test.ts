@@ -162,7 +162,7 @@ describe('as processes', () => {
 
 const lacks = missingHere(['mkfs.ext4', 'losetup']) ?? (canMake('ext4') ? undefined : 'mkfs.ext4')
 
-test('an ext4 with a journal is told from one without, an image for measuring has no holes, and what is written to it is counted', {
+test('an ext4 with a journal is distinguished from one without, an image for measuring has no holes, and bytes written to it are counted', {
   skip: lacks === undefined ? false : `needs ${lacks}`,
 }, () => {
   const below = scratchDir()

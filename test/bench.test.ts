@@ -56,7 +56,7 @@ test('a request is one record of 4 KB, and its number, association and Placekey 
   assert.ok(Math.abs(Buffer.byteLength(body) - 4096) < 200, `${Buffer.byteLength(body)} bytes`)
 })
 
-test('a prepared records file is one that the storage takes up, with ids that it finds again', async () => {
+test('the storage accepts a prepared records file, and finds its ids', async () => {
   const root = mkdtempSync(join(scratch, 'fill-'))
   const position = await fill(root, 700, () => {})
   const stored = JSON.parse(readFileSync(join(directoryOf(root), 'records.json'), 'utf8'))
@@ -140,7 +140,7 @@ test('an overwrite counts as lost when the file holds what was answered before i
   assert.equal(lostOf(entry(4, 0, 1)), 0, 'the one in the file was sent later and never acknowledged')
 })
 
-test('every goal speaks of points that a run measures unless it is quick, and names are told apart', () => {
+test('every goal names points that a full run measures, and all names are different', () => {
   for (const mode of ['standard', 'full'] as const) {
     const points = plan(mode)
     const names = points.map(({ name }) => name)
@@ -153,7 +153,7 @@ test('every goal speaks of points that a run measures unless it is quick, and na
   }
 })
 
-test('a peer is compared with at the same load, the obvious program also at the same length of file', () => {
+test('a point is compared with a peer at the same load, and with the obvious program also at the same length of the file', () => {
   const of = 'receiver: append, 64 at once, 10,000 stored'
   const found = comparisons(plan('standard')).filter((comparison) => comparison.of === of)
   const to = Object.fromEntries(found.map((comparison) => [comparison.as, comparison.to]))
@@ -184,7 +184,7 @@ test('a goal is judged by the median of the ratios of each round, and not at all
   assert.equal(judged({ of: 'ours', to: 'nobody', least: 1 }, results).reached, undefined)
 })
 
-test('a pair tells the median of the ratios of its turns, and leaves out a turn in which a side answered nothing', () => {
+test('the result of a pair is the median of the ratios of its turns, without turns in which a side answered nothing', () => {
   const turn = (of: number, to: number) =>
     [
       { requestsPerSecond: of, cpuPerRequest: 100 },
@@ -204,7 +204,7 @@ test('a pair tells the median of the ratios of its turns, and leaves out a turn 
   )
 })
 
-test('pairs are of the receiver with what does the same work, and of a long file with an empty one', () => {
+test('pairs compare the receiver with peers that do the same work, and a long file with an empty one', () => {
   const pairs = pairsIn(plan('standard')).map(({ of, to }) => `${of.name} ÷ ${to.name}`)
   assert.ok(pairs.includes('receiver: append, 1 at once ÷ SQLite: append, 1 at once'))
   assert.ok(pairs.includes('receiver: append, 64 at once, 100,000 stored ÷ receiver: append, 64 at once'))
@@ -215,7 +215,7 @@ test('pairs are of the receiver with what does the same work, and of a long file
   assert.ok(pairs.every((pair) => !/no checks|no storage|obvious|stored ÷ SQLite/.test(pair)))
 })
 
-test('words select points, and with them what they are compared with', () => {
+test('--only selects points by words, together with the points of their comparison', () => {
   const names = selected(plan('standard'), ['receiver: overwrite']).map(({ name }) => name)
   assert.deepEqual(names, [
     'no storage: append, 64 at once',

@@ -22,7 +22,7 @@ describe('a body', { concurrency: true }, () => {
     line.socket.destroy()
   })
 
-  test('that nobody will read ends the connection sooner or later, and costs no other request', async () => {
+  test('that the receiver does not read ends the connection sooner or later, and costs no other request', async () => {
     const line = await wire(receiver.url)
     line.send(head({ 'x-node-token': wrongToken, 'content-length': 900_000_000 }))
     assert.equal((await line.answer()).status, 401)
@@ -193,7 +193,7 @@ describe('Expect', { concurrency: true }, () => {
     }
   })
 
-  test('of anything else cannot be met', async () => {
+  test('of any other value is refused', async () => {
     assert.deepEqual(await refusalOf(request(vs01(), { expect: 'a-miracle' })), [417, 'expectation-failed'])
   })
 

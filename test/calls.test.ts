@@ -35,7 +35,7 @@ async function lonePost(receiver: Receiver, envelope: object): Promise<(call: Re
 }
 
 test(
-  'a lone append looks four times at its lock and three times at its file, and asks for the free space at once',
+  'a lone append calls statx four times on its lock and three times on its file, and asks for the free space without the thread pool',
   options,
   async () => {
     const receiver = await startReceiver()
@@ -61,7 +61,7 @@ test(
 )
 
 test(
-  'a lone overwrite is one file that is written and renamed, two syncs, and nothing besides',
+  'a lone overwrite writes and renames one file, syncs twice, and does nothing else',
   options,
   async () => {
     const receiver = await startReceiver()
@@ -76,7 +76,7 @@ test(
   },
 )
 
-test('calls are counted once though strace tells of them in two halves, and turns only of the first thread', () => {
+test('a call is counted once although strace prints it in two halves, and turns are counted only of the first thread', () => {
   const { calls, turns } = callsIn(7, [
     '7 epoll_pwait(14<anon_inode:[eventpoll]>, [], 1024, 0, NULL, 8) = 0',
     '7 epoll_pwait(14<anon_inode:[eventpoll]>,  <unfinished ...>',

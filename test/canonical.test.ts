@@ -38,7 +38,7 @@ test('keys are sorted by UTF-16 code units, integer-like ones too', () => {
   )
 })
 
-test('names are put in order however deep they stand, and a name such as __proto__ is one', () => {
+test('names are sorted at every depth, also names such as __proto__', () => {
   for (const [sent, canonical] of [
     ['{"a":[{"b":1,"a":2}]}', '{"a":[{"a":2,"b":1}]}'],
     ['{"a":{"10":1,"9":2}}', '{"a":{"10":1,"9":2}}'],
@@ -48,7 +48,7 @@ test('names are put in order however deep they stand, and a name such as __proto
     assert.equal(canonicalJson(JSON.parse(sent)), canonical)
 })
 
-test('minus zero is zero', () => assert.equal(canonicalJson([-0]), '[0]'))
+test('minus zero is printed as zero', () => assert.equal(canonicalJson([-0]), '[0]'))
 
 test('an id is the SHA-256 of the canonical envelope, whatever its size and order, without the token hash', () => {
   const odd = JSON.parse('{"10":1,"9":2,"\\u20ac":"\\ud83d\\ude00","":null}')
@@ -78,7 +78,7 @@ test('short strings full of escapes are whole wherever the room for the bytes en
   }
 })
 
-test('a draft stays as it is when the next one is made', () => {
+test('a draft does not change when the next one is made', () => {
   const first = draftOf(accepted(scn01({ narrative: 'one' })))
   const before = first.opening.slice()
   draftOf(accepted(scn01({ narrative: 'two' })))

@@ -28,7 +28,7 @@ function cited(pattern: RegExp): [string, RegExpMatchArray][] {
   })
 }
 
-test('a section of the specification that is cited is there, and so is its step or its title', () => {
+test('every cited section of the specification exists, and so does the cited step or title', () => {
   const all = cited(/\bSPEC(?:,? section)? (\d+)(?:, step (\d+))?(?:, "([^"]+)")?/g)
   assert.ok(all.length > 20, `${all.length} citations`)
   for (const [name, [text, section, step, title]] of all) {
@@ -45,7 +45,7 @@ test('each section of the specification has an anchor to link to', () => {
     assert.ok(sections.has(number as string), `${name}: ${text}`)
 })
 
-test('a heading of the storage design that is cited is there, and nothing is cited without its heading', () => {
+test('every cited heading of the storage design exists', () => {
   const headings = [...design.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading)
   for (const [name, [text, heading]] of cited(/\bDESIGN, "([^"]+)"/g))
     assert.ok(headings.includes(heading as string), `${name}: ${text}`)

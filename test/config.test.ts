@@ -49,7 +49,7 @@ describe('the environment', () => {
     })
   })
 
-  test('is taken as it is set', () => {
+  test('sets each value', () => {
     const env = {
       NODE_TOKEN: token,
       NODE_TOKEN_PREVIOUS: other,
@@ -114,7 +114,7 @@ describe('the environment', () => {
     }
   })
 
-  test('has all its mistakes told at once', () => {
+  test('has all its mistakes reported at once', () => {
     const env = {
       NODE_TOKEN: 'too short',
       NODE_TOKEN_PREVIOUS_FILE: '/nowhere/at/all',
@@ -131,7 +131,7 @@ describe('the environment', () => {
     }
   })
 
-  test('has no value of its own repeated in what is said about it', () => {
+  test('has none of its values repeated in a message', () => {
     const file = fileWith('secret in a file')
     const env = {
       NODE_TOKEN: 'secret-token',
@@ -224,7 +224,7 @@ test('a development token is made once and kept, also where two receivers start 
   assert.deepEqual(await developmentToken(file), { token: made.token, isNew: false })
 })
 
-test('a development token that is empty or cut short lets nobody in, and is made anew', async () => {
+test('a development token that is empty or cut short is accepted from nobody, and is made anew', async () => {
   for (const left of ['', '\n', 'abc\n', 'x'.repeat(31)]) {
     const dataDir = scratchDir()
     writeFileSync(join(dataDir, '.node_token'), left)
@@ -349,7 +349,7 @@ describe('a receiver', { concurrency: 3 }, () => {
     await six.stop()
   })
 
-  test('says as much as it is told to', async () => {
+  test('logs as much as LOG_LEVEL says', async () => {
     const quiet = await startReceiver({ LOG_LEVEL: 'info' })
     await quiet.post(vs01())
     await quiet.stop()

@@ -47,7 +47,7 @@ test('a connection that is kept alive does not keep the requests that it has bro
   }
 })
 
-test('what is no request is answered at once where an earlier request has been', {
+test('bytes that are no request are answered at once on a connection that had a request', {
   timeout: 10_000,
 }, async () => {
   const server = await listening()
@@ -100,7 +100,7 @@ test('connections (2): a stranger has one request at a time, and the holder of t
   await receiver.stop()
 })
 
-test('connections (2): a stranger that is held is not read on, however much it has sent', async () => {
+test('connections (2): the receiver does not read from a held stranger, however much it has sent', async () => {
   const server = await listening()
   const [accepted, socket] = await Promise.all([
     once(server, 'connection').then(([each]) => each as Socket),
@@ -119,7 +119,7 @@ test('connections (2): a stranger that is held is not read on, however much it h
   }
 })
 
-test('connections (2): what follows the refusal of a stranger is not read for long', async () => {
+test('connections (2): bytes after the refusal of a stranger are not read for long', async () => {
   const receiver = await startReceiver()
   const line = await wire(receiver.url)
   line.send(head({ 'x-node-token': 'wrong', 'content-length': 64 * 1024 * 1024 }))
@@ -149,7 +149,7 @@ test('a head of more than 100 lines is refused, whoever sends it', async () => {
   await receiver.stop()
 })
 
-test('a client that ends its side after the request gets its answer, and one that only ends is let go', async () => {
+test('a client that half-closes after its request gets its answer, and the connection of one that is idle is closed', async () => {
   const receiver = await startReceiver()
   const line = await wire(receiver.url)
   line.socket.end(request(scn01()))
@@ -180,7 +180,7 @@ test('a flood of refusals has ten lines a second of its own and a number for the
   assert.ok(told.length < asked / 2, `${told.length} lines`)
 })
 
-test('who comes through a proxy of this machine is a stranger, and the machine itself is not', async () => {
+test('a caller through a proxy on this machine is a stranger, and the machine itself is not', async () => {
   const receiver = await startReceiver({ METRICS: '1' })
   const ask = (path: string, headers: Record<string, string> = {}) =>
     fetch(`${receiver.url}${path}`, { headers })

@@ -5,7 +5,7 @@ import { cell, row, spread } from '../src/audit/csv.ts'
 
 const signs = ['=', '+', '-', '@', '\uff1d', '\uff0b', '\uff0d', '\uff20']
 
-test('each of the eight signs is disarmed at the beginning and behind whatever may separate cells', () => {
+test('each of the eight signs is made harmless at the beginning and after every character that may separate cells', () => {
   for (const sign of signs) {
     assert.equal(cell(`${sign}1`), `"'${sign}1"`)
     assert.equal(cell(` ${sign}1`), `" '${sign}1"`)
@@ -21,7 +21,7 @@ test('a row is quoted, with its quotes doubled, and ends in CR LF', () => {
   assert.equal(row(['a', 'b "c"', '']), '"a","b ""c""",""\r\n')
 })
 
-test('a text is spread over cells without a loss, never inside a character, and says what is left', () => {
+test('a text is spread over cells without loss, never splits a character, and the rest is reported', () => {
   const long = `${'x'.repeat(31_999)}😀${'y'.repeat(31_999)}`
   assert.equal(spread(long, 3).join(''), long)
   for (const part of spread(long, 3)) assert.ok(part.isWellFormed() && part.length <= 32_000)

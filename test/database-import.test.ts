@@ -47,7 +47,7 @@ async function treeOf(narratives: readonly string[], root = scratchDir()): Promi
 }
 
 test(
-  'all vectors: the very bytes are in the database, and a receiver goes on from there',
+  'all vectors: the database holds the same bytes, and a receiver continues from them',
   options,
   async () => {
     await empty()
@@ -142,7 +142,7 @@ test('a directory that changes while it is read leaves a database that takes not
 })
 
 test(
-  'killed in the middle, receivers are refused until the next import, which begins anew',
+  'when an import is killed, receivers are refused until the next import, which begins anew',
   options,
   async () => {
     await empty()

@@ -76,7 +76,7 @@ test('SIGUSR1 opens no debugger, from the start on, in a release', async () => {
   for (let n = 0; n < 5; n++) await opensNone(await startUnderSignals([program]))
 })
 
-test('who asks for the debugger has it', async () => {
+test('--inspect still opens the debugger', async () => {
   const command = [process.execPath, '--inspect=127.0.0.1:0', '--import', 'tsx', 'src/main.ts']
   const receiver = await startReceiver({}, command)
   assert.equal(portsOf(receiver.process.pid as number).length, 2)

@@ -72,7 +72,7 @@ test('a change that fails is not synced, and its directory is closed', async () 
   assert.deepEqual(events, ['open', 'close'])
 })
 
-test('an fsync of a directory that is under way serves nobody who comes later, and the next one serves them all', async () => {
+test('an fsync of a directory in progress serves no later caller, and the next fsync serves all of them', async () => {
   const directory = scratchDir()
   isHeld = true
   const ended: string[] = []
@@ -88,7 +88,7 @@ test('an fsync of a directory that is under way serves nobody who comes later, a
   assert.equal(events.filter((event) => event === 'fsync').length, 2)
 })
 
-test('when an fsync of a directory fails, those who wait for the next one are told, too, and the one after it is asked anew', async () => {
+test('when an fsync of a directory fails, the callers that wait for the next one fail too, and later callers start a new one', async () => {
   const directory = scratchDir()
   isHeld = true
   answers = [failure('EIO', -5)]
@@ -133,7 +133,7 @@ test('a small file is whole, has its mode, and no temporary is left beside it', 
   assert.deepEqual(readdirSync(directory), ['small'])
 })
 
-test('a small file that is there already is left to whoever made it', async () => {
+test('a small file that exists already is left alone', async () => {
   const path = join(scratchDir(), 'small')
   const made = await Promise.all(
     ['one', 'two', 'three'].map((text) => writeSmallFile(path, text, { onlyIfAbsent: true })),

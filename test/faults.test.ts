@@ -32,7 +32,7 @@ test('a slice of a part prints its table, its seed and nothing on standard error
   assert.equal(status, 0)
 })
 
-test('a part that is not there ends the run with 2 and the list of those that are', () => {
+test('an unknown part ends the run with 2 and a list of the known parts', () => {
   const { status, stderr } = faults('--only', 'lightning')
   assert.equal(status, 2)
   assert.match(stderr, /there is no part "lightning"/)
@@ -68,7 +68,7 @@ test('a crash may cut a write that was not synced at any byte, and lose the name
   for (const state of ['', 'a=', 'a=x', 'a=xy', 'a=xyz']) assert.ok(states.has(state), state)
 })
 
-test('a crash leaves what was synced before an answer, bytes and name', () => {
+test('after a crash, bytes and names that were synced before an answer are there', () => {
   const before = mkdtempSync(join(tmpdir(), 'civic-'))
   const calls = [created, written, dataSynced, nameSynced, said]
   const states = [...crashStates('/data', before, calls, limits, 1, random(1), said.start)]
@@ -84,7 +84,7 @@ test('a sync that began before a write had ended promises nothing about it', () 
   assert.ok(states.has('a='))
 })
 
-test('what a kill leaves while the power stays on is all that was called for', () => {
+test('after a kill with the power on, the disk has the result of every call', () => {
   const before = mkdtempSync(join(tmpdir(), 'civic-'))
   const { files } = stateAfter('/data', before, [created, written])
   rmSync(before, { recursive: true })

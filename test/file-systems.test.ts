@@ -36,7 +36,7 @@ const kinds: readonly Kind[] = [
 ]
 
 for (const { name, needs, mount } of kinds) {
-  test(`on ${name} what was acknowledged is there after a kill`, {
+  test(`on ${name} every acknowledged record is there after a kill`, {
     skip: missingHere(needs) ?? false,
   }, async () => {
     const place = join(scratchDir(), 'mounted')

@@ -113,7 +113,7 @@ const envelopes: readonly Record<string, unknown>[] = [
   scn01({ narrative: 'second', contract_version: '1.1', mediator: 'somebody' }),
 ]
 
-describe('three contracts more', () => {
+describe('three more contracts', () => {
   let receiver: Receiver
   const dataDir = scratchDir()
   const start = () =>
@@ -161,7 +161,7 @@ describe('three contracts more', () => {
     )
   })
 
-  test('the PHP client knows them from the contracts: what replaces itself, and the id of what does not', {
+  test('the PHP client knows from the contracts which envelopes replace each other, and the ids of the others', {
     skip: noPhp,
   }, () => {
     const place = scratchDir()

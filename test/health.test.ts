@@ -38,7 +38,7 @@ for (const [part, path] of [
   ['a records file', 'scn01/heron-ridge/records.json'],
   ['a directory of an association', 'vs01/heron-ridge'],
 ] as const) {
-  test(`is not ready while ${path} belongs to another user, and tells the command that mends it`, {
+  test(`is not ready while ${path} belongs to another user, and names the command that corrects it`, {
     skip: isRoot ? false : 'needs root to give a path to another user',
   }, async () => {
     const dataDir = scratchDir()
@@ -154,7 +154,7 @@ test('after a write that failed it is not ready until a write to that associatio
   assert.deepEqual(await health.reasons(), [])
 })
 
-test('a lock that is not had for long is told once, and told again when it is had', async () => {
+test('a lock that cannot be acquired for long is logged once, and once more when it is acquired', async () => {
   const directories = [join(scratchDir(), 'scn01'), ''] as [string, string]
   directories[1] = join(directories[0], 'heron-ridge')
   mkdirSync(directories[1], { recursive: true })
@@ -179,7 +179,7 @@ test('a lock that is not had for long is told once, and told again when it is ha
   await tenure.end()
 })
 
-test('a first record that the disk has no room for leaves nothing of its association', {
+test('a first record for which the disk has no room leaves nothing of its association', {
   skip: isRoot ? false : 'needs root for a small tmpfs',
 }, async () => {
   const root = scratchDir()

@@ -24,7 +24,7 @@ describe('deploy/database', { skip: withoutServer }, () => {
   const recordsStored = async () =>
     (await server.sql('SELECT count(*)::int AS count FROM civic.record'))[0]?.count
 
-  test('what is no URL is refused, not repeated, and changes nothing', async () => {
+  test('an argument that is no URL is refused, not repeated, and changes nothing', async () => {
     const before = settings()
     for (const url of [
       '/var/lib/secret',

@@ -75,7 +75,7 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
     })
   }
 
-  test('pause and resume say that something else stands at the name of the switch, and leave it', async () => {
+  test('pause and resume report a foreign object at the name of their file, and leave it alone', async () => {
     plant('data', 'mkdir .paused && touch .paused/x')
     for (const args of [['pause', 'why'], ['resume']]) {
       const { code, output } = await host.run(args[0] as string, args.slice(1))
@@ -103,7 +103,7 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
     assert.equal(await host.post(host.token()), 201)
   })
 
-  test('a process that stops whatever runs as its user keeps no script for ever', async () => {
+  test('a process that stops all processes of its user never blocks a script for ever', async () => {
     const stopper = await attack(`
       const { readdirSync, readFileSync, statSync } = require('node:fs')
       console.log('at work')
@@ -161,7 +161,7 @@ describe('scripts of deploy/', { skip: missingHere(['setpriv']) && 'it needs roo
     process.kill(-(child.pid as number), 'SIGKILL')
   })
 
-  test('what the receiver says reaches the terminal of root without control characters', async () => {
+  test('text from the receiver reaches the terminal of root without control characters', async () => {
     const said = '\\u001b]52;c;AAAA\\u0007 \\u009b2J \\u202e back \\u0000 \\r'
     const shouter = host.publisher.small(
       '0.0.2',

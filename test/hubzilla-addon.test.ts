@@ -68,7 +68,9 @@ test('the addon is split as upstream addons are, and registers what it needs', {
   assert.deepEqual(after, [[], []])
 })
 
-test('the page stores what was typed, raw, once however often the form is sent', { skip }, async (t) => {
+test('the page stores the typed text unchanged, and once however often the form is sent', {
+  skip,
+}, async (t) => {
   const { site, script } = withAddon(t)
   await ready(site)
   const [form, answer, again, stranger] = await script<string>(`${typed}
@@ -88,7 +90,7 @@ test('the page stores what was typed, raw, once however often the form is sent',
   )
 })
 
-test('a form is taken though another page of the session, opened at the same time, was written last', {
+test('a form is accepted although the session was written last by another page that was opened at the same time', {
   skip,
 }, async (t) => {
   const { site, script } = withAddon(t)
@@ -238,7 +240,7 @@ test('the heads of the day are posted once, publicly, and verify --heads takes t
   assert.match(whole.out, /WHOLE/)
 })
 
-test('disabling the addon while something waits says so first, and a second click does it', {
+test('when submissions wait, the first click to disable the addon says so, and a second click disables it', {
   skip,
 }, async (t) => {
   const { site, script } = withAddon(t)
@@ -257,7 +259,7 @@ test('disabling the addon while something waits says so first, and a second clic
   assert.match(site.log.join(''), /1 submissions wait .* util\/addons install exampleaddon/, 'by util/addons')
 })
 
-test('command.php posts all that waits, tells how the spool stands, and is deaf to the web', {
+test('command.php posts all waiting submissions, prints the state of the spool, and does nothing when a web server runs it', {
   skip,
 }, async (t) => {
   const { site, addon } = withAddon(t)

@@ -105,7 +105,7 @@ test('a problem document of the receiver refuses or keeps, by its status', { ski
   }
 })
 
-test('a foreign answer with errors of any form costs nobody a page', { skip }, async (t) => {
+test('errors of any form in a foreign answer break no page', { skip }, async (t) => {
   const site = place(t)
   const foreign = ['{"errors":["text"]}', '{"errors":{"a":1}}', '[1]', 'null', '"x"', '{"title":["x"]}']
   let now = ''
@@ -126,7 +126,7 @@ test('a foreign answer with errors of any form costs nobody a page', { skip }, a
   assert.deepEqual([status.waiting, status.refused_count], [foreign.length, 1])
 })
 
-test('a redirect is told as what it is and not followed: the token goes to the configured URL only', {
+test('a redirect is reported and not followed: the token goes only to the configured URL', {
   skip,
 }, async (t) => {
   const site = place(t)
@@ -282,7 +282,7 @@ test('a receipt for another submission is not believed: addon, association, part
   assert.equal((await site.run()).waiting, 0)
 })
 
-test('what others wrote is printable and on one line in the answer, the log and what is kept', {
+test('text from others is printable and on one line in the answer, the log and the kept reasons', {
   skip,
 }, async (t) => {
   const site = place(t)
@@ -317,7 +317,7 @@ for (const [what, content, sentence] of [
   ['a line of env_file', `NODE_TOKEN=${token}\n`, /begins with NODE_TOKEN=: a whole line of env_file/],
   ['two words', `${token} ${token}`, /holds more than one word/],
 ] as const) {
-  test(`a token file that is ${what} is told as such, and nothing is posted`, { skip }, async (t) => {
+  test(`a token file that is ${what} is reported as such, and nothing is posted`, { skip }, async (t) => {
     const site = place(t)
     site.at(await loopback(t, () => assert.fail('nothing may be posted')))
     const file = join(site.dir, 'token')
@@ -393,7 +393,7 @@ test('before anybody knows that the receiver hangs, two processes wait for it at
   assert.equal(site.records().length, 4)
 })
 
-test('while two processes have waited longer than a receiver that is well takes, nobody waits for their places', {
+test('when two processes have waited longer than usual, no other process waits for their places', {
   skip,
 }, async (t) => {
   const site = place(t)
@@ -412,7 +412,9 @@ test('while two processes have waited longer than a receiver that is well takes,
   await Promise.all(first)
 })
 
-test('check posts what can only be refused, and says whether the token is right', { skip }, async (t) => {
+test('check posts an envelope that is always refused, and says whether the token is right', {
+  skip,
+}, async (t) => {
   const site = place(t)
   await site.start()
   const check = async () => (await site.eval<[boolean, string]>('$say($civic->check());'))[0]!

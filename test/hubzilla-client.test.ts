@@ -157,7 +157,9 @@ test('each vector gets its verdict byte for byte out of the spool', { skip }, as
   }
 })
 
-test('what json_encode cannot print is refused with its place and never posted', { skip }, async (t) => {
+test('a value that json_encode cannot print is refused with its place and never posted', {
+  skip,
+}, async (t) => {
   const site = place(t)
   site.at(await loopback(t, () => assert.fail('nothing may be posted')))
   const [bad] = await site.eval<ClientAnswer>(`
@@ -171,7 +173,7 @@ test('what json_encode cannot print is refused with its place and never posted',
   assert.deepEqual(site.waiting(), [])
 })
 
-test('the slips of PHP arrays are mended: empty maps, gaps in pins, an integer as channel id', {
+test('slips of PHP arrays are corrected: empty maps, gaps in pins, an integer as channel id', {
   skip,
 }, async (t) => {
   const site = place(t)

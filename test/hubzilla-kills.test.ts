@@ -26,7 +26,7 @@ import {
   vs,
 } from './hubzilla-site.ts'
 
-test('PHP killed at any instant: what it had kept is stored, once', { skip }, async (t) => {
+test('PHP killed at any instant: every envelope in the spool is stored, once', { skip }, async (t) => {
   const site = place(t)
   await site.start()
   const receiver = site.port

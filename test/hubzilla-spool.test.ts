@@ -57,7 +57,7 @@ test('while the receiver is down submissions wait in private files, then are sto
   )
 })
 
-test('a new file is left to the process that wrote it, and one that a busy receiver put off to its time', {
+test('cron leaves a new file to the process that wrote it, and a file that was put off until it is due', {
   skip,
 }, async (t) => {
   const site = place(t)
@@ -112,7 +112,7 @@ test('the cause of waiting is kept with the file and shown', { skip }, async (t)
   )
 })
 
-test('after a mended token, a pause or another URL nothing waits an hour', { skip }, async (t) => {
+test('after a corrected token, a pause or another URL no submission waits an hour', { skip }, async (t) => {
   const site = place(t)
   await site.start()
   const repairs: (() => void | Promise<void>)[] = []
@@ -161,7 +161,7 @@ test('a refusal is kept with its reasons, and the operator can put it back', { s
   assert.equal(site.records().length, 1)
 })
 
-test('a lost answer stores once', { skip }, async (t) => {
+test('a submission whose answer was lost is stored once', { skip }, async (t) => {
   const site = place(t)
   await site.start()
   const receiver = site.port
@@ -278,7 +278,9 @@ test('spool (2): cron at work on the old one makes the new one wait its turn', {
   assert.equal(noteOf(site), 'new')
 })
 
-test('spool (2): what was superseded while it waited for the lock is not posted', { skip }, async (t) => {
+test('spool (2): a submission that was superseded while it waited for the lock is not posted', {
+  skip,
+}, async (t) => {
   const site = place(t)
   site.at(await freePort())
   await site.submit(vs('makes the lock file'))

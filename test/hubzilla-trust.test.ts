@@ -93,7 +93,7 @@ test('root does not make a spool that the web server could not use', { skip: asR
   assert.equal(existsSync(site.spool), false)
 })
 
-test('locks and directories that root made are told, with the command that mends them', {
+test('locks and directories that root made are reported, with the command that corrects them', {
   skip: asRoot,
 }, async (t) => {
   const site = ofNobody(t)
@@ -113,7 +113,7 @@ test('locks and directories that root made are told, with the command that mends
   assert.equal((await as<Status>(site, nobody, ['run']))[0]?.problem, '', 'the command has mended it')
 })
 
-test('a refused/ of another user: what was refused stays in the spool, is said to be kept, and shown', {
+test('when refused/ belongs to another user, a refused submission stays in the spool, is reported as kept, and is shown', {
   skip: asRoot,
 }, async (t) => {
   const site = ofNobody(t)
@@ -134,7 +134,7 @@ test('a refused/ of another user: what was refused stays in the spool, is said t
   assert.deepEqual([mended!.waiting, mended!.refused_count, mended!.problem], [0, 1, ''])
 })
 
-test('where flock fails at once, that is said and not taken for a lock that is held', {
+test('when flock fails at once, this is reported and not mistaken for a held lock', {
   skip: skip || (lacking('strace') ? 'strace is not installed' : false),
 }, async (t) => {
   const site = place(t)
@@ -237,7 +237,7 @@ test('a file of another site is not posted, and is said to be there', { skip }, 
   assert.equal(noteOf(site), 'of one')
 })
 
-test('a spool of any size is told within the memory of PHP, and the newest fifty are shown', {
+test('the state of a spool of any size fits into the memory of PHP, and the newest fifty are shown', {
   skip,
 }, async (t) => {
   const site = place(t)
@@ -296,7 +296,7 @@ test('the spool is not used where others could read it', { skip }, async (t) => 
   assert.equal(statSync(site.spool).mode & 0o777, 0o700)
 })
 
-test('a full disk: stored if the receiver is there, else the caller is told that it is nowhere', {
+test('on a full disk a submission is stored if the receiver answers; otherwise the caller learns that it is kept nowhere', {
   skip,
 }, async (t) => {
   const mount = mkdtempSync(join(tmpdir(), 'civic-full-'))

@@ -24,11 +24,11 @@ const placesIn = (source: Source) => (refused(source).errors ?? []).map(({ point
 const foundIn = (source: Source) => taken(source).found.map(({ pointer }) => pointer)
 const nested = (levels: number, open = '[', close = ']') => open.repeat(levels) + close.repeat(levels)
 
-test('names the empty body for what it is', () => {
+test('says that an empty body is empty', () => {
   assert.match(refused('').detail, /empty.*json_encode returned false/)
 })
 
-test('refuses what is not UTF-8, however it fails to be', () => {
+test('refuses a body that is not UTF-8, in every way in which it can be invalid', () => {
   const quoted = (...inside: number[]) => [...bytesOf('{"a":"'), ...inside, ...bytesOf('"}')]
   for (const [what, ...bytes] of [
     ['a lone continuation', 0x80],
@@ -52,7 +52,7 @@ test('refuses a byte order mark at the start, and keeps one inside a string', ()
   assert.equal(taken('{"a":"\ufeffx"}').value.a, '\ufeffx')
 })
 
-test('refuses what is not JSON, though some readers would take it', () => {
+test('refuses a body that is not JSON, even if some readers would accept it', () => {
   for (const text of [
     '{',
     '{}}',
@@ -99,7 +99,7 @@ test('takes white space as JSON has it, around and within', () => {
   assert.deepEqual(taken('\r\n\t {\n"a"\t:\r1 , "b":[ ] } \n').value, { a: 1, b: [] })
 })
 
-test('refuses a key that is there twice in one object, at any depth, and says where', () => {
+test('refuses a key that occurs twice in one object, at any depth, and says where', () => {
   assert.deepEqual(placesIn('{"a":1,"a":1}'), ['/a'])
   assert.deepEqual(placesIn('{"a":{"b":[0,{"c":1,"d":2,"c":3}]}}'), ['/a/b/1/c'])
   assert.deepEqual(placesIn('{"":1,"":2}'), ['/'])
@@ -234,7 +234,7 @@ test('finds __proto__ at any depth, escaped or not, as a key only', () => {
   assert.equal(Object.getPrototypeOf(value), Object.prototype)
 })
 
-test('tells of nothing that was sent: neither a detail nor a title holds a value', () => {
+test('repeats nothing that was sent: neither a detail nor a title holds a value', () => {
   const secret = 'the-roof-leaks'
   for (const text of [`{"${secret}"`, `"${secret}"`, `{"a":"${secret}","a":"${secret}\\ud800"}`]) {
     // The parsed value serves only to find out the addon; nothing of it is in the answer.
@@ -290,7 +290,7 @@ test('a text that is no JSON ends the search, whatever is wrong with it', () => 
     assert.match(refused(text).detail, /not JSON/, text)
 })
 
-test('a place with half a surrogate in its name is told in whole characters', () => {
+test('a pointer to a name with half a surrogate pair has only whole characters', () => {
   for (const place of placesIn('{"\\ud83d":1,"a\\udc00":{"b":"\\ud83d"}}'))
     assert.ok(place.isWellFormed(), place)
 })

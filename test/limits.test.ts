@@ -44,7 +44,7 @@ test('a connection is kept for 5 s, and for 75 s when a valid token has come on 
   await receiver.stop()
 })
 
-test('connections (3): when there is no room a stranger goes, and never one on which a valid token has come', async () => {
+test('connections (3): when there is no room a stranger is ended, never a connection on which a valid token has come', async () => {
   const app = new Hono<{ Bindings: Platform }>()
     .get('/', (c) => c.text('here'))
     .get('/known', (c) => {
@@ -101,7 +101,7 @@ test('a limit of the size of files is a full disk, and does not end the receiver
   assert.equal(await receiver.stop(), 0)
 })
 
-test('exactly the least free space is enough, and one byte less is not', needsRoot, () =>
+test('exactly MIN_FREE_BYTES is enough, and one byte less is not', needsRoot, () =>
   onTmpfs('size=1m', async (root) => {
     const { bavail, bsize } = statfsSync(root)
     assert.equal(new Health(root, bavail * bsize).hasRoom(), true)

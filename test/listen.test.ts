@@ -231,7 +231,7 @@ describe('SOCKET', () => {
     await stopped(all[ends.indexOf('listens')] as Started)
   })
 
-  test('(4): leaves alone what is no socket: a file, a directory, a link', async () => {
+  test('(4): leaves anything alone that is no socket: a file, a directory, a link', async () => {
     const { directory, path } = place()
     const elsewhere = join(directory, 'elsewhere')
     writeFileSync(path, 'mine')
@@ -289,7 +289,7 @@ describe('SOCKET', () => {
     await refused(path, /other users can write/)
   })
 
-  test('must be an absolute path that the system has room for; a directory that is missing is told', async () => {
+  test('must be an absolute path short enough for the system; a missing directory is reported', async () => {
     for (const path of ['http.sock', '@abstract', '/run/', `/${'x'.repeat(90)}`])
       assert.throws(
         () => readConfig({ SOCKET: path }),

@@ -20,7 +20,7 @@ async function locked(path: string, withinMs = 1_000): Promise<Lock> {
   return lock
 }
 
-test('a lock is had once, and again after its release', async () => {
+test('a lock can be acquired once, and again after its release', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
   assert.ok(lock.held())
@@ -84,7 +84,7 @@ describe('a lock that a dead process has left', { concurrency: true }, () => {
     assert.ok(existsSync(`${path}.lock`))
   })
 
-  test('is watched from the start on, so that the first who asks waits the less', async () => {
+  test('is watched from the start on, so that the first request for it waits less', async () => {
     const path = left(0)
     watchLock(`${path}.lock`)
     await sleep(staleMs)
@@ -127,7 +127,7 @@ function left(offset: number): string {
   return path
 }
 
-test('a lock that was given up because it aged becomes stale, since its heartbeat has ended', async () => {
+test('a lock that was given up because of its age becomes stale, because its heartbeat has ended', async () => {
   const path = join(scratchDir(), 'records.json')
   const lock = await locked(path)
   // The new date looks as if another process had renewed the lock.
@@ -149,7 +149,7 @@ test('a holder sees that somebody waits for its lock, until it is released', asy
   await next.release()
 })
 
-test('a lock that somebody holds is not had before the deadline', async () => {
+test('a held lock cannot be acquired before the deadline', async () => {
   const path = join(scratchDir(), 'records.json')
   mkdirSync(`${path}.lock`)
   const started = performance.now()

@@ -32,7 +32,7 @@ async function outputUntil(child: Logging, end: string): Promise<string> {
   return text
 }
 
-test('a line that came while the reader did not read is written when it does, without a further one', async () => {
+test('a line that came while the reader did not read is written when the reader reads again, without a further line', async () => {
   // The first lines are more than a pipe holds. One more line comes while their write waits.
   const child = logging(
     `for (let at = 0; at < 4000; at++) log.info({ fill: 'x'.repeat(200) }, String(at));
@@ -76,7 +76,7 @@ test('a reader that stands still for long takes no more memory, and is told how 
   }
 })
 
-test('a line is out by itself, and the last ones before the process ends by itself', async () => {
+test('a line is written without waiting for more, and the last lines are written before the process ends', async () => {
   const child = logging(
     `log.info({}, 'first');
      process.stdin.once('data', () => { log.info({}, 'second'); log.info({}, 'last'); log.flush(); process.exit(0) })`,

@@ -135,7 +135,7 @@ test('a receiver that was stopped between closing a repaired file and cutting it
   assert.equal(chainOf(path).length, 3)
 })
 
-test('a fresh lock that is in the place of a stale one by now is left to its holder', async (t) => {
+test('a fresh lock that has replaced a stale one is left to its holder', async (t) => {
   const { path } = disk()
   const lockPath = `${path}.lock`
   mkdirSync(lockPath)
@@ -178,7 +178,7 @@ test('an error of the disk right after the fdatasync does not store a retry twic
   assert.equal(chainOf(path).length, 2)
 })
 
-test('a lock that the disk does not tell about is not held, and is free again after the stale time', async (t) => {
+test('a lock whose state the disk does not report is not held, and is free again after the stale time', async (t) => {
   const { path } = disk()
   const lock = await acquire(path, `${path}.lock`, soon())
   assert.ok(lock)
@@ -196,7 +196,7 @@ test('a lock that the disk does not tell about is not held, and is free again af
   await next.release()
 })
 
-test('a lock whose directory cannot be looked at when it was just made is not kept fresh for ever', async (t) => {
+test('a lock whose directory cannot be read right after it was made is not kept fresh for ever', async (t) => {
   const { path } = disk()
   const { statSync } = fs
   let left = 1

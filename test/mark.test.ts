@@ -33,7 +33,7 @@ test('in production a directory without records and without a mark is refused, a
   assert.deepEqual(readdirSync(dataDir), ['lost+found'])
 })
 
-test('a directory is made and marked once, and then records are taken', async () => {
+test('a directory is made and marked once, and then records are accepted', async () => {
   const dataDir = join(scratchDir(), 'below', 'data')
   assert.equal(markDataDir(dataDir), 0)
   const made = readFileSync(join(dataDir, mark), 'utf8')
@@ -50,7 +50,7 @@ test('a directory is made and marked once, and then records are taken', async ()
   assert.equal(exit, 0, out)
 })
 
-test('a place that cannot be a directory is told by the command that marks', () => {
+test('the command that marks reports a path that cannot be a directory', () => {
   const dataDir = join(scratchDir(), 'data')
   mkdirSync(dataDir)
   assert.equal(markDataDir(join('/proc/self/status', 'data')), 78)

@@ -22,7 +22,7 @@ fs.fdatasync = ((fd: number, done: fs.NoParamCallback) => {
 syncBuiltinESMExports()
 const { stored, storeIn } = await import('./records.ts')
 
-test('a torn file that nobody posts to is cut and then synced by the start', async () => {
+test('a torn file to which nobody posts is cut and then synced by the start', async () => {
   const root = scratchDir()
   const first = storeIn(root)
   await stored(first, scn01())

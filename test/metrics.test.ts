@@ -30,7 +30,7 @@ describe('metrics', () => {
     await receiver.stop()
   })
 
-  test('count what the server refuses by itself, before the app sees it', async () => {
+  test('count requests that the server refuses before the app sees them', async () => {
     const receiver = await startReceiver({ METRICS: '1' })
     const slow = await wire(receiver.url)
     slow.send('POST /receive HTTP/1.1\r\n')
@@ -53,7 +53,7 @@ describe('metrics', () => {
     await receiver.stop()
   })
 
-  test('count what became of every post, by addon and kind of refusal', async () => {
+  test('count the outcome of every post, by addon and kind of refusal', async () => {
     const receiver = await startReceiver({ METRICS: '1' })
     const envelope = scn01()
     await receiver.post(envelope)
@@ -118,7 +118,7 @@ describe('metrics', () => {
     await receiver.stop()
   })
 
-  test('have no value for what is not there', async () => {
+  test('have no value for facts that are not known', async () => {
     const root = join(scratchDir(), 'data')
     await markDirectory(root)
     const receiver = await startReceiver({ METRICS: '1', DATA_DIR: root })
@@ -163,7 +163,7 @@ describe('metrics', () => {
     await receiver.stop()
   })
 
-  test('tell how far the clock is from the senders that are nearest to it', async () => {
+  test('tell how far the clock is from that of the nearest sender', async () => {
     const receiver = await startReceiver({ METRICS: '1' })
     const submitted = (agoSeconds: number) =>
       receiver.post(vs01({ submitted_at: new Date(Date.now() - agoSeconds * 1000).toISOString() }))

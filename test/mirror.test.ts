@@ -97,7 +97,7 @@ test('only what is new is written: the old bytes and the old file stay', options
   assert.equal(JSON.parse(readFileSync(headPath(path), 'utf8')).count, 4)
 })
 
-test('more bodies than a page holds', options, async () => {
+test('more bodies than fit into one page', options, async () => {
   const root = scratchDir()
   for (const slug of ['a', 'b', 'c'])
     await server.sql(
@@ -109,7 +109,7 @@ test('more bodies than a page holds', options, async () => {
 })
 
 test(
-  'a tree that the server does not have is left alone and named, and the others are brought',
+  'an association that differs on the server, or is gone there, is left alone and named, and the others are updated',
   options,
   async () => {
     const root = scratchDir()
@@ -151,7 +151,7 @@ const alter = (slug: string, sequence: number) =>
   )
 
 test(
-  'a line altered by a superuser: any is found by --check, and one that was not yet brought never gets into the tree',
+  'a line altered by a superuser is found by --check, and one that was not mirrored yet never gets into the tree',
   options,
   async () => {
     const root = scratchDir()

@@ -78,7 +78,7 @@ test('with few files allowed, more senders than that are all answered, and all t
   assert.doesNotMatch(receiver.output(), /disk reported|storing failed/)
 })
 
-test('connections, requests and associations together take fewer files than there may be', () => {
+test('connections, requests and associations together need fewer files than the limit', () => {
   for (const most of [64, 100, 256, 1_024, 4_096, 16_384, 1_048_576]) {
     const { connections, inFlight, associations } = openFilesShared(most)
     assert.ok(connections + 3 * inFlight + 2 * associations < most - 28, `${most}`)

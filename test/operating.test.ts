@@ -180,7 +180,7 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
       assert.match(String(body.reasons), /MIN_FREE_BYTES/)
     }))
 
-  test('keeps to the limit it was given', () =>
+  test('keeps to MAX_BODY_BYTES', () =>
     own({ MAX_BODY_BYTES: '300' }, async (small) => {
       assert.equal((await small.post(text.padEnd(300))).status, 201)
       const answer = await small.post(text.padEnd(301))

@@ -18,7 +18,7 @@ test('the page is the same, bit by bit, when it is made again, and names nothing
   assert.ok(!html.includes(process.cwd()))
 })
 
-test('the page asks for no Buffer, which only Node has', () => {
+test('the page uses no Buffer, which only Node has', () => {
   assert.ok(!/\bBuffer\.(from|alloc|concat|byteLength)/.test(html))
 })
 

@@ -76,7 +76,7 @@ test('a zip whose bytes were changed, or that was cut short, is refused', option
 })
 
 test(
-  'a zip is refused whose names lead elsewhere or stand twice, or that is encrypted',
+  'a zip is refused if it is encrypted or if its names lead elsewhere or occur twice',
   options,
   async () => {
     const zip = madeByZip('names')

@@ -43,7 +43,7 @@ test('a name that is not a plain file name is refused in each of its three place
   for (const name of ['a', '_', '@', '0-', 'x'.repeat(128)]) assert.ok(isSafeName(name), name)
 })
 
-test('the names that the program gives are those that it knows again', () => {
+test('the program recognises the names that it gives', () => {
   assert.match(tornName(new Date()), tornPattern)
   const temporary = temporaryIn('/data').slice('/data/'.length)
   assert.match(temporary, ownTemporaryPattern)

@@ -24,12 +24,12 @@ test('the reason is the first line, without control characters, and not longer t
   assert.equal(reasonOf('x'.repeat(5_000)), 'x'.repeat(200))
 })
 
-test('a reason is cut between characters, never inside of one', () => {
+test('a reason is cut between characters, never inside one', () => {
   assert.equal(reasonOf(`a${'😀'.repeat(300)}`), `a${'😀'.repeat(199)}`)
   assert.ok(reasonOf(`   ${'😀'.repeat(300)}`)?.isWellFormed())
 })
 
-test('what cannot be read closes the receiver: a dangling link, a link to itself, a directory', () => {
+test('an unreadable .paused closes the receiver: a dangling link, a link to itself, a directory', () => {
   const [dangling, loop, directory] = [inNewDirectory(), inNewDirectory(), inNewDirectory()]
   symlinkSync('not-there', dangling)
   symlinkSync('.paused', loop)
@@ -38,7 +38,7 @@ test('what cannot be read closes the receiver: a dangling link, a link to itself
     assert.equal(pauseCheck(path)(), 'the pause file cannot be read')
 })
 
-test('a file is looked for in each turn of the event loop, and once in it', async () => {
+test('the receiver looks for the file once in each turn of the event loop', async () => {
   const path = inNewDirectory()
   const reason = pauseCheck(path)
   assert.equal(reason(), undefined)

@@ -54,7 +54,7 @@ test('without a standby it stores and says so; REQUIRE_STANDBY=1 refuses each po
   await Promise.all([lenient.stop(), strict.stop()])
 })
 
-test('with a standby both store; when it is gone, /ready tells', options, async () => {
+test('with a standby both receivers store; when it is gone, /ready says so', options, async () => {
   const attached = await attachStandby(server)
   standby = attached
   const [lenient, strict] = await Promise.all([start('0'), start('1')])

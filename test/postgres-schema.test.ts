@@ -47,7 +47,7 @@ test('one statement may append to several associations', options, async () => {
   assert.deepEqual(await stateOf('several-2'), { ...headAfter(two), records: 2 })
 })
 
-test('what does not continue the chain is refused, and nothing of it stays', options, async () => {
+test('a record that does not continue the chain is refused, and nothing of it stays', options, async () => {
   const first = rowsAfter(noHead, ['1', '2'], { slug: 'chain' })
   await receiver((client) => insert(client, first))
   const head = headAfter(first)
@@ -153,7 +153,7 @@ test('the receiver may do nothing else', options, async () => {
   )
 })
 
-test('COPY goes by the same trigger', options, async () => {
+test('COPY passes the same trigger', options, async () => {
   await assert.rejects(
     receiver((client) =>
       client.query(
@@ -199,18 +199,22 @@ test(
   },
 )
 
-test('time does not run backwards, and a clock that is ahead drags nobody along', options, async () => {
-  const at = (ms: number) => ({ slug: 'clock', receivedAt: new Date(Date.now() + ms).toISOString() })
-  const first = rowsAfter(noHead, ['1'], at(0))
-  await receiver((client) => insert(client, first))
-  for (const ms of [-60_000, 10_000]) {
-    await assert.rejects(
-      receiver((client) => insert(client, rowsAfter(headAfter(first), ['2'], at(ms)))),
-      refusedWith('CV003'),
-    )
-  }
-  await receiver((client) => insert(client, rowsAfter(headAfter(first), ['2'], at(2_000))))
-})
+test(
+  'received_at never runs backwards, and a clock that is ahead does not move that of other receivers',
+  options,
+  async () => {
+    const at = (ms: number) => ({ slug: 'clock', receivedAt: new Date(Date.now() + ms).toISOString() })
+    const first = rowsAfter(noHead, ['1'], at(0))
+    await receiver((client) => insert(client, first))
+    for (const ms of [-60_000, 10_000]) {
+      await assert.rejects(
+        receiver((client) => insert(client, rowsAfter(headAfter(first), ['2'], at(ms)))),
+        refusedWith('CV003'),
+      )
+    }
+    await receiver((client) => insert(client, rowsAfter(headAfter(first), ['2'], at(2_000))))
+  },
+)
 
 test('the last line altered by a superuser refuses the next append', options, async () => {
   const rows = rowsAfter(noHead, ['1', '2'], { slug: 'altered' })

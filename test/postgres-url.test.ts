@@ -51,7 +51,7 @@ test('the password comes from the URL, else PGPASSWORD, else the file that PGPAS
   assert.throws(() => read('postgres://a@localhost/b', { PGPASSFILE: file }), /chmod 600/)
 })
 
-test('what is not known is a mistake, and no mistake repeats what was written', () => {
+test('an unknown scheme, option or value is a mistake, and no message repeats the URL', () => {
   const wrong = [
     'mysql://secret:secret@db/b',
     'postgres://secret:se@cret@db/b',

@@ -77,7 +77,7 @@ function hold(ms: number): void {
   for (const until = performance.now() + ms; performance.now() < until; );
 }
 
-test('a slow first moment of the reading costs no post that could wait for it', async () => {
+test('when the reading is slow at first, a post that has the time waits for it', async () => {
   const before = bytesRead()
   const { log, reading } = beingRead(20_000)
   // Wait until the first megabyte was read.
@@ -96,7 +96,7 @@ test('a slow first moment of the reading costs no post that could wait for it', 
   await log.close()
 })
 
-test('a post that was let in and would come too late is told before the reading ends', async () => {
+test('an accepted post that would come too late is refused before the reading ends', async () => {
   const { log, reading, state } = beingRead(20_000)
   let wasToldBefore = false
   void log.put(accepted(numbered(30_000)), performance.now() + 300).then((outcome) => {
@@ -112,7 +112,7 @@ test('a post that was let in and would come too late is told before the reading 
   await log.close()
 })
 
-test('an association that is being read is named, and a post that could only be late is told at once', async () => {
+test('an association that is being read is named, and a post that could only come late is refused at once', async () => {
   const { log, reading, state } = beingRead(6_000)
   let toldBefore = 0
   while (!state.hasEnded) {

@@ -109,7 +109,7 @@ test('an overwritten record holds the value that was sent, whole, whatever is in
     { numRuns: 150 },
   ))
 
-test('an appended record holds the value that was sent, whole, but for the listed normalisations', () =>
+test('an appended record holds the value that was sent, whole, except for the listed normalisations', () =>
   fc.assert(
     fc.asyncProperty(map, map, text, unnamed, async (vs, dsc, narrative, more) => {
       const sent = { ...scn01({ vs_snapshot: vs, dsc_snapshot: dsc, narrative }), ...more }
@@ -187,7 +187,7 @@ const members = {
   g1_tx_hash_raw: value,
 }
 
-test('accept and refuse are those of the published JSON Schema, as far as it can say', () => {
+test('the published JSON Schema gives the same verdicts, as far as it can express the rules', () => {
   const seen = { accepted: 0, refused: 0 }
   fc.assert(
     fc.property(

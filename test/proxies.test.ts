@@ -117,7 +117,7 @@ for (const proxy of [nginx, caddy, haproxy])
       if (running?.exitCode === null && running.signalCode === null) await once(running, 'exit')
     })
 
-    test('takes posts and nothing else; refusals are the receiver’s; no log has the token', async () => {
+    test('passes on posts and nothing else; refusals are the receiver’s; no log has the token', async () => {
       const outputs: string[] = []
       const wrong = await provoke({
         port: host.port,

@@ -16,7 +16,7 @@ describe('pull', () => {
   })
   after(() => small.close())
 
-  test('goes back to the release that got ready last, and keeps that, not the one that never did', async () => {
+  test('goes back to the release that got ready last, and keeps that release, not one that never got ready', async () => {
     const listed = async (): Promise<string> => (await small.host.run('pull', ['list'])).output
     for (let n = 0; n < 2; n++) {
       const output = await small.refused(
@@ -37,7 +37,7 @@ describe('pull', () => {
     await small.inService('0.0.2')
   })
 
-  test('a host of version 1.0 has no record of what is good: what answers is, and the one before it', async () => {
+  test('version 1.0 recorded no good releases: the release that answers counts as good, and so does the one before it', async () => {
     rmSync(join(small.host.root, 'good'))
     symlinkSync('releases/0.0.1', join(small.host.root, 'previous'))
     await small.refused([small.archive('0.0.4')], /going back to 0\.0\.2\n/, { CIVIC_READY_SECONDS: '4' })

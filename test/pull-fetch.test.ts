@@ -135,7 +135,7 @@ describe('pull', () => {
     assert.equal(response.status, 201)
   })
 
-  test('the first installation, pasted as OPERATORS.md has it, ends at a signature that is not good', async () => {
+  test('the first installation, pasted from OPERATORS.md, ends at a bad signature', async () => {
     const text = readFileSync('deploy/OPERATORS.md', 'utf8')
     const block = /^## Install .*?\n\n((?: {4}.*\n)+)/ms.exec(text)?.[1] as string
     assert.match(block, /deploy\/install --signers/)

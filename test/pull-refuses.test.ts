@@ -37,7 +37,7 @@ describe('pull', () => {
     await small.refused([saysOther], /the name says version 0\.0\.3, the file VERSION in it says: 0\.0\.8/)
   })
 
-  test('one that is older than what is in service needs --older; a rollback does not', async () => {
+  test('a release older than the one in service needs --older; a rollback does not', async () => {
     for (const version of ['0.0.1', '0.0.2-rc.1'])
       await small.refused(
         [small.archive(version)],

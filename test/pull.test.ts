@@ -114,7 +114,7 @@ describe('pull', () => {
     assert.match((await host.run('pull', ['list'])).output, /0\.0\.2 {2}before it\n/)
   })
 
-  test('refuses what is not signed by a key of this host, and what was altered, before anything is unpacked', async () => {
+  test('refuses an archive that is altered, or not signed by a key that this host accepts, before it is unpacked', async () => {
     const stranger = makeKey(publisher.directory, 'stranger')
     const path = join(scratchDir(), basename(two))
     const signed = (key: string, namespace: string): void => {
@@ -182,7 +182,7 @@ describe('pull', () => {
     }
   })
 
-  test('refuses one that does not store what its contracts say', async () => {
+  test('refuses a release that does not keep its contracts', async () => {
     const forgetful = await publisher.release('0.0.9', (directory) => {
       const file = join(directory, 'server.cjs')
       writeFileSync(file, readFileSync(file, 'utf8').replaceAll('fdatasync', 'noSuchCall'))
@@ -210,7 +210,7 @@ describe('pull', () => {
   })
 })
 
-test('the self-test tells a server that does not keep a contract', async () => {
+test('the self-test notices a server that does not keep a contract', async () => {
   const server = [process.execPath, '-e', impostor]
   const { tried, wrong } = await selfTest(server, 'contracts/vectors')
   assert.ok(tried > 100)

@@ -32,7 +32,7 @@ function expected(from: number, until: number): string[] {
   })
 }
 
-test('lines are the same whatever the size of the chunks, from any place on, and with a last one that has no end', async () => {
+test('lines are the same whatever the size of the chunks, from any place on, also when the last line has no end', async () => {
   for (const chunk of [1, 2, 3, 7, 22, 23, 24, 64, 1000]) {
     for (const [from, until] of [
       [0, text.length],
@@ -51,7 +51,7 @@ test('reading ends when it is told to, also with the next chunk on its way', asy
     assert.deepEqual(await linesOf(0, text.length, chunk, 5), expected(0, text.length).slice(0, 5))
 })
 
-test('there are no lines where nothing can be: in an empty range, before its beginning, behind the end', async () => {
+test('there are no lines in an empty range, in a range that ends before it begins, and after the end', async () => {
   assert.deepEqual(await linesOf(7, 7, 16), [])
   assert.deepEqual(await linesOf(7, -3, 16), [])
   assert.deepEqual(await linesOf(text.length, text.length + 9, 16), [])

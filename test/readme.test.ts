@@ -87,7 +87,7 @@ test('the commands of the README do what it says, from the first start to the au
   }
 })
 
-test('in two lines one sees what an auditor sees', () => {
+test('the two lines for a first look show what an auditor sees', () => {
   const sample = join(scratchDir(), 'sample')
   const said = run((blocks[4] as string).replaceAll('/tmp/sample', sample), '.')
   assert.match(said, /^scn01 +3 associations, 210 records/m)

@@ -116,7 +116,7 @@ function rawLines(file: string): Buffer[] {
 }
 
 for (const shell of names) {
-  test(`in ${shell}: a whole file is called so by every recipe`, options, async () => {
+  test(`in ${shell}: every recipe calls a whole file whole`, options, async () => {
     const { at, said, work } = await tried(shell, () => {})
     const without = shell === 'bash' || shell === 'dash' ? [] : ['digest']
     for (const [name, each] of said) {
@@ -162,7 +162,7 @@ for (const shell of oddNames) {
   const there = shell === 'bash' || shell === 'dash'
 
   test(
-    `in ${shell}: a name that is mistyped is told, and nothing taken before stands in for it`,
+    `in ${shell}: a mistyped name is reported, and an earlier file is not used in its place`,
     options,
     async () => {
       const { at, work } = await tried(shell, () => {})
@@ -260,7 +260,7 @@ for (const shell of oddNames) {
   })
 
   test(
-    `in ${shell}: the hash of an extrinsic is over its bytes, or it is said that there is no tool`,
+    `in ${shell}: the hash of an extrinsic is that of its bytes, or the recipe says that a tool is missing`,
     options,
     async () => {
       const pasted = async (HEX: string, G1_TX_HASH: string): Promise<string> => {

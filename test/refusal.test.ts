@@ -34,7 +34,7 @@ async function refused(): Promise<{ root: string; whole: Buffer }> {
   return { root, whole }
 }
 
-test('a refusal is kept beside the file with its reason and what is known to have been there, and outlives a restart', async () => {
+test('a refusal is kept beside the file with its reason and the known head, and outlives a restart', async () => {
   const { root } = await refused()
   const { reason, head, refused_at } = JSON.parse(readFileSync(refusalIn(root), 'utf8'))
   assert.match(reason, /missing or altered/)
@@ -46,7 +46,7 @@ test('a refusal is kept beside the file with its reason and what is known to hav
   await again.close()
 })
 
-test('a refusal is lifted, and said to be, when the file is whole at the start', async () => {
+test('a refusal ends, and the log says so, when the file is whole at the start', async () => {
   const { root, whole } = await refused()
   writeFileSync(recordsPath(root), whole)
   const told: string[] = []
@@ -101,7 +101,7 @@ test('a head file that was left without a records file, empty or of no record, i
   assert.match((await audit('verify', '--data', root)).out, /All records of this association were removed/)
 })
 
-test('a torn file that nobody posts to is no refusal', async () => {
+test('a torn file to which nobody posts causes no refusal', async () => {
   const root = scratchDir()
   const first = storeIn(root)
   await stored(first, scn01())

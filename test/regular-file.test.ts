@@ -34,7 +34,7 @@ describe('a regular file', () => {
     assert.equal(readRegularSync(at('empty'), 0).length, 0)
   })
 
-  test('is read to its end when the size that was told is too small', () => {
+  test('is read to its end when the reported size is too small', () => {
     // Files of /proc report a size of 0, as a file can that grows while it is read.
     assert.match(readRegularSync('/proc/self/status', 100_000).toString(), /Uid:/)
     assert.throws(() => readRegularSync('/proc/self/status', 20), TooLong)

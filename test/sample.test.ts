@@ -55,7 +55,7 @@ test('three associations, forty addresses, two years of Scenarios, some of them 
   assert.ok(narratives.size > records.length - 5)
 })
 
-test('every receipt and every head beside it is of a record in it', async () => {
+test('every receipt and every head beside the sample belongs to a record in it', async () => {
   const beside = ['--receipts', join(first, 'receipts.jsonl')]
   const dates = readdirSync(first).filter((name) => name.startsWith('heads-'))
   assert.equal(dates.length, 4)
@@ -81,7 +81,7 @@ test('the examples of AUDITORS.md are what its commands print', async () => {
   }
 })
 
-test('a directory in which something is stays as it is', async () => {
+test('a directory that is not empty is left alone', async () => {
   const taken = scratchDir()
   mkdirSync(join(taken, 'data'))
   writeFileSync(join(taken, 'note'), 'mine')

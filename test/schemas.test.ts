@@ -71,7 +71,7 @@ test('a rule that has no JSON Schema stops the generator instead of vanishing', 
   }
 })
 
-test('a rule with a JSON Schema of its own takes what that leaves out to the list of the whole schema', () => {
+test('what the JSON Schema of a single rule cannot express is listed for the whole schema', () => {
   const even = rule(() => {}, { type: 'array', 'x-not-expressed': ['member has an even number of items'] })
   const schema = schemaOf(vs01With(v.pipe(v.unknown(), v.description('pairs'), even)))
   assert.deepEqual(schema.properties?.member, { description: 'pairs', type: 'array' })
@@ -82,7 +82,7 @@ test('generating a schema takes nothing away from the contract', () => {
   assert.equal(JSON.stringify(schemaOf(scn01)), JSON.stringify(schemaOf(scn01)))
 })
 
-test('only a contract that attests the token says so', () => {
+test("only the schema of a contract that records the token's hash mentions it", () => {
   const sentences = (contract: Contract) => schemaOf(contract)['x-not-expressed'].join('\n')
   assert.match(sentences(scn01), /node_token_hash is the SHA-256/)
   assert.doesNotMatch(sentences(vs01), /node_token_hash/)

@@ -86,7 +86,7 @@ async function requestsMadeOf(sent: string): Promise<number> {
   return made()
 }
 
-test('slices (2) (3): of a thousand requests in one write of a stranger, one is made', async () => {
+test('slices (2) (3): when a stranger sends a thousand requests in one write, the server makes one of them', async () => {
   const get = 'GET / HTTP/1.1\r\n'
   const made = await Promise.all([
     requestsMadeOf(`${get}Host: localhost\r\n\r\n`.repeat(1_000)),
@@ -97,7 +97,7 @@ test('slices (2) (3): of a thousand requests in one write of a stranger, one is 
   assert.deepEqual(made, [1, 1, 1])
 })
 
-test('slices (3): what comes on a held connection is not kept', async () => {
+test('slices (3): bytes that come on a held connection are not kept', async () => {
   const { accepted, socket, made, end } = await stranger()
   // This request is refused. Its body does not end, so the connection is held while the server reads it.
   socket.write(head(chunked) + chunk('x'))
@@ -111,7 +111,7 @@ test('slices (3): what comes on a held connection is not kept', async () => {
   end()
 })
 
-test('slices (4): from a valid token on, the connection is as Node made it', async () => {
+test('slices (4): after a valid token, the connection behaves as Node made it', async () => {
   const app = new Hono<{ Bindings: Platform }>().get('/', (c) => {
     if (c.env.visit) c.env.visit.isKnown = true
     return c.text('here')

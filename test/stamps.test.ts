@@ -82,7 +82,7 @@ test('a stamp says since when a head exists, what it covers and what came after'
 })
 
 test(
-  'an authority that the auditor did not name vouches for nothing, and accuses all the same',
+  'stamps of an authority that the auditor did not name confirm nothing, but can still show an alteration',
   options,
   async () => {
     const { at } = await stampedPlace(3)
@@ -153,7 +153,7 @@ test(
 )
 
 test(
-  'a stamp of a certificate that ran out since is checked as of its time; one made later is not accepted',
+  'a stamp is checked as of its own time, also after its certificate has expired; a stamp made after that is not accepted',
   options,
   async () => {
     const at = place(3)
@@ -175,7 +175,7 @@ test(
 )
 
 test(
-  'a file that is no stamp, or of another file, or without its heads, is a finding and shows nothing',
+  'a file that is no stamp, a stamp of another file, and a stamp without its heads are findings and prove nothing',
   options,
   async () => {
     const at = place(3)

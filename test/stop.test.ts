@@ -85,7 +85,7 @@ describe('a receiver that is told to stop', { concurrency: 4 }, () => {
     assert.equal((await endOf(receiver)).code, 0)
   })
 
-  test('tells a request that comes later still to go elsewhere', async () => {
+  test('answers a request that comes even later with 503', async () => {
     const receiver = await startReceiver()
     const [late, asking] = await Promise.all([accepted(receiver), accepted(receiver)])
     late.send('POST /receive HTTP/1.1\r\n')

@@ -116,7 +116,7 @@ for (const { name, skip, open } of kinds) {
       await Promise.all(stores.map((store) => store.close()))
     })
 
-    test('the last of a participant is what is kept, in indented text', async () => {
+    test('the last envelope of a participant is kept, as indented text', async () => {
       const store = world.store()
       const at = (n: number) => vs01({ association_slug: 'latest', fields: { n: String(n) } })
       const receipts = await Promise.all(Array.from({ length: 30 }, (_, n) => stored(store, at(n))))
@@ -149,7 +149,7 @@ for (const { name, skip, open } of kinds) {
       await Promise.all(stores.map((store) => store.close()))
     })
 
-    test('a record too long to be read back is refused by name, and nothing is stored', async () => {
+    test('a record too long to be read back is refused as `long`, and nothing is stored', async () => {
       const store = world.store()
       const outcome = await put(
         store,

@@ -66,7 +66,7 @@ test('files that an operator has put beside the records are left, whatever their
   for (const name of [...beside, ...placekeys]) assert.ok(out.includes(`heron-ridge/${name}`), name)
 })
 
-test('the start removes the index files of version 1.0, and the auditor takes no offence at them', async () => {
+test('the start removes the index files of version 1.0, and the auditor does not report them', async () => {
   const root = scratchDir()
   const store = storeIn(root)
   await stored(store, scn01())
@@ -80,7 +80,7 @@ test('the start removes the index files of version 1.0, and the auditor takes no
   ])
 })
 
-test('a torn end that a full disk does not let be kept leaves no copy behind, and is kept when there is room', {
+test('a torn end for whose copy the disk has no room leaves no part of a copy, and is kept when there is room', {
   skip: !isRoot && 'needs root for a small tmpfs',
 }, async () => {
   const root = scratchDir()

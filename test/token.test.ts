@@ -60,7 +60,7 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
     writeFileSync(file, text)
   })
 
-  test('interrupted at any point and run again, rotate shows the token that counts, and none is lost', async () => {
+  test('interrupted at any point and run again, rotate prints the token that is accepted, and no token is lost', async () => {
     let wasWritten = 0
     // The signal comes before the new file is in its place, right after, and during the reload of the receiver.
     for (const n of [16, 20, 32]) {
@@ -91,7 +91,7 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
     assert.equal(await host.post(token), 401)
   })
 
-  test('what is neither a refusal nor an acceptance by the receiver counts as neither', async () => {
+  test('an answer that is neither a refusal nor an acceptance by the receiver counts as neither', async () => {
     const other = createServer((_, response) => response.writeHead(502).end('Bad gateway')).listen(
       0,
       '127.0.0.1',
@@ -109,7 +109,7 @@ describe('token', { skip: missingHere(['strace']) && 'it needs strace and root' 
     assert.equal((await host.run('token', ['retire'])).code, 0)
   })
 
-  test('an emptied env_file is told with what to do', async () => {
+  test('an emptied env_file is reported, with what to do', async () => {
     const file = join(host.root, 'etc/env_file')
     const text = readFileSync(file)
     writeFileSync(file, '')

@@ -50,6 +50,6 @@ test('the receiver looks for the note of the backup where the backup leaves it',
   assert.deepEqual(backup.get('StateDirectoryMode'), ['0755'])
 })
 
-test('enough files may be open that no part of the receiver takes fewer', () => {
+test('LimitNOFILE is so high that no part of the receiver has to limit itself', () => {
   assert.equal(isScarce(openFilesShared(Number(receiver.get('LimitNOFILE')?.[0]))), false)
 })

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { Scale, Turns } from '../src/http/weight.ts'
 import { scn01, startReceiver, token, vs01 } from './receiver.ts'
 
-test('a scale admits in order of arrival what fits, and one body of any size', async () => {
+test('a scale admits bodies that fit in order of arrival, and a single body of any size', async () => {
   const scale = new Scale(100)
   const whole = await scale.admit(1_000)
   assert.ok(whole)
@@ -28,7 +28,7 @@ test('a scale admits in order of arrival what fits, and one body of any size', a
   assert.ok(await scale.admit(40), "who gave up stands in nobody's way")
 })
 
-test('who was admitted does not take the place of one who waits when its own time would have been over', async (t) => {
+test('a body that was admitted does not remove a waiting one when its own time limit would have ended', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const scale = new Scale(100)
   const first = await scale.admit(100)
@@ -43,7 +43,7 @@ test('who was admitted does not take the place of one who waits when its own tim
   assert.ok(await third)
 })
 
-test('turns come one after another, and other work gets through between them', async () => {
+test('bodies are parsed one after another, and other work is done in between', async () => {
   const turns = new Turns()
   const order: string[] = []
   const heavy = async (name: string): Promise<void> => {

@@ -4,14 +4,14 @@ import { within } from '../src/http/within.ts'
 
 const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
 
-test('what the work gives or throws is passed on, and no timer is left', async () => {
+test('the result or error of the work is passed on, and no timer is left', async () => {
   const before = timers()
   assert.equal(await within(60_000, 'late', Promise.resolve('in time')), 'in time')
   await assert.rejects(within(60_000, 'late', Promise.reject(new Error('no'))), /no/)
   assert.equal(timers(), before)
 })
 
-test('work that gives nothing in time is not waited for, and may fail later', async () => {
+test('work without a result in time is not waited for, and may fail later', async () => {
   let fail: (error: Error) => void = () => {}
   const work = new Promise<string>((_resolve, reject) => {
     fail = reject

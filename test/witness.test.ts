@@ -112,7 +112,7 @@ test(
   },
 )
 
-test('nothing new, nothing sent; a new record, one request', options, async () => {
+test('without a new record nothing is sent, and a new record causes one request', options, async () => {
   const { authority, run, kept, data } = await witnessed()
   for (let n = 0; n < 3; n++) assert.equal((await run()).exit, 0)
   assert.equal(authority.asked(), 1)
@@ -166,7 +166,7 @@ async function failing(how: Failure): Promise<{ authority: Authority; line: stri
 }
 
 test(
-  'whatever an authority does: kept for the next run, said, an alert after a day; then stamped',
+  'whatever an authority does, heads are kept for the next run, reported, raise an alert after a day, and are stamped in the end',
   options,
   async () => {
     const good = await startAuthority(own as Keys)
@@ -239,7 +239,7 @@ test('heads that nobody has stamped are stamped later, too; others only once', o
 })
 
 test(
-  'an association that is not whole gets no head: the others are stamped, and somebody has to look',
+  'an association that is not whole gets no head; the heads of the others are stamped, and the exit status asks for a person',
   options,
   async () => {
     const { run, stamps, data } = await witnessed()
@@ -260,7 +260,7 @@ test(
 )
 
 test(
-  'killed while it waits for an authority, it leaves nothing half, and the next run goes on',
+  'when the script is killed while it waits for an authority, it leaves no incomplete file, and the next run goes on',
   options,
   async () => {
     const { run, kept, stamps } = await witnessed()
@@ -274,7 +274,7 @@ test(
   },
 )
 
-test('a clock that was set back: the new heads are the newest all the same', options, async () => {
+test('after a clock was set back, new heads still have the latest name', options, async () => {
   const { run, kept, stamps } = await witnessed()
   writeFileSync(join(stamps, 'heads-20991231T235959999Z.txt'), `scn01/plum-grove-21:2:${'0'.repeat(64)}\n`)
   for (let n = 0; n < 2; n++) assert.equal((await run()).exit, 0)
@@ -282,7 +282,7 @@ test('a clock that was set back: the new heads are the newest all the same', opt
   assert.match(readFileSync(join(stamps, 'heads-20991231T235960000Z.txt'), 'utf8'), /:3:/)
 })
 
-test('settings that cannot be meant are told with their line, and nothing is sent', options, async () => {
+test('invalid settings are reported with their line, and nothing is sent', options, async () => {
   const authority = await startAuthority(own as Keys)
   const mistakes = [
     `Own ${authority.url} ${own?.root}`,

@@ -67,7 +67,7 @@ test('in Firefox: single files are opened, and an altered record is named', opti
   )
 })
 
-test('in Firefox: table, record, address and two dates say what they say in Chromium', options, async () => {
+test('in Firefox: table, record, address and two dates show the same as in Chromium', options, async () => {
   await openWhole()
   await firefox.click('a', slug)
   await firefox.text('p[role=status]', '64 records')
@@ -89,7 +89,7 @@ test('in Firefox: table, record, address and two dates say what they say in Chro
 })
 
 test(
-  'in Firefox: the heading is on each page of paper, and what was sent is there as it was sent',
+  'in Firefox: each printed sheet has the heading, and sent texts are printed as they were sent',
   options,
   async () => {
     await openWhole()

@@ -107,7 +107,7 @@ test('markup, styles, long words and thousands of members are text in every view
   assert.deepEqual(open.errors, [])
 })
 
-test('all of a text is there: markup as it was sent, 1 MB without a blank, each of 10,000 members', async () => {
+test('a text is shown in full: markup as it was sent, 1 MB without a blank, each of 10,000 members', async () => {
   await using open = await opened()
   const { page } = open
   const narrative = page.locator('.box.as-sent > table > tbody > tr', {

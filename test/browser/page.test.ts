@@ -44,7 +44,7 @@ test('an untouched copy: cannot be told without a head from outside, and whole w
   assert.deepEqual(open.errors, [])
 })
 
-test('heads are dropped onto their place', async () => {
+test('heads are dropped onto their field', async () => {
   await using open = await file.open()
   const { page } = open
   await openFolder(page, data)
@@ -52,7 +52,7 @@ test('heads are dropped onto their place', async () => {
   await page.locator('.verdict.whole').waitFor()
 })
 
-test('heads that are typed in are compared, and what is none is told in words', async () => {
+test('heads that are typed in are compared, and a text that is no head is reported in words', async () => {
   await using open = await file.open()
   await openFolder(open.page, data)
   await open.page.fill('#typed-receipts', 'hello')
@@ -98,7 +98,7 @@ test('a folder is dropped, and a zip and single files are chosen: the same answe
   assert.match(await page.locator('.scope').innerText(), /1 association, 64 records/)
 })
 
-test('a file that is taken away while it is looked at is said in words, and not as an alteration', async () => {
+test('a file that is removed while it is read is reported in words, and not as an alteration', async () => {
   const copy = join(scratch, 'copy')
   cpSync(data, copy, { recursive: true })
   await using open = await file.open()
@@ -133,7 +133,7 @@ test('the table is searched and filtered, scrolled to its end, and saved as the 
   await page.getByText(/^[56] of 64 records/).waitFor()
 })
 
-test('each filter shows the records that have what was chosen', async () => {
+test('each filter shows the records with the chosen value', async () => {
   const all = chainIn(readFileSync(records)).records as unknown as Record<string, string & string[]>[]
   await using open = await opened()
   const { page } = open
@@ -160,7 +160,7 @@ test('each filter shows the records that have what was chosen', async () => {
   }
 })
 
-test('an address of more records than its view shows: all are counted, and it is said where the others are', async () => {
+test('an address with more records than its view shows: all are counted, and the view says where the others are', async () => {
   const root = join(scratch, 'talkative')
   writeScenarios(
     root,
@@ -190,7 +190,7 @@ test('a report is saved as JSON: verdict, findings, what it was compared with, w
   assert.ok(report.not_checked.length > 0 && report.cannot_be_checked.length > 0)
 })
 
-test('what was sent is text, verbatim, and cannot look like what the page says', async () => {
+test("a sent text is shown verbatim and cannot look like the page's own words", async () => {
   await using open = await opened()
   const { page } = open
   await go(page, `#/r/scn01/${slug}/7`)

@@ -79,7 +79,7 @@ test('one record on paper: its heading on each page, its own hash, and everythin
     assert.ok(!pages.join('').includes(name), name)
 })
 
-test('a record that wants to look verified: on paper, too, it is apart from what the page says', async () => {
+test("a record that wants to look verified is apart from the page's own words on paper, too", async () => {
   await using open = await opened()
   const text = (await printed(open, `#/r/scn01/${slug}/7`, 'Print this record')).join('\n')
   const said = text.slice(text.indexOf('Said by this page'), text.indexOf('Written by the receiver'))

@@ -251,7 +251,7 @@ const all: readonly Scene[] = [
     },
   ],
   [
-    'disabling the addon while something waits says so first, and a second click does it',
+    'when submissions wait, the first click to disable the addon says so, and a second click disables it',
     async () => {
       await receiver.stop()
       await submit('waits while the addon is disabled')

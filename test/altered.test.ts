@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { chainOf, fileOf, headPath, rechained, recordsPath } from './disk.ts'
-import { post, type Sent, storeOn } from './faults/stored.ts'
+import { post, type StoredEnvelope, storeOn } from './faults/stored.ts'
 
 const damaged = { ok: false, fault: 'damaged' }
 
-const sent = (name: string): Sent => ({
+const sent = (name: string): StoredEnvelope => ({
   rule: 'append-only',
   slug: 'heron-ridge',
   participant: '@5sb-8hm-54v',

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AppDeps } from '../src/http/app.ts'
-import { appWith, countedBody, problemOf, type Sent, send, storesAll } from './app.ts'
+import { appWith, countedBody, problemOf, type SentRequest, send, storesAll } from './app.ts'
 import { token, vs01, wrongToken } from './receiver.ts'
 
 test('reads no byte of the body of a request that its head already refuses', async () => {
   const paused = { closed: () => ({ kind: 'paused', reason: 'a move' }) as const }
-  const refusals: [Sent, Partial<AppDeps>, number][] = [
+  const refusals: [SentRequest, Partial<AppDeps>, number][] = [
     [{ path: '/elsewhere' }, {}, 404],
     [{ method: 'PUT' }, {}, 405],
     [{ headers: { 'x-node-token': wrongToken } }, {}, 401],

@@ -10,7 +10,7 @@ import {
   previousToken,
   problemOf,
   receipt,
-  type Sent,
+  type SentRequest,
   send,
   storesAll,
 } from './app.ts'
@@ -20,20 +20,23 @@ import { scn01, token, vs01, wrongToken } from './receiver.ts'
 test('refuses in the order of the contract: a request that is wrong in all later ways gets the first answer', async () => {
   const tooLong = 'x'.repeat(2000)
   // Each step corrects one mistake of the request before it. The last request is right.
-  const right: Sent = { body: vs01() }
-  const badEnvelope: Sent = { ...right, body: { addon: 'vs01' } }
-  const badJson: Sent = { ...right, body: '{"addon":"vs02","addon":"vs02"}' }
-  const longStream: Sent = { ...right, body: countedBody([tooLong]).stream }
-  const longDeclared: Sent = { ...right, body: tooLong, headers: { 'content-length': '2000' } }
-  const encoded: Sent = { ...longDeclared, headers: { 'content-length': '2000', 'content-encoding': 'gzip' } }
-  const untrusted: Sent = { ...encoded, headers: { ...encoded.headers, 'x-node-token': wrongToken } }
-  const wrongMethod: Sent = { ...untrusted, method: 'PUT' }
-  const nowhere: Sent = { ...wrongMethod, path: '/received' }
+  const right: SentRequest = { body: vs01() }
+  const badEnvelope: SentRequest = { ...right, body: { addon: 'vs01' } }
+  const badJson: SentRequest = { ...right, body: '{"addon":"vs02","addon":"vs02"}' }
+  const longStream: SentRequest = { ...right, body: countedBody([tooLong]).stream }
+  const longDeclared: SentRequest = { ...right, body: tooLong, headers: { 'content-length': '2000' } }
+  const encoded: SentRequest = {
+    ...longDeclared,
+    headers: { 'content-length': '2000', 'content-encoding': 'gzip' },
+  }
+  const untrusted: SentRequest = { ...encoded, headers: { ...encoded.headers, 'x-node-token': wrongToken } }
+  const wrongMethod: SentRequest = { ...untrusted, method: 'PUT' }
+  const nowhere: SentRequest = { ...wrongMethod, path: '/received' }
 
   const closed = { store: faulty('io'), maxInFlight: 0, closed: () => ({ kind: 'draining' }) as const }
   const full = { store: faulty('io'), maxInFlight: 0 }
   const failing = { store: faulty('io') }
-  const steps: [Sent, Partial<AppDeps>, number, string][] = [
+  const steps: [SentRequest, Partial<AppDeps>, number, string][] = [
     [nowhere, closed, 404, 'not-found'],
     [wrongMethod, closed, 405, 'method-not-allowed'],
     [untrusted, closed, 401, 'wrong-token'],

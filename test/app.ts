@@ -35,9 +35,12 @@ export function appWith(changes: Partial<AppDeps> = {}): App & { readonly lines:
   return Object.assign(app, { lines })
 }
 
-export type Sent = { path?: string; method?: string; headers?: Record<string, string>; body?: unknown }
+export type SentRequest = { path?: string; method?: string; headers?: Record<string, string>; body?: unknown }
 
-export async function send(app: App, { path = '/receive', method = 'POST', headers = {}, body }: Sent = {}) {
+export async function send(
+  app: App,
+  { path = '/receive', method = 'POST', headers = {}, body }: SentRequest = {},
+) {
   const isRaw = body === undefined || typeof body === 'string' || body instanceof ReadableStream
   return app.request(path, {
     method,

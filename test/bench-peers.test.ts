@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { exchange } from './bench/connection.ts'
 import { fileSystemAt, nameOf, openDisk } from './bench/disk.ts'
 import { directoryOf } from './bench/fill.ts'
-import { alone, checkedApp, type Row, type Rows } from './bench/floors/checked.ts'
+import { alone, checkedApp, type Rows, type StoredRow } from './bench/floors/checked.ts'
 import { findPeers, type Missing, type Peers } from './bench/peers.ts'
 import { bundlePrograms, type Programs } from './bench/programs.ts'
-import { type Kind, requestFor } from './bench/request.ts'
+import { type RequestKind, requestFor } from './bench/request.ts'
 import { bytesWrittenTo, usageOf } from './bench/usage.ts'
 import { chainIn, fileOf } from './disk.ts'
 import { canMake, mountNew } from './faults/mounts.ts'
@@ -18,8 +18,8 @@ import { missingHere } from './needs.ts'
 import { scn01, scratchDir, vs01 } from './receiver.ts'
 
 /** Keeps rows in memory, to test the part that all peers share. */
-function inMemory(): Rows & { readonly rows: Row[]; readonly latest: Map<string, string> } {
-  const rows: Row[] = []
+function inMemory(): Rows & { readonly rows: StoredRow[]; readonly latest: Map<string, string> } {
+  const rows: StoredRow[] = []
   const latest = new Map<string, string>()
   return {
     rows,
@@ -86,7 +86,7 @@ describe('as processes', () => {
   after(() => rmSync(scratch, { recursive: true, force: true }))
 
   const poster =
-    (port: number, kind: Kind = 'append') =>
+    (port: number, kind: RequestKind = 'append') =>
     async (number: number) => {
       const request = requestFor(kind, false)
       request.set(number, 0, 0)

@@ -9,14 +9,14 @@ import { missingHere } from './needs.ts'
 import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { audit } from './said.ts'
 
-type Kind = {
+type FileSystemCase = {
   readonly name: string
   readonly needs: readonly string[]
   /** The command that mounts it. `$0` is the mount point, `$1` a directory for its files. */
   readonly mount: string
 }
 
-const kinds: readonly Kind[] = [
+const kinds: readonly FileSystemCase[] = [
   {
     name: 'overlayfs',
     needs: ['mount'],

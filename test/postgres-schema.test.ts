@@ -5,7 +5,7 @@ import type pg from 'pg'
 import { NotPrepared, prepare } from '../src/storage/postgres/prepare.ts'
 import { as, type Server, withoutServer } from './postgres/cluster.ts'
 import { preparedServer, schema } from './postgres/prepared.ts'
-import { headAfter, insert, noHead, type Row, rowsAfter } from './postgres/rows.ts'
+import { headAfter, insert, noHead, rowsAfter, type TableRow } from './postgres/rows.ts'
 
 const options = { skip: withoutServer }
 let server: Server
@@ -39,10 +39,10 @@ test('a batch moves the head to its last line', options, async () => {
 
 test('one statement may append to several associations', options, async () => {
   const [one, two] = ['several-1', 'several-2'].map((slug) => rowsAfter(noHead, ['a', 'b'], { slug })) as [
-    Row[],
-    Row[],
+    TableRow[],
+    TableRow[],
   ]
-  await receiver((client) => insert(client, [one[0], two[0], two[1], one[1]] as Row[]))
+  await receiver((client) => insert(client, [one[0], two[0], two[1], one[1]] as TableRow[]))
   assert.deepEqual(await stateOf('several-1'), { ...headAfter(one), records: 2 })
   assert.deepEqual(await stateOf('several-2'), { ...headAfter(two), records: 2 })
 })
@@ -51,12 +51,12 @@ test('a record that does not continue the chain is refused, and nothing of it st
   const first = rowsAfter(noHead, ['1', '2'], { slug: 'chain' })
   await receiver((client) => insert(client, first))
   const head = headAfter(first)
-  const next = rowsAfter(head, ['3', '4', '5'], { slug: 'chain' }) as [Row, Row, Row]
+  const next = rowsAfter(head, ['3', '4', '5'], { slug: 'chain' }) as [TableRow, TableRow, TableRow]
   const altered = Buffer.from(next[0].line)
   altered[20] = (altered[20] as number) ^ 1
   const split = Buffer.from(next[0].line)
   split[20] = 10
-  const attempts: [string, Row[]][] = [
+  const attempts: [string, TableRow[]][] = [
     ['CV001', rowsAfter({ count: 7, sha256: head.sha256 }, ['gap'], { slug: 'chain' })],
     ['CV001', rowsAfter({ count: 2, sha256: 'a'.repeat(64) }, ['fork'], { slug: 'chain' })],
     ['CV005', [next[0], next[2]]],
@@ -66,7 +66,7 @@ test('a record that does not continue the chain is refused, and nothing of it st
     ['CV005', [{ ...next[0], id: next[0].id.subarray(1) }]],
     ['CV005', [{ ...next[0], line: Buffer.from('{}') }]],
     ['CV005', [{ ...next[0], line: Buffer.alloc(0) }]],
-    ['CV005', [{ ...(rowsAfter(noHead, ['x'])[0] as Row), slug: '../../etc' }]],
+    ['CV005', [{ ...(rowsAfter(noHead, ['x'])[0] as TableRow), slug: '../../etc' }]],
     ['23505', rowsAfter({ count: 1, sha256: head.sha256 }, ['rewritten'], { slug: 'chain' })],
     ['23505', [{ ...next[0], sequence: 1 }]],
   ]
@@ -77,7 +77,7 @@ test('a record that does not continue the chain is refused, and nothing of it st
     )
     assert.deepEqual(await stateOf('chain'), { ...head, records: 2 })
   }
-  const holes = { ...next[0], id: null, line: null } as unknown as Row
+  const holes = { ...next[0], id: null, line: null } as unknown as TableRow
   await assert.rejects(
     receiver((client) => insert(client, [holes])),
     refusedWith('CV005'),
@@ -233,7 +233,7 @@ test('of two writers at one place the second stores nothing, whichever guard it 
   await receiver((client) => insert(client, first))
   const [mine, yours] = ['mine', 'yours'].map((text) =>
     rowsAfter(headAfter(first), [text], { slug: 'race' }),
-  ) as [Row[], Row[]]
+  ) as [TableRow[], TableRow[]]
   await receiver(async (one) => {
     await receiver(async (two) => {
       await one.query('BEGIN')
@@ -258,7 +258,7 @@ test('nothing that was stored or refused is in the log of the server', options, 
   await server.sql('SELECT pg_reload_conf()')
   try {
     const secret = 'a very particular narrative'
-    const rows = rowsAfter(noHead, [secret], { slug: 'logged' }) as [Row]
+    const rows = rowsAfter(noHead, [secret], { slug: 'logged' }) as [TableRow]
     await receiver((client) => insert(client, rows))
     await assert.rejects(receiver((client) => insert(client, rows)))
     await assert.rejects(

@@ -27,7 +27,7 @@ const dice = random(Number(process.env.CIVIC_KILL_SEED ?? 1))
 const readySeconds = '20'
 const brokenSeconds = '3'
 
-type Scene = {
+type PullScene = {
   readonly name: string
   /** The arguments of the `pull` that is killed, with the paths of the two releases. */
   readonly killed: (good: string, broken: string) => readonly string[]
@@ -40,7 +40,7 @@ type Scene = {
   readonly serves: readonly string[]
 }
 
-const scenes: readonly Scene[] = [
+const scenes: readonly PullScene[] = [
   {
     name: 'a release that starts, and the same again',
     killed: (good) => [good],

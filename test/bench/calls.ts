@@ -11,7 +11,7 @@ import { missingHere } from '../needs.ts'
 import { exchange } from './connection.ts'
 import { directoryOf } from './fill.ts'
 import type { Programs } from './programs.ts'
-import { type Kind, requestFor } from './request.ts'
+import { type RequestKind, requestFor } from './request.ts'
 
 export type Calls = {
   /** The number of calls of all threads, by the name of the call. */
@@ -61,7 +61,7 @@ export async function lonePosts(programs: Programs, scratch: string): Promise<re
   const root = mkdtempSync(join(scratch, 'calls-'))
   const server = await programs.start('bundled', root)
   let number = 0
-  const post = async (kind: Kind): Promise<void> => {
+  const post = async (kind: RequestKind): Promise<void> => {
     const request = requestFor(kind, false)
     request.set(number++, 0, 0)
     const { status, body } = await exchange(server.port, request.bytes)

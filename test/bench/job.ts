@@ -1,11 +1,11 @@
 /** The jobs that the bench gives to the programs it starts, and their results, all as JSON. */
-import type { Kind } from './request.ts'
+import type { RequestKind } from './request.ts'
 
 export type LoadJob = {
   readonly port: number
   /** The process id of the server, to read its processor time. */
   readonly pid: number
-  readonly kind: Kind
+  readonly kind: RequestKind
   readonly concurrency: number
   readonly keepAlive: boolean
   readonly associations: number

@@ -16,12 +16,12 @@ export type Peers = {
   /** The folder in which better-sqlite3 is installed. */
   readonly sqliteFolder: string
   /** Gives a running PostgreSQL with an empty database. There is one of each kind for the whole run, and it runs until `stop`. */
-  startPostgres(kind: PostgresKind): Promise<Started>
+  startPostgres(kind: PostgresKind): Promise<StartedPeer>
 }
 
 /** A PostgreSQL is for the receiver or for the peer, which makes its own tables, and has a synchronous standby on the same disk or none. */
 export type PostgresKind = { readonly isReceivers: boolean; readonly standby: boolean }
-type Started = { readonly url: string; stop(): Promise<void> }
+type StartedPeer = { readonly url: string; stop(): Promise<void> }
 
 export type Missing = { readonly server: 'SQLite' | 'PostgreSQL'; readonly why: string }
 
@@ -47,7 +47,7 @@ export async function findPeers(
 
 const servers = new Map<string, PostgresServer>()
 
-async function startPostgres(scratch: string, { isReceivers, standby }: PostgresKind): Promise<Started> {
+async function startPostgres(scratch: string, { isReceivers, standby }: PostgresKind): Promise<StartedPeer> {
   const name = JSON.stringify([isReceivers, standby])
   const server = servers.get(name) ?? (await stoppedServer(scratch))
   servers.set(name, server)

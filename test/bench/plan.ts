@@ -1,6 +1,6 @@
 /** The list of measuring points and their comparisons, as data. `goals.ts` has the goals, `run.ts` measures, `report.ts` prints. */
 import type { Server } from './programs.ts'
-import type { Kind } from './request.ts'
+import type { RequestKind } from './request.ts'
 
 export type Mode = 'quick' | 'standard' | 'full'
 
@@ -8,7 +8,7 @@ export type LoadPoint = {
   readonly type: 'load'
   readonly name: string
   readonly server: Server
-  readonly kind: Kind
+  readonly kind: RequestKind
   readonly concurrency: number
   readonly stored: number
   readonly associations: number

@@ -5,7 +5,7 @@ export const benchToken = 'bench-token-'.padEnd(48, 'b')
 export const benchTokenSha256 = createHash('sha256').update(benchToken).digest('hex')
 
 /** The kind of request, which decides the expected answer. */
-export type Kind = 'append' | 'overwrite' | 'wrong-token' | 'bad-envelope'
+export type RequestKind = 'append' | 'overwrite' | 'wrong-token' | 'bad-envelope'
 
 const numberDigits = 10
 const associationDigits = 4
@@ -69,7 +69,7 @@ function vs01Envelope(): Record<string, unknown> {
   }
 }
 
-const envelopes: Readonly<Record<Kind, () => Record<string, unknown>>> = {
+const envelopes: Readonly<Record<RequestKind, () => Record<string, unknown>>> = {
   append: scn01Envelope,
   overwrite: vs01Envelope,
   'wrong-token': scn01Envelope,
@@ -118,7 +118,7 @@ export type RequestBytes = {
 }
 
 /** One request with head and body in one buffer, so that one write sends it. */
-export function requestFor(kind: Kind, keepAlive: boolean): RequestBytes {
+export function requestFor(kind: RequestKind, keepAlive: boolean): RequestBytes {
   const body = Buffer.from(JSON.stringify(envelopes[kind]()))
   const head = [
     'POST /receive HTTP/1.1',
@@ -144,7 +144,7 @@ export function requestFor(kind: Kind, keepAlive: boolean): RequestBytes {
 }
 
 /** Whether the status is the expected one for this kind of request. */
-export function isExpected(kind: Kind, status: number): boolean {
+export function isExpected(kind: RequestKind, status: number): boolean {
   if (kind === 'wrong-token') return status === 401
   if (kind === 'bad-envelope') return status === 422
   return status === 201 || status === 200

@@ -26,13 +26,18 @@ const preferences = {
   'datareporting.policy.dataSubmissionEnabled': false,
 }
 
-type Reply = readonly [type: 1, id: number, error: { readonly message: string } | null, result: unknown]
+type FirefoxReply = readonly [
+  type: 1,
+  id: number,
+  error: { readonly message: string } | null,
+  result: unknown,
+]
 
 export class Firefox implements AsyncDisposable {
   readonly #directory: string
   readonly #process: ChildProcess
   readonly #socket: Socket
-  readonly #waiting = new Map<number, (reply: Reply) => void>()
+  readonly #waiting = new Map<number, (reply: FirefoxReply) => void>()
   #received = Buffer.alloc(0)
   #asked = 0
 
@@ -157,7 +162,7 @@ export class Firefox implements AsyncDisposable {
       const colon = this.#received.indexOf(':')
       const end = colon + 1 + Number(this.#received.toString('latin1', 0, colon))
       if (colon === -1 || this.#received.length < end) return
-      const reply = JSON.parse(this.#received.toString('utf8', colon + 1, end)) as Reply
+      const reply = JSON.parse(this.#received.toString('utf8', colon + 1, end)) as FirefoxReply
       this.#received = this.#received.subarray(end)
       // The first message only names the protocol and is no reply.
       if (Array.isArray(reply)) this.#waiting.get(reply[1])?.(reply)

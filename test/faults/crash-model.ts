@@ -14,14 +14,14 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import type { Outcome } from '../../contracts/record.ts'
 import type { Random } from './random.ts'
-import type { Sent } from './stored.ts'
+import type { StoredEnvelope } from './stored.ts'
 import type { Call } from './system-calls.ts'
 
 /** The steps run one after another; the posts of a step run at once. */
 export type Scenario = {
   readonly name: string
   readonly root: string
-  readonly steps: readonly (readonly Sent[])[]
+  readonly steps: readonly (readonly StoredEnvelope[])[]
 }
 
 /** A post, by its number in the scenario, and its outcome. */

@@ -22,7 +22,7 @@ import {
 } from './crash-model.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { addons, inMemory, post, type Sent, storeOn, Tally } from './stored.ts'
+import { addons, inMemory, post, type StoredEnvelope, storeOn, Tally } from './stored.ts'
 import { type Call, record } from './system-calls.ts'
 
 const driver = fileURLToPath(new URL('./crash-driver.ts', import.meta.url))
@@ -31,7 +31,7 @@ const width = 16
 const association = join(addons['append-only'], slug)
 
 /** Steps of batches one after another, with records of about `size` bytes. */
-function appending(batches: readonly number[], size: number): Sent[][] {
+function appending(batches: readonly number[], size: number): StoredEnvelope[][] {
   let number = 0
   return batches.map((batch) =>
     Array.from({ length: batch }, () => ({
@@ -45,7 +45,7 @@ function appending(batches: readonly number[], size: number): Sent[][] {
 }
 
 /** Steps of envelopes of some participants in turn, one after another and several at once. */
-function overwriting(rounds: readonly number[], size: number, participants: number): Sent[][] {
+function overwriting(rounds: readonly number[], size: number, participants: number): StoredEnvelope[][] {
   let number = 0
   return rounds.map((round) =>
     Array.from({ length: round }, (_, at) => ({
@@ -117,11 +117,17 @@ function receiptsOf(answered: State['answered']): Map<number, Receipt> {
   return new Map(answered.flatMap(({ post, outcome }) => (outcome.ok ? [[post, outcome.receipt]] : [])))
 }
 
-async function checkAppends(root: string, sent: readonly Sent[], state: State, tally: Tally, what: string) {
+async function checkAppends(
+  root: string,
+  sent: readonly StoredEnvelope[],
+  state: State,
+  tally: Tally,
+  what: string,
+) {
   const store = storeOn(root)
   if (sent.length % 2 === 0) await store.start()
   const order = [...sent.keys(), sent.length - 1]
-  const outcomes = await Promise.all(order.map((at) => post(store, sent[at] as Sent)))
+  const outcomes = await Promise.all(order.map((at) => post(store, sent[at] as StoredEnvelope)))
   await store.close()
   const refused = outcomes.find(({ ok }) => !ok) as Extract<Outcome, { ok: false }> | undefined
   if (refused) {
@@ -148,7 +154,10 @@ async function checkAppends(root: string, sent: readonly Sent[], state: State, t
 }
 
 /** Which of the posts the file of a participant holds; undefined when there is no file. */
-function heldBy(path: string, sent: readonly Sent[]): { at: number; receivedAt: string } | undefined {
+function heldBy(
+  path: string,
+  sent: readonly StoredEnvelope[],
+): { at: number; receivedAt: string } | undefined {
   if (!existsSync(path)) return undefined
   const { fields, receipt } = JSON.parse(readFileSync(path, 'utf8'))
   const at = sent.findIndex(({ name }) => fields.text.startsWith(`${name}.`))
@@ -158,7 +167,7 @@ function heldBy(path: string, sent: readonly Sent[]): { at: number; receivedAt: 
 
 async function checkOverwrites(
   root: string,
-  sent: readonly Sent[],
+  sent: readonly StoredEnvelope[],
   state: State,
   tally: Tally,
   what: string,
@@ -181,7 +190,7 @@ async function checkOverwrites(
       if (held && receipts.has(held.at) && receipts.get(held.at)?.received_at !== held.receivedAt)
         tally.violation('wrong', 'the receipt in the file is not the one that was sent', what)
       const retried = own.at(-1) as number
-      const outcome = await post(store, sent[retried] as Sent)
+      const outcome = await post(store, sent[retried] as StoredEnvelope)
       const expected = held ? 'replaced' : 'created'
       if (!outcome.ok || outcome.receipt.outcome !== expected || heldBy(path, sent)?.at !== retried)
         tally.violation('wrong', 'a retry was not stored', what)

@@ -13,12 +13,12 @@ import type { Outcome } from '../../contracts/record.ts'
 import { chainIn, fileOf, headPath, isReceiptOf, rechained, recordsPath, tornOf } from '../disk.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { inMemory, post, type Sent, storeOn, Tally } from './stored.ts'
+import { inMemory, post, type StoredEnvelope, storeOn, Tally } from './stored.ts'
 
 const slug = 'heron-ridge'
 const closing = '\n]\n'
 
-const sentOf = (name: string, size: number): Sent => ({
+const sentOf = (name: string, size: number): StoredEnvelope => ({
   rule: 'append-only',
   slug,
   participant: '@5sb-8hm-54v',
@@ -32,7 +32,7 @@ type Original = {
   readonly lines: readonly Buffer[]
   /** The head files by the number of records, from 0 on. */
   readonly heads: readonly Buffer[]
-  readonly first: Sent
+  readonly first: StoredEnvelope
 }
 
 /** Stores `batches` of records with the real modules. */

@@ -12,13 +12,13 @@ import { hanging } from './database/hanging.ts'
 import { killPrimary } from './database/kill-primary.ts'
 import { oldPrimary } from './database/old-primary.ts'
 import { receivers } from './database/receivers.ts'
-import type { Play, Scene } from './database/scene.ts'
+import type { DatabaseScene, Play } from './database/scene.ts'
 import { Ended } from './database/site.ts'
 import { Times } from './database/times.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { random } from './random.ts'
 
-const scenes: readonly Scene[] = [
+const scenes: readonly DatabaseScene[] = [
   killPrimary,
   ...endedWaits,
   ...oldPrimary,
@@ -30,9 +30,9 @@ const scenes: readonly Scene[] = [
 /** The number of scenes at a time, because a scene mostly waits. */
 const lanes = 6
 
-const timesOf = ({ full }: Scene, { share }: Run): number => Math.max(1, Math.round(full * share))
+const timesOf = ({ full }: DatabaseScene, { share }: Run): number => Math.max(1, Math.round(full * share))
 
-async function playScene(scene: Scene, run: Run, play: Play, onCase: () => void): Promise<Row> {
+async function playScene(scene: DatabaseScene, run: Run, play: Play, onCase: () => void): Promise<Row> {
   const { tally, times } = play
   const missing = missingHere(scene.needs ?? [])
   if (missing !== undefined) {

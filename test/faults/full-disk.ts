@@ -35,10 +35,10 @@ const statfsMs = 300
 const mostPosts = 12
 
 const kinds = ['append', 'append to a torn file', 'new association', 'overwrite', 'new Placekey'] as const
-type Kind = (typeof kinds)[number]
-const isAppend = (kind: Kind): boolean => !/overwrite|Placekey/.test(kind)
+type ScarcityKind = (typeof kinds)[number]
+const isAppend = (kind: ScarcityKind): boolean => !/overwrite|Placekey/.test(kind)
 
-type Case = { readonly kind: Kind; readonly size: number; readonly level: number }
+type Case = { readonly kind: ScarcityKind; readonly size: number; readonly level: number }
 
 const sizes = [100, 3_900, 20_000, 200_000]
 const byteLevels = [0, 500, 4_096, 8_192, 12_288, 20_480, 65_536, 300_000]

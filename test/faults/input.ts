@@ -15,7 +15,7 @@ import type { Accepted } from './input/compare.ts'
 import { Disk, strangers, unreadableIn } from './input/disk.ts'
 import { depth, Lane } from './input/lane.ts'
 import { type Post, post } from './input/post.ts'
-import { residentMb, type Started, socketsOf, start } from './input/receiver.ts'
+import { type InputReceiver, residentMb, socketsOf, start } from './input/receiver.ts'
 import { tokenSha256 } from './input/settings.ts'
 import { shoot } from './input/shoot.ts'
 import { shot } from './input/shots.ts'
@@ -58,7 +58,13 @@ export const part: Part = {
 type Source = { readonly choose: Random; readonly bodies: Grammar }
 
 /** Sends rounds of pipelined posts, each followed by a check of the disk. Single connections and slow senders run beside them. */
-async function tryAll(run: Run, receiver: Started, data: string, tally: Tally, total: number): Promise<void> {
+async function tryAll(
+  run: Run,
+  receiver: InputReceiver,
+  data: string,
+  tally: Tally,
+  total: number,
+): Promise<void> {
   // Each lane has its own random numbers, so that a seed gives the same input in whatever order the answers come.
   const sources = Array.from({ length: lanes + 2 }, (_, n) => random(run.seed * 16 + n)).map((choose) => ({
     choose,

@@ -18,7 +18,7 @@ import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { type Random, random } from './random.ts'
 import { type Case, casesOf, NotReady, sample, scenes, stageOf } from './scenes.ts'
 import { attach, hasWritten, startOneThreaded } from './strace.ts'
-import type { Order, Reply } from './writer.ts'
+import type { Order, WriterReply } from './writer.ts'
 
 const staleMs = 5_000
 /** The patience of senders, because an answer of a stopped receiver takes as long as it is stopped. */
@@ -145,10 +145,10 @@ async function startWriter(root: string, graveyard: string): Promise<Writer> {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   await once(child, 'message')
-  const waiting = new Map<number, (reply: Reply) => void>()
+  const waiting = new Map<number, (reply: WriterReply) => void>()
   let foreign = 0
   let number = 0
-  child.on('message', (reply: Reply) => {
+  child.on('message', (reply: WriterReply) => {
     foreign = reply.foreign
     waiting.get(reply.number)?.(reply)
     waiting.delete(reply.number)
@@ -159,7 +159,7 @@ async function startWriter(root: string, graveyard: string): Promise<Writer> {
     order: (order) => child.send(order),
     async put(sent, at = 0) {
       const sentAt = performance.now()
-      const reply = new Promise<Reply>((resolve) => waiting.set(++number, resolve))
+      const reply = new Promise<WriterReply>((resolve) => waiting.set(++number, resolve))
       const envelope = sent.envelope as Record<string, Json>
       child.send({ kind: 'put', number, envelope, at } satisfies Order)
       const { outcome } = await reply

@@ -1,10 +1,10 @@
 /** The storage of one of several receivers on one data directory, without HTTP. It posts what its parent (`model.ts`) orders. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../../contracts/record.ts'
-import { post, type Sent, storeOn } from './stored.ts'
+import { post, type StoredEnvelope, storeOn } from './stored.ts'
 
 /** `pauseMs` is the wait before this post, so that it meets another state of the lock and of the batches. */
-export type Posting = { readonly sent: Sent; readonly pauseMs?: number }
+export type Posting = { readonly sent: StoredEnvelope; readonly pauseMs?: number }
 
 /** `quiet` releases the locks and keeps the state in memory; `reopen` drops the state as well. */
 export type Order =

@@ -17,7 +17,7 @@ import { headPath, recordsPath, sha256 } from '../disk.ts'
 import type { Order, Posting, RoundReport } from './model-process.ts'
 import type { Part, Row, Run } from './part.ts'
 import { type Random, random } from './random.ts'
-import { addons, inMemory, type Sent, Tally } from './stored.ts'
+import { addons, inMemory, type StoredEnvelope, Tally } from './stored.ts'
 
 const processFile = fileURLToPath(new URL('./model-process.ts', import.meta.url))
 const processes = 3
@@ -239,7 +239,7 @@ class World {
     this.#records.set(slug, new Records(recordsPath(this.#root, slug), this.appends))
   }
 
-  #anyPost(shared: readonly Sent[]): Sent {
+  #anyPost(shared: readonly StoredEnvelope[]): StoredEnvelope {
     const random = this.#random
     const size = random.of([30, 30, 200, 2_000])
     if (random.oneIn(10)) {
@@ -257,12 +257,12 @@ class World {
   }
 
   /** The append of a name. The same name always gives the same envelope. */
-  #append(slug: string, name: string): Sent {
+  #append(slug: string, name: string): StoredEnvelope {
     const size = [30, 30, 200, 2_000][Number(name.slice(-1)) % 4] as number
     return { rule: 'append-only', slug, participant: '@5sb-8hm-54v', name, size }
   }
 
-  #postsOf(shared: readonly Sent[], count: number): Posting[] {
+  #postsOf(shared: readonly StoredEnvelope[], count: number): Posting[] {
     const random = this.#random
     return Array.from({ length: count }, () => {
       const sent = this.#anyPost(shared)

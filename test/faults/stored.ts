@@ -13,7 +13,7 @@ export const addons = { 'append-only': 'scn01', 'overwrite-by-placekey': 'vs01' 
 export const silent: Log = { info() {}, warn() {}, error() {}, fatal() {} }
 
 /** An envelope that is different for each `name`, with about `size` bytes of content. */
-export type Sent = {
+export type StoredEnvelope = {
   readonly rule: AcceptedRecord['storage']
   readonly slug: string
   readonly participant: string
@@ -22,7 +22,7 @@ export type Sent = {
 }
 
 /** The record as the code of a request passes it on. It has escaped characters, characters of several bytes, and a number with an exponent. */
-export function recordOf(sent: Sent): AcceptedRecord {
+export function recordOf(sent: StoredEnvelope): AcceptedRecord {
   const { rule, slug, participant, name, size } = sent
   const addon = addons[rule]
   const content: Json = { text: name.padEnd(size, '. ré"\\\n}],'), number: 1e21, '': [null, { list: [] }] }
@@ -44,7 +44,7 @@ export function storeOn(root: string, log: Log = silent): Store {
  * Posts like a sender: an append that is answered with `busy` is sent again, up to three times in all, because on an overloaded machine even a
  * lock that nobody else wants may age before its turn. An overwrite is not sent again, because it could then arrive after a later one.
  */
-export async function post(store: Store, sent: Sent): Promise<Outcome> {
+export async function post(store: Store, sent: StoredEnvelope): Promise<Outcome> {
   const record = recordOf(sent)
   for (let attempt = 1; ; attempt++) {
     const outcome = await store.put(record, performance.now() + 9_000)

@@ -13,7 +13,7 @@ export const kinds = [
   '1,500 header lines',
   'bodies',
 ] as const
-export type Kind = (typeof kinds)[number]
+export type StrangerKind = (typeof kinds)[number]
 
 const get = 'GET /health HTTP/1.1\r\nhost: x\r\n\r\n'
 const mebibyte = Buffer.alloc(1024 * 1024)
@@ -31,7 +31,7 @@ function pour(socket: Socket, part: string | Buffer, times: number): void {
   more()
 }
 
-const begin: Readonly<Record<Kind, (socket: Socket) => void>> = {
+const begin: Readonly<Record<StrangerKind, (socket: Socket) => void>> = {
   idle: () => {},
   'slow heads': (socket) => {
     socket.write('POST /receive HTTP/1.1\r\n')
@@ -52,7 +52,7 @@ const begin: Readonly<Record<Kind, (socket: Socket) => void>> = {
   },
 }
 
-function hold(port: number, kind: Kind, onOpen: () => void): void {
+function hold(port: number, kind: StrangerKind, onOpen: () => void): void {
   const socket = connect(port, '127.0.0.1')
   socket.once('connect', () => {
     onOpen()
@@ -70,5 +70,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const opened = (): void => {
     if (--left === 0) process.stdout.write('held\n')
   }
-  for (let n = Number(many); n > 0; n--) hold(Number(port), kind as Kind, opened)
+  for (let n = Number(many); n > 0; n--) hold(Number(port), kind as StrangerKind, opened)
 }

@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type Receiver, scn01, startReceiver } from '../receiver.ts'
 import type { Part, Row, Run } from './part.ts'
-import { type Kind, kinds } from './strangers-process.ts'
+import { kinds, type StrangerKind } from './strangers-process.ts'
 
 const mostStrangers = 2_500
 const mostPosts = 500
@@ -22,7 +22,7 @@ function peakOf({ process: { pid } }: Receiver): number {
   return Math.round((Number(found?.[1]) * 1024) / 1e6)
 }
 
-async function strangers({ url }: Receiver, kind: Kind, many: number): Promise<() => Promise<void>> {
+async function strangers({ url }: Receiver, kind: StrangerKind, many: number): Promise<() => Promise<void>> {
   const program = fileURLToPath(new URL('./strangers-process.ts', import.meta.url))
   const args = ['--import', 'tsx', program, new URL(url).port, String(many), kind]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -49,7 +49,7 @@ async function post(receiver: Receiver, name: string, many: number): Promise<(nu
   return results
 }
 
-async function holdOff(kind: Kind, { share, scratch }: Run): Promise<Row> {
+async function holdOff(kind: StrangerKind, { share, scratch }: Run): Promise<Row> {
   const receiver = await startReceiver({ DATA_DIR: `${scratch}/${kinds.indexOf(kind)}` })
   const end = await strangers(receiver, kind, Math.ceil(mostStrangers * share))
   try {

@@ -19,7 +19,7 @@ export type Order =
   | { readonly kind: 'stall'; readonly ms: number }
 
 /** `foreign` is the number of fresh lock directories of other processes that this process has removed so far. */
-export type Reply = { readonly number: number; readonly outcome: Outcome; readonly foreign: number }
+export type WriterReply = { readonly number: number; readonly outcome: Outcome; readonly foreign: number }
 
 const [, , root, graveyard] = process.argv as [string, string, string, string]
 const staleMs = 5_000
@@ -71,7 +71,7 @@ process.on('message', async (order: Order) => {
   // All processes with the same `at` begin at the same time.
   if (order.at > 0) stall(order.at)
   const outcome = await store.put(recordOf(order.envelope), performance.now() + 9_000)
-  process.send?.({ number: order.number, outcome, foreign } satisfies Reply)
+  process.send?.({ number: order.number, outcome, foreign } satisfies WriterReply)
 })
 process.on('disconnect', () => process.exit())
 process.send?.('ready')

@@ -17,10 +17,10 @@ const page = '/admin/addons/exampleaddon'
 let hub: Hub
 let receiver: Receiver
 
-type Scene = readonly [name: string, run: () => Promise<unknown>]
+type HubScene = readonly [name: string, run: () => Promise<unknown>]
 
 /** The scenes. The text that a scene returns is printed beside its name. */
-export async function scenes(made: Hub): Promise<readonly Scene[]> {
+export async function scenes(made: Hub): Promise<readonly HubScene[]> {
   hub = made
   receiver = await hub.receiver()
   return all
@@ -53,7 +53,7 @@ async function toggle(): Promise<void> {
   await hub.admin.open(link.replaceAll('&amp;', '&'))
 }
 
-const all: readonly Scene[] = [
+const all: readonly HubScene[] = [
   [
     'the five minutes of the README lead to an addon that the administrator can enable',
     async () => {

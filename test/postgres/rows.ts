@@ -6,7 +6,7 @@ import { sha256Hex } from '../../src/records/sha256.ts'
 import { scn01 } from '../receiver.ts'
 import { accepted } from '../records.ts'
 
-export type Row = {
+export type TableRow = {
   readonly addon: string
   readonly slug: string
   readonly sequence: number
@@ -23,7 +23,7 @@ export function rowsAfter(
   head: Head,
   narratives: readonly string[],
   { slug = 'heron-ridge', receivedAt = new Date().toISOString() } = {},
-): Row[] {
+): TableRow[] {
   const drafts = narratives.map((narrative) =>
     draftOf(accepted(scn01({ narrative, association_slug: slug }))),
   )
@@ -35,12 +35,12 @@ export function rowsAfter(
   })
 }
 
-export function headAfter(rows: readonly Row[]): Head {
-  const last = rows.at(-1) as Row
+export function headAfter(rows: readonly TableRow[]): Head {
+  const last = rows.at(-1) as TableRow
   return { count: last.sequence, sha256: sha256Hex(last.line) }
 }
 
-export async function insert(client: pg.Client, rows: readonly Row[]): Promise<void> {
+export async function insert(client: pg.Client, rows: readonly TableRow[]): Promise<void> {
   const values = rows.map(
     (_row, at) => `($${at * 5 + 1}, $${at * 5 + 2}, $${at * 5 + 3}, $${at * 5 + 4}, $${at * 5 + 5})`,
   )

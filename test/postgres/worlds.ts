@@ -25,13 +25,13 @@ export type World = {
   end(): Promise<void>
 }
 
-export type Kind = {
+export type StoreKind = {
   readonly name: string
   readonly skip: string | false
   readonly open: () => Promise<World>
 }
 
-export const kinds: readonly Kind[] = [
+export const kinds: readonly StoreKind[] = [
   { name: 'files', skip: false, open: async () => filesWorld() },
   { name: 'postgres', skip: withoutServer, open: async () => postgresWorld(await preparedServer()) },
 ]

@@ -16,7 +16,7 @@ import { sha256Hex } from '../../../src/records/sha256.ts'
 import { benchTokenSha256 } from '../request.ts'
 
 /** One appended record: `line` is what the receiver would write to its file, byte for byte. */
-export type Row = {
+export type StoredRow = {
   readonly association: string
   readonly sequence: number
   readonly id: string
@@ -29,7 +29,7 @@ export type Rows = {
   /** The last line of an association. It is asked for once; then the chain is kept in memory. */
   last(association: string): Promise<Uint8Array | undefined> | Uint8Array | undefined
   /** Appends a row. If a line with this id is stored already, that line is returned and nothing is changed; otherwise undefined. */
-  append(row: Row): Promise<Uint8Array | undefined> | Uint8Array | undefined
+  append(row: StoredRow): Promise<Uint8Array | undefined> | Uint8Array | undefined
   overwrite(latest: Latest): Promise<void> | void
 }
 

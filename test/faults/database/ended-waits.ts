@@ -8,7 +8,7 @@ import { marksOn } from '../audit-disk.ts'
 import { isStored, type Sent, told } from '../load.ts'
 import { inParallel } from '../part.ts'
 import { readDatabase } from './read.ts'
-import type { Play, Scene } from './scene.ts'
+import type { DatabaseScene, Play } from './scene.ts'
 import { Site } from './site.ts'
 
 const enough = 100
@@ -85,7 +85,7 @@ async function retryAll({ ledger, primary, tally, url }: Site): Promise<void> {
   tally.note('of these, stored on one disk', left.filter(isThere).length)
 }
 
-export const endedWaits: readonly Scene[] = ways.map((way) => ({
+export const endedWaits: readonly DatabaseScene[] = ways.map((way) => ({
   fault: `waits for the standby ended: ${way.name}`,
   full: 5,
   play: (play) => endWaits(way, play),

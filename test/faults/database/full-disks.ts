@@ -8,7 +8,7 @@ import { fillTo, isDiskFull } from '../full-disk.ts'
 import { isStored, participantOf, type Sent, told } from '../load.ts'
 import { type Mount, mountNew } from '../mounts.ts'
 import { inParallel } from '../part.ts'
-import type { Play, Scene } from './scene.ts'
+import type { DatabaseScene, Play } from './scene.ts'
 import { Site } from './site.ts'
 
 const mib = 1024 * 1024
@@ -105,7 +105,7 @@ async function fillLog(play: Play): Promise<void> {
   }
 }
 
-export const fullDisks: readonly Scene[] = [
+export const fullDisks: readonly DatabaseScene[] = [
   { fault: 'full disk of the tables: 507', full: 5, needs: ['mount'], play: fillTables },
   { fault: 'full disk of pg_wal: the engine ends, 503', full: 5, needs: ['mount'], play: fillLog },
 ]

@@ -1,6 +1,6 @@
 /** The primary is stopped (SIGSTOP), as on a machine whose disk hangs. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Play, Scene } from './scene.ts'
+import type { DatabaseScene, Play } from './scene.ts'
 import { Site } from './site.ts'
 
 const enough = 100
@@ -33,7 +33,7 @@ async function hang(goesOn: boolean, play: Play): Promise<void> {
   }
 }
 
-export const hanging: readonly Scene[] = [
+export const hanging: readonly DatabaseScene[] = [
   { fault: 'the primary hangs (SIGSTOP) and goes on', full: 4, play: (play) => hang(true, play) },
   {
     fault: 'the primary hangs, promotion, the old one goes on',

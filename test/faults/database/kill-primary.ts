@@ -1,13 +1,13 @@
 /** Kills every process of the primary with SIGKILL under load. The standby is promoted, and a new standby takes its place. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Scene } from './scene.ts'
+import type { DatabaseScene } from './scene.ts'
 import { Site } from './site.ts'
 
 const enough = 200
 /** The number of kills on one site. The promoted server is killed as well. */
 const inARow = 2
 
-export const killPrimary: Scene = {
+export const killPrimary: DatabaseScene = {
   fault: `kill -9 of the primary and promotion, ${inARow} in a row`,
   full: 15,
   async play(play) {

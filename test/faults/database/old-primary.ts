@@ -4,7 +4,7 @@
  * It cannot acknowledge, because the old primary still has its standby names, or because of REQUIRE_STANDBY.
  */
 import { participantOf } from '../load.ts'
-import type { Play, Scene } from './scene.ts'
+import type { DatabaseScene, Play } from './scene.ts'
 import { Site } from './site.ts'
 
 const enough = 100
@@ -85,7 +85,7 @@ async function meetOld(site: Site): Promise<void> {
   await site.killReceiver(receiver)
 }
 
-export const oldPrimary: readonly Scene[] = returns.map((way) => ({
+export const oldPrimary: readonly DatabaseScene[] = returns.map((way) => ({
   fault: way.fault,
   full: 5,
   play: (play) => comeBack(way, play),

@@ -3,12 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Receiver } from '../../receiver.ts'
 import { participantOf, receiptsOf } from '../load.ts'
 import { readDatabase } from './read.ts'
-import type { Scene } from './scene.ts'
+import type { DatabaseScene } from './scene.ts'
 import { Site } from './site.ts'
 
 const enough = 100
 
-const killReceivers: Scene = {
+const killReceivers: DatabaseScene = {
   fault: 'kill -9 of receivers, 3 in a row',
   full: 10,
   async play(play) {
@@ -38,7 +38,7 @@ const killReceivers: Scene = {
 const longMs = 11_000
 const longestMs = 30_000
 
-const wake: Scene = {
+const wake: DatabaseScene = {
   fault: 'a receiver is stopped (SIGSTOP) and wakes',
   full: 6,
   async play(play) {
@@ -66,7 +66,7 @@ const wake: Scene = {
 }
 
 /** Processes of the server are stopped until the receivers give up their statements. When the processes continue, the statements are still there. */
-const wakeBackends: Scene = {
+const wakeBackends: DatabaseScene = {
   fault: 'processes of the server are stopped and wake',
   full: 6,
   async play(play) {
@@ -116,4 +116,4 @@ async function requireNewest({ ledger, primary, tally }: Site): Promise<void> {
   }
 }
 
-export const receivers: readonly Scene[] = [killReceivers, wake, wakeBackends]
+export const receivers: readonly DatabaseScene[] = [killReceivers, wake, wakeBackends]

@@ -4,7 +4,7 @@ import type { SiteOptions } from './site.ts'
 /** The options of a site that the part gives. */
 export type Play = Pick<SiteOptions, 'dice' | 'tally' | 'times' | 'command'>
 
-export type Scene = {
+export type DatabaseScene = {
   readonly fault: string
   /** How often the scene is played in a full run. */
   readonly full: number

@@ -5,7 +5,7 @@ import { receiverCommand } from '../../bundle.ts'
 import { token } from '../../receiver.ts'
 import { maxBody } from './settings.ts'
 
-export type Started = {
+export type InputReceiver = {
   readonly child: ChildProcess
   readonly port: number
   /** The number of sockets that were open before the first request. */
@@ -15,7 +15,7 @@ export type Started = {
 }
 
 /** Starts the receiver. Its output is checked line by line and not kept, because it has a million lines. */
-export async function start(data: string): Promise<Started> {
+export async function start(data: string): Promise<InputReceiver> {
   const [program, ...args] = receiverCommand
   const child = spawn(program, args, {
     env: {

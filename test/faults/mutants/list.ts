@@ -455,7 +455,7 @@ export const mutants: readonly Mutant[] = [
     name: 'backup-not-synced',
     breaks: 'the manifest is replaced after everything that it names is on disk',
     file: 'src/backup/backup.ts',
-    find: "  execFileSync('sync', ['-f', base.path])\n",
+    find: "  await execute('sync', ['-f', base.path])\n",
     replace: '',
     caughtBy: [{ test: 'test/backup-run.test.ts' }],
   },

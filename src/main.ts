@@ -39,7 +39,7 @@ Buffer.poolSize = 64 * 1024
 // know this option ignores it
 setFlagsFromString('--heap-growing-percent=10')
 
-// records are readable for the owner and the auditors' group, whatever umask this was started with
+// records are readable for the owner and the auditors' group, whatever umask this process was started with
 process.umask(umask)
 
 const fewFiles = 'few files may be open at once (ulimit -n): fewer connections and requests are taken at once'

@@ -32,7 +32,7 @@ import { Tenure } from '../storage/files/tenure.ts'
 import type { Connection } from '../storage/postgres/connection.ts'
 import { hashesBehind, linesBehind, type ServerHead } from '../storage/postgres/reading.ts'
 
-/** Longer than the 5 s for which the lock of a killed process stands. */
+/** Longer than the 5 s after which the lock of a killed process is stale. */
 const lockMs = 30_000
 /** The files of so many associations are remembered, because otherwise each append would read the file from its start. */
 const mostKept = 256

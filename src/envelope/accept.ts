@@ -26,7 +26,7 @@ export type Acceptance =
       readonly ok: true
       readonly record: AcceptedRecord
       readonly warnings: readonly FieldError[]
-      /** How long ago it was submitted, by its `submitted_at`; negative when that is still to come. */
+      /** The age of the envelope by its `submitted_at`; negative when that time is in the future. */
       readonly agoMs: number
     }
   | { readonly ok: false; readonly errors: readonly FieldError[] }

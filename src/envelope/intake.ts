@@ -14,7 +14,7 @@ export type Intake =
       readonly ok: false
       readonly detail: string
       readonly errors?: readonly FieldError[]
-      /** What JSON.parse makes of it, if that is an object. */
+      /** The parsed body, if it is an object. */
       readonly read?: JsonObject
     }
 

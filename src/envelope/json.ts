@@ -14,7 +14,7 @@ export const deepest = 32
 export const mostValues = 50_000
 
 export type Inspection = {
-  /** The text has too many values or levels to be parsed. Nothing else was looked at. */
+  /** The text has too many values or levels to be parsed. Nothing else was checked. */
   readonly tooMuch?: FieldError
   /** Places that two JSON readers could understand differently (RFC 7493). The body is refused as a whole. */
   readonly malformed: readonly FieldError[]
@@ -31,7 +31,7 @@ const backslash = 92
 /** Places after this many are counted without a pointer, because the answer lists no more of them. */
 const mostNamed = 1000
 
-/** So many values the receiver adds to an envelope: a receipt, the hash of a token, a payment as it was sent. */
+/** The receiver may add this many values to an envelope: a receipt, the hash of a token, a payment as it was sent. */
 const addedValues = 10
 
 const tooDeep: Inspection = {

@@ -1,4 +1,4 @@
-/** What of a refused envelope the log may name: the names that the contracts gave, and nothing that the sender made up. */
+/** Finds the names in a refused envelope that the log may hold: names from the contracts, and none that the sender made up. */
 import {
   type Contract,
   type Contracts,

@@ -1,4 +1,4 @@
-/** Why nothing can be stored at the moment: what `GET /ready` answers, and what the metrics count by kind. */
+/** The reasons why nothing can be stored at the moment, for the answer of `GET /ready` and, by kind, for the metrics. */
 import type { Closed } from './receive.ts'
 
 export type Reason = {
@@ -8,7 +8,7 @@ export type Reason = {
   readonly text: string
 }
 
-/** The receiver's own reason before those of the store. */
+/** The reason of the receiver itself, followed by those of the store. */
 export function reasonsOf(closed: Closed | undefined, ofStore: readonly Reason[]): readonly Reason[] {
   if (closed === undefined) return ofStore
   const { kind } = closed

@@ -28,7 +28,7 @@ export type ReceiveDeps = {
   /** Called for each request; undefined when the receiver is open. */
   readonly closed: () => Closed | undefined
   readonly maxBodyBytes: number
-  /** Told of each accepted envelope how long ago it was submitted, by its own `submitted_at`. */
+  /** Called with the age of each accepted envelope, by its own `submitted_at`. */
   readonly accepted?: (agoMs: number) => void
   /** How many requests may be between the check of their token and their answer at one time. */
   readonly maxInFlight: number

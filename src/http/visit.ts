@@ -12,7 +12,7 @@ export type Visit = {
   association?: string
   /** How many violations a refused envelope has. */
   violations?: number
-  /** Members of the contract in which, or below which, they are. */
+  /** Members of the contract in which, or below which, the violations are. */
   pointers?: readonly string[]
 }
 

@@ -20,7 +20,7 @@ export async function follow(
   await readLines(source, from.end, until, (offset, text) => {
     const continued = text.length > 0 && text[text.length - 1] === comma
     if (offset === from.end) {
-      // the rest of the line on which `from` ends: nothing behind `[`, a comma behind a record
+      // This is the rest of the line on which `from` ends: nothing after `[`, and a comma after a record.
       if (from.count === 0) return text.length === 0
       mayFollow = continued && text.length === 1
       return mayFollow

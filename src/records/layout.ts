@@ -39,7 +39,7 @@ export const directoryMode = 0o2750
 /** For tokens, backups and temporaries: only the owner can read and write them. */
 export const ownerOnly = 0o600
 export const ownerOnlyDirectory = 0o700
-/** The umask under which the two modes above come out: the owner and the auditors' group read, and nobody else. */
+/** With this umask new files get the modes above: the owner and the auditors' group can read them, and nobody else. */
 export const umask = 0o027
 /** A mode that has one of these bits lets users other than the owner write, or do anything at all. */
 export const writableByOthers = 0o022

@@ -1,4 +1,4 @@
-/** The metrics that are looked up when Prometheus asks: whether records can be stored, and what may soon prevent it. */
+/** The metrics whose values are found out when Prometheus asks: whether records can be stored, and what may soon prevent it. */
 import { statfs } from 'node:fs/promises'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Reason } from '../http/ready.ts'
@@ -22,7 +22,7 @@ export type Sources = {
   }>
 }
 
-/** Gives the function that looks everything up. A metric whose value is not known has none, because 0 would be a value. */
+/** Gives the function that finds out all values. A metric whose value is not known is left out, because 0 would be a value. */
 export function gaugesOf(sources: Sources, registry: Registry): () => Promise<void> {
   const gauge = gaugesIn(registry)
   gauge('min_free_bytes', 'Below this much free space nothing is stored')(sources.minFreeBytes)
@@ -47,7 +47,7 @@ type Set = (value: number | undefined) => void
 function gaugesIn(registry: Registry): (name: string, help: string) => Set {
   return (name, help) => {
     const gauge = new Gauge({ name: `civic_${name}`, help, registers: [registry] })
-    // removed, because prom-client begins a gauge without labels with 0
+    // The gauge is removed, because prom-client gives a new gauge without labels the value 0.
     gauge.remove()
     return (value) => (value === undefined ? gauge.remove() : gauge.set(value))
   }
@@ -82,7 +82,7 @@ function lookAtStore({ dataDir, readiness }: Sources, registry: Registry): () =>
     locked(now.locked?.length)
     reading(now.reading?.length)
     standbys(now.standbys)
-    // if another file system is mounted in its place, its free space is not the one that counts
+    // If another file system is mounted in the place of the data directory, the free space of that file system says nothing.
     const isThere = now.reasons.every(({ kind }) => kind !== 'data-directory')
     const found = isThere ? await statfs(dataDir).catch(() => undefined) : undefined
     freeBytes(found && found.bavail * found.bsize)

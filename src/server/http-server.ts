@@ -2,9 +2,9 @@
  * Connects Node's HTTP server with the fetch handler: limits, `100 Continue`, answers to bytes that are not HTTP, draining.
  *
  * Limits, on purpose: a head within 9.5 s, 16 KiB and 100 lines; a whole request within 15 s (the app refuses a slow body after
- * 8 s); `mostConnections`, 3,072 where files are not scarce; keep-alive of 75 s, longer than the 60 s after which proxies let
- * go of an idle connection, so that it is not this side that closes while a request is on its way. Connections on which no
- * valid token has come have less (`connections.ts`).
+ * 8 s); `mostConnections`, 3,072 where files are not scarce; keep-alive of 75 s, longer than the 60 s after which proxies
+ * close an idle connection, so that the receiver does not close it while a request is on its way. Connections on which no valid
+ * token has come have lower limits (`connections.ts`).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
@@ -158,7 +158,7 @@ class Rim implements HttpServer {
     exchanges.push(exchange)
     if (this.#isDraining) outgoing.shouldKeepAlive = false
     if (!connection.isKnown) outgoing.setHeader('keep-alive', `timeout=${strangerMs / 1000}`)
-    // before Node reads the rest of a body without counting it
+    // This runs before Node reads the rest of a body without counting it.
     outgoing.once('prefinish', () => {
       if (incoming.complete) this.#holdMore(connection)
       else this.#readRest(connection, incoming)
@@ -200,7 +200,7 @@ class Rim implements HttpServer {
       connection.socket.destroySoon()
     } else {
       this.#connections.hold(connection)
-      // throws away what has come: a piece of it would keep the whole read of 64 KiB in memory
+      // The bytes that have come are dropped, because a piece of them would keep the whole read of 64 KiB in memory.
       incoming.resume()
     }
   }
@@ -246,7 +246,7 @@ class Rim implements HttpServer {
     connection.isRefused = true
     const { exchanges } = connection
     const last = exchanges.at(-1)
-    // also of a request that has been answered
+    // This also holds for the body of a request that has been answered.
     const isInBody = last !== undefined && !last.incoming.complete
     const before = exchanges.at(isInBody ? -2 : -1)?.outgoing
     const end = (): void => {

@@ -1,6 +1,6 @@
 /**
  * Asks the endpoint about its chain: whether it is Ğ1, and the facts that the signature of an extrinsic covers, as they were in
- * the block that holds the extrinsic. All answers are trusted, as everything that an endpoint says.
+ * the block that holds the extrinsic. All answers are trusted, like every answer of an endpoint.
  */
 import type { Chain } from './chain.ts'
 import { decodeExtrinsic, type Era } from './extrinsic.ts'

@@ -132,7 +132,7 @@ function useRoute(): string {
   const read = (): string => location.hash.replace(/^#/, '') || '/'
   const [route, setRoute] = useState(read())
   useLayoutEffect(() => {
-    // nothing in between, so that a view for another record is a new view and not the old one with new questions
+    // There is nothing in between, so that another record gets a new view and not the old one with new questions.
     const changed = (): void => {
       setRoute('')
       setTimeout(() => setRoute(read()), 0)
@@ -196,7 +196,7 @@ function setPrinted({ report, name }: State): void {
 /** Shows why a view did not get its content, for example because a memory stick was pulled out. */
 window.addEventListener('unhandledrejection', ({ reason }) => failed((reason as Error).message))
 
-/** A file that is dropped beside the place for it must not replace the page. */
+/** Keeps a file that is dropped outside of the field for it from replacing the page. */
 for (const kind of ['dragover', 'drop']) window.addEventListener(kind, (event) => event.preventDefault())
 
 render(<App />, document.getElementById('app') as HTMLElement)

@@ -118,7 +118,7 @@ export class Desk {
     return columns
   }
 
-  /** Reads the bytes of records, in the order of the rows. The next stretch is read while this one is looked at. */
+  /** Reads the bytes of records, in the order of the rows. The next stretch is read while the caller works on this one. */
   async #each(
     source: ByteSource,
     columns: Columns,
@@ -132,7 +132,7 @@ export class Desk {
       const bytes: Uint8Array = await reading
       const next = together(columns, stretch.last)
       reading = read(next)
-      // a failure is met when it is waited for
+      // An error is thrown when this promise is awaited.
       reading?.catch(() => {})
       for (let index = stretch.first; index < stretch.last; index++) {
         const { offset, length } = columns.where(index)

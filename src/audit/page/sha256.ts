@@ -1,7 +1,6 @@
 /**
- * SHA-256 in a browser; the page's bundle has this file in the place of `records/sha256.ts`. Many at once go through the
- * browser's own hashing, which is ten times as fast as JavaScript and answers later; one alone, and the rare case, goes
- * through a library in JavaScript and is answered at once.
+ * SHA-256 in a browser. The bundle of the page has this file in the place of `records/sha256.ts`. Many texts at once are hashed by the browser,
+ * which is ten times as fast as JavaScript but answers later. A single text is hashed by a library in JavaScript, which answers at once.
  */
 import { sha256 } from '@noble/hashes/sha2'
 import type { ByteSource } from '../../records/lines.ts'

@@ -36,7 +36,7 @@ export type Link = {
 export type ChainFault =
   /** The next record has the hash of other bytes. */
   | { readonly kind: 'broken link'; readonly at: Link; readonly next: Link }
-  /** The sequence jumps. `rejoined`: the chain holds over the gap all the same. */
+  /** The sequence jumps. `rejoined`: the chain holds over the gap nevertheless. */
   | { readonly kind: 'jump'; readonly at: Link; readonly next: Link; readonly rejoined: boolean }
   /** A record that does not follow the one before, and that the next one does not follow. */
   | { readonly kind: 'stray'; readonly at: Link }
@@ -90,7 +90,7 @@ export async function readChain(snapshot: Bytes, watch: ChainWatch = {}): Promis
   const lines = new Lines(snapshot)
   for await (const batch of lineBatches(snapshot.source, 0, snapshot.end)) {
     const steps = batch.map((line) => lines.see(line))
-    // all hashes at once, because in a browser waiting for each hash is slow
+    // All hashes are computed at once, because in a browser waiting for each hash is slow.
     const hashes = await sha256All(steps.flatMap(({ record }) => (record ? [record.bytes] : [])))
     let at = 0
     for (const { faults, record, unreadable, next, line } of steps) {

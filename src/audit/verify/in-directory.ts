@@ -96,7 +96,7 @@ function verifyBytes(
 }
 
 /**
- * Looks again for a head file that was missing, because a running receiver writes the head of a new association after its
+ * Reads again a head file that was missing, because a running receiver writes the head of a new association after its
  * records. Such a head may name later records than were read, so nothing is compared with it.
  */
 async function laterHead({ directory, place }: InDirectory, early: HeadFile): Promise<HeadFile> {
@@ -129,8 +129,8 @@ function explained({ what }: Cause, isUndone: boolean, { found, records }: Verif
 }
 
 /**
- * Finds whole records in the torn ends that recoveries kept. A recovery cuts off only unacknowledged bytes, so these need a
- * look.
+ * Finds whole records in the torn ends that recoveries kept. A recovery cuts off only unacknowledged bytes, so somebody has to look at whole
+ * records there.
  */
 class TornRecords {
   readonly #files = new Map<string, Map<string, number>>()

@@ -64,7 +64,7 @@ export function faultOf(error: unknown): Fault {
   return isFull(error) ? 'full' : 'io'
 }
 
-/** What the log says of a fault that is not the sender's, nor told otherwise. */
+/** The log message for a fault that is neither the sender's fault nor reported elsewhere. */
 export function troubleOf(fault: Fault): string | undefined {
   if (fault === 'io') return 'the disk reported an error'
   return fault === 'files' ? 'no further file can be opened' : undefined

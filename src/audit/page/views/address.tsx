@@ -15,7 +15,7 @@ import { Content } from './record.tsx'
 import { paymentIn } from './table.tsx'
 
 type Dated = Shown & { readonly place: Place }
-/** `total`: those that are not shown counted, too. */
+/** `total` also counts the records that are not shown. */
 type Said = { readonly records: readonly Dated[]; readonly total: number }
 type LatestRecord = { readonly path: string; readonly addon: string; readonly record: JsonObject | undefined }
 

@@ -151,7 +151,7 @@ export type Heading = readonly (readonly [name: string, value: string])[]
 
 /**
  * A sheet for a printer: a heading that is repeated on every page, because it is the head of a table. On a screen the table
- * is not to be seen. Chromium prints the page numbers (`@page` in the style); other browsers have them in their dialog.
+ * is hidden. Chromium prints the page numbers (`@page` in the style); other browsers have them in their dialog.
  */
 export function Paper({ heading, children }: { heading: Heading; children?: unknown }) {
   return (

@@ -6,7 +6,7 @@ import { Content } from './record.tsx'
 type Printed = {
   readonly place: Place
   readonly records: readonly Shown[]
-  /** How many records pass the filter and are not on this print. */
+  /** The number of records that pass the filter and are not on this print. */
   readonly more: number
 }
 

@@ -47,6 +47,8 @@ const fewFiles = 'few files may be open at once (ulimit -n): fewer connections a
 /** The option of an installation: makes and marks the data directory, and ends. */
 const markOption = '--mark-data-dir'
 let log: ReturnType<typeof createLog>
+/** What became of the last reload of the tokens. */
+const reload = { areRefused: false }
 const filesLimit = openFilesLimit()
 const files = openFilesShared(filesLimit)
 
@@ -108,6 +110,7 @@ async function start(
     minFreeBytes,
     backupStatus,
     clock,
+    tokens: reload,
     log: log.state,
     async readiness() {
       const ofStore = await store.readiness()
@@ -260,8 +263,10 @@ function reloadTokens(tokens: ReplaceableTokens): void {
   try {
     const next = readTokens(process.env)
     if (next) tokens.replace(next)
+    reload.areRefused = false
     log.info({ previous: next?.previous !== undefined }, 'tokens were read again')
   } catch (error) {
+    reload.areRefused = true
     const mistakes = error instanceof ConfigError ? error.mistakes : []
     log.error({ mistakes }, 'the new tokens are refused; the old ones stay')
   }

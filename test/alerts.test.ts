@@ -3,7 +3,7 @@
  * metrics of the receiver, and the test checks that no other alert fires.
  */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, openSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { before, describe, test } from 'node:test'
@@ -13,13 +13,14 @@ import { lockName } from '../src/records/layout.ts'
 import { markDirectory } from '../src/storage/files/mark.ts'
 import { build } from './audit-build.ts'
 import { receiverCommand } from './bundle.ts'
+import { makeSmallHost } from './deploy/small-host.ts'
 import { recordsPath } from './disk.ts'
 import { attach } from './faults/strace.ts'
 import { filledFifo, startMuted } from './muted.ts'
 import { missingHere } from './needs.ts'
 import { allowNoFurtherFile } from './open-files.ts'
 import { nothing, requireFiring, type Scrape, scrape, scrapeIn } from './prometheus.ts'
-import { type Receiver, scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
+import { type Receiver, scn01, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
 import { said } from './said.ts'
 import { head, wire } from './wire.ts'
 
@@ -51,6 +52,20 @@ async function until(
     if (isIt(found.get(series) ?? Number.NaN)) return found
     await delay(50)
   }
+}
+
+/** An address that nobody listens on. */
+async function portOfEnded(): Promise<{ url: string; port: string }> {
+  const { url, stop } = await start()
+  await stop('SIGKILL')
+  return { url, port: new URL(url).port }
+}
+
+/** The exit status of a receiver that ends at its start. */
+function startInProduction(env: Record<string, string>): number | null {
+  const settings = { PATH: process.env.PATH, NODE_ENV: 'production', METRICS: '1', NODE_TOKEN: token }
+  const [program, ...args] = receiverCommand as [string, ...string[]]
+  return spawnSync(program, args, { env: { ...settings, ...env } }).status
 }
 
 function submitted(hoursAgo = 0): { submitted_at: string } {
@@ -199,6 +214,86 @@ describe('without any post an alert fires when', options, () => {
     fires(waiting, late, ['CivicLogLost'])
     receiver.child.kill('SIGKILL')
     await receiver.ended
+  })
+
+  test('a mistake in the configuration or a missing mark ends the start', async () => {
+    const root = scratchDir()
+    const { url, port } = await portOfEnded()
+    for (const mistake of [{ NODE_TOKEN: 'short' }, { DATA_DIR: join(root, 'not-mounted') }]) {
+      assert.equal(startInProduction({ DATA_DIR: root, PORT: port, ...mistake }), 78)
+      fires(await scrape(url), soon, ['CivicReceiverDown'])
+    }
+  })
+
+  test('a restore was cut off: paused where the directory has a mark, exit 78 where it has none', async () => {
+    const [data, backups] = [scratchDir(), join(scratchDir(), 'backups')]
+    build(data, 3)
+    assert.equal((await said(runBackup, backups, '--unsigned', '--data', data)).exit, 0)
+    const cutOff = (target: string): void => {
+      const kill = ['-e', 'trace=rename', '-e', 'inject=rename:signal=SIGKILL:when=1']
+      const restore = ['scripts/restore.ts', backups, target, '--unsigned', '--owner', '0:0']
+      const strace = [
+        '-f',
+        '-qq',
+        '-o',
+        '/dev/null',
+        ...kill,
+        process.execPath,
+        '--import',
+        'tsx',
+        ...restore,
+      ]
+      const { signal } = spawnSync('strace', strace, { env: { ...process.env, TSX_DISABLE_CACHE: '1' } })
+      assert.equal(signal, 'SIGKILL')
+    }
+    const marked = scratchDir()
+    await markDirectory(marked)
+    cutOff(marked)
+    const receiver = await start({ DATA_DIR: marked })
+    fires(await scrape(receiver.url), late, ['CivicPausedForLong'])
+    await receiver.stop()
+    const unmarked = scratchDir()
+    cutOff(unmarked)
+    const { url, port } = await portOfEnded()
+    assert.equal(startInProduction({ DATA_DIR: unmarked, PORT: port }), 78)
+    fires(await scrape(url), soon, ['CivicReceiverDown'])
+  })
+
+  test('a reload of the tokens is refused', async () => {
+    const file = join(scratchDir(), 'token')
+    writeFileSync(file, token)
+    const receiver = await start({ NODE_TOKEN: '', NODE_TOKEN_FILE: file })
+    const wellFile = await scrape(receiver.url)
+    const bad: readonly (() => void)[] = [
+      () => writeFileSync(file, ''),
+      () => writeFileSync(file, 'short'),
+      () => {},
+      () => execFileSync('mkfifo', [file]),
+    ]
+    for (const replace of bad) {
+      rmSync(file)
+      replace()
+      receiver.process.kill('SIGHUP')
+      fires(await until(receiver, 'civic_tokens_refused', 1), soon, ['CivicTokensRefused'], wellFile)
+      rmSync(file, { force: true })
+      writeFileSync(file, token)
+      receiver.process.kill('SIGHUP')
+      fires(await until(receiver, 'civic_tokens_refused', 0), soon, [], wellFile)
+    }
+    await receiver.stop()
+  })
+
+  test('a pull fails and no release gets ready', async (t) => {
+    const small = await makeSmallHost()
+    t.after(() => small.close())
+    for (const version of ['0.0.1', '0.0.2'])
+      writeFileSync(join(small.release(version), 'server.cjs'), 'process.exit(78)\n')
+    const { code, output } = await small.host.run('pull', [small.archive('0.0.4')], {
+      env: { CIVIC_READY_SECONDS: '1' },
+    })
+    assert.equal(code, 1, output)
+    assert.match(output, /there is no release to go back to that does/)
+    fires(await scrape(small.host.url, 2_000), soon, ['CivicReceiverDown'])
   })
 
   test('the unit of the time stamps has failed', () => {

@@ -13,8 +13,10 @@ const scrapeOf = (isUp: 0 | 1): [string, number] => ['up', isUp]
 /** The scrape of a receiver that does not answer. */
 export const nothing: Scrape = new Map([scrapeOf(0)])
 
-export async function scrape(url: string): Promise<Scrape> {
-  const response = await fetch(`${url}/metrics`).catch(() => undefined)
+/** Who does not answer within the time of a scrape counts as down; the default is that of Prometheus. */
+export async function scrape(url: string, withinMs = 10_000): Promise<Scrape> {
+  const signal = AbortSignal.timeout(withinMs)
+  const response = await fetch(`${url}/metrics`, { signal }).catch(() => undefined)
   return response === undefined ? nothing : scrapeIn(await response.text())
 }
 

@@ -11,6 +11,8 @@ export type Sources = {
   /** The file in which the backup notes how it ended; undefined when it is not configured. */
   readonly backupStatus: string | undefined
   readonly clock: SenderClock
+  /** Whether the tokens that were to be read last were refused. */
+  readonly tokens: { readonly areRefused: boolean }
   readonly log: { readonly lostLines: number; readonly waitingBytes: number }
   /** The same as `GET /ready` answers. */
   readonly readiness: () => Promise<{
@@ -35,8 +37,13 @@ export function gaugesOf(sources: Sources, registry: Registry): () => Promise<vo
     'sender_clock_seconds',
     'How far the clock of this machine is ahead of submitted_at, in that one of the last posts in which it is least',
   )
+  const tokens = gauge(
+    'tokens_refused',
+    '1 when the tokens that were to be read again last were refused, so that the old ones stay; else 0',
+  )
   return async () => {
     clock(sources.clock.seconds)
+    tokens(sources.tokens.areRefused ? 1 : 0)
     await Promise.all(looks.map((look) => look()))
   }
 }

@@ -8,7 +8,7 @@ import { chainIn, sha256 } from '../disk.ts'
 import { isStored, type Ledger, receiptsOf, type Sent } from './load.ts'
 import type { Row } from './part.ts'
 
-type ReadRecord = {
+type DiskRecord = {
   readonly record: Record<string, unknown>
   readonly sha256: string
   readonly sequence: number
@@ -16,7 +16,7 @@ type ReadRecord = {
 
 export type Disk = {
   /** The `scn01` records by association, in the order of the file. */
-  readonly appended: ReadonlyMap<string, readonly ReadRecord[]>
+  readonly appended: ReadonlyMap<string, readonly DiskRecord[]>
   /** The `vs01` and `dsc01` files by `slug/participant`. */
   readonly overwritten: ReadonlyMap<string, Record<string, unknown>>
   /** Files that no auditor could read, one sentence each. */
@@ -33,7 +33,7 @@ const beside =
 
 /** Reads a data directory. With `only`, reads only these associations, because some directories have many. */
 export function readDisk(root: string, only?: readonly string[]): Disk {
-  const appended = new Map<string, readonly ReadRecord[]>()
+  const appended = new Map<string, readonly DiskRecord[]>()
   const overwritten = new Map<string, Record<string, unknown>>()
   const unreadable: string[] = []
   const strange: string[] = []
@@ -72,7 +72,7 @@ export function wholeText(bytes: Buffer): string {
 }
 
 /** The records in a records file. An empty file has no records. */
-export function recordsIn(bytes: Buffer): ReadRecord[] {
+export function recordsIn(bytes: Buffer): DiskRecord[] {
   if (bytes.length === 0) return []
   const { lines, records } = chainIn(bytes)
   return records.map((record, at) => ({ record, sha256: sha256(lines[at] as Buffer), sequence: at + 1 }))
@@ -103,7 +103,7 @@ export function judge(disk: Disk, ledger: Ledger): DiskVerdict {
 }
 
 function judgeScenarios(disk: Disk, ledger: Ledger, notes: string[]) {
-  const found = new Map<string, ReadRecord[]>()
+  const found = new Map<string, DiskRecord[]>()
   for (const records of disk.appended.values()) {
     for (const stored of records) {
       const mark = markOf(stored.record)
@@ -146,7 +146,7 @@ function judgeScenarios(disk: Disk, ledger: Ledger, notes: string[]) {
   return { lost, duplicated, wrong }
 }
 
-function agrees(sequence: number, hash: string, stored: ReadRecord): boolean {
+function agrees(sequence: number, hash: string, stored: DiskRecord): boolean {
   return stored.sequence === sequence && stored.sha256 === hash
 }
 

@@ -318,15 +318,6 @@ test('damage that cannot be repaired is logged once, at fatal, with the associat
   assert.equal((lines[0] as { association: string }).association, 'heron-ridge')
 })
 
-test('the start repairs a torn file to which nobody posts', async () => {
-  const { root, path } = await threeRecords()
-  truncateSync(path, statSync(path).size - 2)
-  const store = storeIn(root)
-  await store.start()
-  await store.close()
-  assert.equal(chainOf(path).length, 3)
-})
-
 test('the start removes a stale lock that a process moved aside before it was killed', async () => {
   const { root, path } = await threeRecords()
   const longAgo = Date.now() / 1000 - 21

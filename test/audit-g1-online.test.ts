@@ -10,7 +10,7 @@ import { openChain } from '../src/audit/g1/chain.ts'
 import { contentDigest } from '../src/audit/g1/digest.ts'
 import { birthOf, checkpoint } from '../src/audit/g1/facts.ts'
 import { bytesFromHex } from '../src/audit/g1/hex.ts'
-import { connect, EndpointError, endpointUrl } from '../src/audit/g1/rpc.ts'
+import { connect, EndpointError } from '../src/audit/g1/rpc.ts'
 import { findExtrinsic } from '../src/audit/g1/search.ts'
 import {
   answer,
@@ -351,18 +351,6 @@ test('a block without a time, and another block than asked, are endpoint errors'
     })
     const chain = await openChain(connect(new URL(server.url), patient))
     await assert.rejects(findExtrinsic(chain, bound().hash, { from: 0, until: Date.now() }), EndpointError)
-  }
-})
-
-test('only http and https addresses without a password are asked', () => {
-  assert.notEqual(endpointUrl('https://node.example/rpc'), undefined)
-  for (const text of [
-    'ws://node.example',
-    'file:///etc/passwd',
-    'http://user:secret@node.example/',
-    'node.example',
-  ]) {
-    assert.equal(endpointUrl(text), undefined)
   }
 })
 

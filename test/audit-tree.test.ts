@@ -218,7 +218,7 @@ for (const [name, seam] of Object.entries({
   test(`a copy that caught the old end and the new record together (${name} bytes old) is not called altered`, async () => {
     const root = scratchDir()
     const { records } = build(root, 6)
-    const text = readFileSync(records, 'utf8').replace('"sequence":4', '"sequence":4').split(',\n{')
+    const text = readFileSync(records, 'utf8').split(',\n{')
     writeFileSync(records, `${text.slice(0, 4).join(',\n{')}${seam}${text.slice(4).join(',\n{')}`)
     for (const more of [[], ['--chain']]) {
       const { exit, told } = await verify(root, ...more)

@@ -145,9 +145,14 @@ describe('a body', { concurrency: true }, () => {
   })
 
   test('has its Content-Type ignored', async () => {
-    for (const type of ['application/x-www-form-urlencoded', 'text/xml; charset=utf-16', '\t']) {
-      assert.equal((await answerTo(request(vs01(), { 'content-type': type }))).status, 200)
-    }
+    for (const type of [
+      'application/x-www-form-urlencoded',
+      'multipart/form-data; boundary=x',
+      'text/xml; charset=utf-16',
+      '\t',
+      '',
+    ])
+      assert.equal((await answerTo(request(vs01(), { 'content-type': type }))).status, 200, type)
   })
 
   test('is not read when it is encoded', async () => {

@@ -31,7 +31,8 @@ itself on files; what became of its rows is for test:faults.
                 without either: three rounds, 0 to 100,000 records stored (about half an hour)
   --paired      instead of one point after the other, both sides of a ratio in turns of a part of a second: what to use on a machine
                 that is busy with something else (--rounds: how many turns, 40 without it; about ten minutes)
-  --costs       instead: what grows with associations (10,000) and records (250,000), and a cold first touch of 1 GB
+  --costs       instead: what grows with associations (10,000) and records (250,000), and a cold first touch of 1 GB;
+                of a database, what an append costs beside 0 and 1,000,000 records
                 (as root it empties the page cache of this machine for that)
   --calls       instead: the system calls and turns of the event loop of one lone append and one lone overwrite (strace)
   --only WORDS  only points whose name holds the words, and what they are compared with; may be given more than once

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, openConnection } from './connection.ts'
+import { costsOfDatabase } from './database-costs.ts'
 import { directoryOf, fill, restore } from './fill.ts'
 import { firstRecordMs, type Programs, type Running } from './programs.ts'
 import { requestFor } from './request.ts'
@@ -20,13 +21,14 @@ const bystanders = 4
 
 export type Cost = { readonly what: string; readonly found: number; readonly unit: string }
 
-type Progress = (done: number, total: number | undefined, what: string) => void
+export type Progress = (done: number, total: number | undefined, what: string) => void
 
-/** Measures all costs one after the other, below `scratch`. It takes about a minute and 2 GB. */
+/** Measures all costs one after the other, below `scratch`. It takes a few minutes and 4 GB. */
 export async function costs(programs: Programs, scratch: string, progress: Progress): Promise<Cost[]> {
   return [
     ...(await costsOfAssociations(programs, mkdtempSync(join(scratch, 'associations-')), progress)),
     ...(await costsOfRecords(programs, mkdtempSync(join(scratch, 'records-')), progress)),
+    ...(await costsOfDatabase(programs, scratch, progress)),
   ]
 }
 
@@ -142,7 +144,7 @@ async function bystandersUntil(port: number, end: Promise<unknown>): Promise<num
 type PostTarget = { readonly number: number; readonly association: number }
 
 /** Posts on so many connections, on each one request after the other, until `turn` has no more. Any answer but 201 is an error. */
-async function post(
+export async function post(
   port: number,
   connections: number,
   turn: (done: number, sender: number) => PostTarget | undefined,

@@ -27,7 +27,7 @@ export type Missing = { readonly server: 'SQLite' | 'PostgreSQL'; readonly why: 
 
 const folder = fileURLToPath(new URL('./peer/', import.meta.url))
 /** Settings in addition to those of the tests: the usual share of memory of a small machine. */
-const settings = 'shared_buffers = 128MB\nmax_wal_size = 4GB'
+export const benchSettings = 'shared_buffers = 128MB\nmax_wal_size = 4GB'
 
 /** Finds the databases of the peers. With `all`, a missing one that can be installed is installed, and `say` is told. */
 export async function findPeers(
@@ -70,7 +70,7 @@ async function startPostgres(scratch: string, { isReceivers, standby }: Postgres
 async function stoppedServer(scratch: string): Promise<PostgresServer> {
   const server = await newServer('UTF8', scratch)
   await server.stop()
-  server.set(settings)
+  server.set(benchSettings)
   return server
 }
 

@@ -50,7 +50,8 @@ export type Server =
   | 'databaseStandby'
 
 export type Programs = {
-  start(server: Server, dataDir: string): Promise<Running>
+  /** `url` is a database that the caller keeps up, in place of one that is up as long as the program. */
+  start(server: Server, dataDir: string, url?: string): Promise<Running>
   load(job: LoadJob): Load
   loop(job: LoopJob): Promise<Measured>
 }
@@ -113,10 +114,11 @@ export async function bundlePrograms(into: string, peers: Peers): Promise<Progra
     databaseStandby: asInstalled,
   }
   return {
-    async start(server, dataDir) {
+    async start(server, dataDir, url) {
       const env = { DATA_DIR: dataDir, PEER: peers.sqliteFolder }
       const kind = databases.get(server)
       if (!kind) return startServer(commands[server], env)
+      if (url !== undefined) return startServer(commands[server], { ...env, DATABASE_URL: url })
       const name = kind.isReceivers ? 'DATABASE_URL' : 'PEER_URL'
       return withPostgres(peers, kind, (url) => startServer(commands[server], { ...env, [name]: url }))
     },

@@ -49,4 +49,9 @@ test('every cited heading of the storage design exists', () => {
   const headings = [...design.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading)
   for (const [name, [text, heading]] of cited(/\bDESIGN, "([^"]+)"/g))
     assert.ok(headings.includes(heading as string), `${name}: ${text}`)
+  const bare = /\b(?:SPEC(?!(?:,? section)? \d|\.md)|DESIGN(?!, "|\.md))\b/g
+  assert.deepEqual(
+    cited(bare).filter(([name]) => name !== 'test/citations.test.ts'),
+    [],
+  )
 })

@@ -1,5 +1,6 @@
 /** Makes sockets as systemd hands them over. This process binds them and does not accept on them, so only a receiver accepts connections. */
 import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import * as net from 'node:net'
 
@@ -24,12 +25,21 @@ export function boundSocket(path: string): Bound {
   return { fd: handle.fd, close: () => handle.close() }
 }
 
-/** A port on which nothing listens now. Another process may take it, so a receiver is given a bound one where it can be. */
+/**
+ * A port on which nothing listens now. It lies below those that the system gives to outgoing connections, because one of them could
+ * take it before it is used. Another process may still take it, so a receiver is given a bound one where it can be.
+ */
 export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(15_000, 32_000)
+    const server = net.createServer().listen(port, '127.0.0.1')
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    )
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }

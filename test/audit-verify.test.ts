@@ -99,6 +99,10 @@ const changes: Record<string, { change: Change; expected: string[]; chain?: stri
     change: (records) => records.toSpliced(99, 0, '{"note":"hello"}'),
     expected: ['unreadable line 101'],
   },
+  'a record removed, and the one after the next made unreadable': {
+    change: (records) => records.with(101, '{"note":"hello"}').toSpliced(99, 1),
+    expected: ['missing 100', 'unreadable line 102'],
+  },
   'a receipt cut off': {
     change: (records) => records.with(99, records[99]!.replace(/,"receipt".*/, '}')),
     expected: ['unreadable line 101'],
@@ -200,6 +204,22 @@ test('verify finds nothing in a whole file, and says what it did not compare wit
     [],
   )
   assert.match((await audit('verify', '--data', root)).out, /a rewritten or shortened file would not be seen/)
+})
+
+test('a file of more than one stretch is judged once throughout, and a complaint has its own line', async () => {
+  const root = scratchDir()
+  const { records, head } = build(root, 1)
+  const long = Array.from({ length: 18 }, (_, n) => ({
+    ...numbered(n),
+    narrative: `${n} ${'x'.repeat(1_000_000)}`,
+  }))
+  const made = lines(long)
+  writeFileSync(records, made.text)
+  writeFileSync(head, made.head)
+  assert.deepEqual((await verify(root)).found, [])
+  const last = linesOf(records)[17]!.replace('"standing":"participant"', '"standing":"participanT"')
+  writeFileSync(records, fileOf(linesOf(records).with(17, last)))
+  assert.deepEqual((await verify(root)).found, ['altered 18'])
 })
 
 test('every single changed byte of a file with a head is found', async () => {

@@ -257,6 +257,13 @@ describe('the files that a backup copies from a data directory', () => {
     assert.equal(readFileSync(join(await restored(), 'scn01', slug, name), 'utf8'), 'half a rec')
   })
 
+  test('an association of which there is nothing is not in it', async () => {
+    mkdirSync(join(data, 'scn01', 'hollow'))
+    mkdirSync(join(data, 'vs01', 'hollow'))
+    assert.equal((await save(data, to)).exit, 0)
+    assert.ok(!readFileSync(join(newestIn(to), 'manifest'), 'utf8').includes('hollow'))
+  })
+
   test('from a data directory that has become empty no copy is removed', async () => {
     renameSync(data, `${data}-unmounted`)
     mkdirSync(data)

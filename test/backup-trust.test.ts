@@ -23,6 +23,7 @@ import {
   dataWith,
   fileAt,
   flip,
+  holdsText,
   newestIn,
   recordsAt,
   signAgain,
@@ -32,7 +33,7 @@ import {
 } from './backup-tools.ts'
 import { sha256 } from './disk.ts'
 import { isRoot } from './needs.ts'
-import { scn01 } from './receiver.ts'
+import { scn01, vs01 } from './receiver.ts'
 import { audit, said } from './said.ts'
 
 describe('the files in a backup directory', () => {
@@ -172,6 +173,22 @@ describe('the files in a backup directory', () => {
       assert.match(err, /the copy is damaged or gone, and the data directory does not have it either/)
     }
     assert.match((await check(to)).err, /SASE1.* is damaged/)
+  })
+
+  test('behind a piece that cannot be mended nothing is appended, and the run goes on', async () => {
+    const own = at('own-records')
+    cpSync(data, own, { recursive: true })
+    const to = at('damaged-piece')
+    await save(own, to)
+    await store(own, scn01({ narrative: 'behind a damaged piece' }), vs01({ fields: { note: 'later' } }))
+    const records = recordsAt(own)
+    writeFileSync(records, readFileSync(records, 'utf8').replace('record 1', 'recorD 1'))
+    flip(copyOf(newestIn(to), /^records\.json\.001\.000001$/))
+    const { exit, err } = await save(own, to)
+    assert.equal(exit, 1)
+    assert.match(err, /is damaged or gone in the backup, and the data directory does not have it either/)
+    assert.ok(!holdsText(to, 'behind a damaged piece'))
+    assert.ok(holdsText(to, '"note": "later"'))
   })
 
   test('a backup with a damaged list does not verify', async () => {

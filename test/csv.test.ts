@@ -22,7 +22,8 @@ test('a row is quoted, with its quotes doubled, and ends in CR LF', () => {
 })
 
 test('a text is spread over cells without loss, never splits a character, and the rest is reported', () => {
-  const long = `${'x'.repeat(31_999)}😀${'y'.repeat(31_999)}`
+  const digits = Array.from({ length: 31_999 }, (_, n) => n % 10).join('')
+  const long = `${digits}😀${digits}`
   assert.equal(spread(long, 3).join(''), long)
   for (const part of spread(long, 3)) assert.ok(part.isWellFormed() && part.length <= 32_000)
   assert.equal(spread('x'.repeat(32_000), 1).join(''), 'x'.repeat(32_000))

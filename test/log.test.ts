@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { scratchDir } from './receiver.ts'
 
 const source = JSON.stringify(new URL('../src/server/log.ts', import.meta.url).href)
 
@@ -13,6 +17,13 @@ function logging(script: string): Logging {
   const program = `import { createLog } from ${source}; const log = createLog('info'); ${script}`
   const args = ['--import', 'tsx', '--input-type=module', '-e', program]
   return spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+}
+
+/** As `logging`, into a regular file. */
+function loggingInto(path: string, script: string): ChildProcess {
+  const program = `import { createLog } from ${source}; const log = createLog('info'); ${script}`
+  const args = ['--import', 'tsx', '--input-type=module', '-e', program]
+  return spawn(process.execPath, args, { stdio: ['pipe', openSync(path, 'w'), 'inherit'] })
 }
 
 function messagesIn(text: string): string[] {
@@ -84,4 +95,31 @@ test('a line is written without waiting for more, and the last lines are written
   assert.deepEqual(messagesIn(await outputUntil(child, '"first"}\n')), ['first'])
   child.stdin.write('end')
   assert.deepEqual(messagesIn(await outputUntil(child, 'never')), ['second', 'last'])
+})
+
+test('into a file, lines are out by themselves, each once and in order, and the last ones before the process ends', async () => {
+  const path = join(scratchDir(), 'log')
+  // 2 MB, so that lines come while others are being written
+  const child = loggingInto(
+    path,
+    `const fill = 'x'.repeat(100_000);
+     let at = 0;
+     const more = setInterval(() => {
+       log.info({ fill }, String(at));
+       if (++at === 20) clearInterval(more);
+     }, 1);
+     process.stdin.once('data', () => { log.info({}, 'last'); log.flush(); process.exit(0) })`,
+  )
+  const ended = once(child, 'exit')
+  const written = (): string[] => messagesIn(readFileSync(path, 'utf8'))
+  try {
+    const all = Array.from({ length: 20 }, (_, at) => String(at))
+    while (child.exitCode === null && written().length < all.length) await delay(10)
+    assert.deepEqual(written(), all)
+    child.stdin?.end('end')
+    assert.deepEqual(await ended, [0, null])
+    assert.deepEqual(written(), [...all, 'last'])
+  } finally {
+    child.kill('SIGKILL')
+  }
 })

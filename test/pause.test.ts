@@ -1,14 +1,20 @@
 /** Whatever stands at the name `.paused`, the receiver is closed, goes on answering, and says why. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pauseCheck } from '../src/server/pause.ts'
-import { scratchDir, startReceiver, vs01 } from './receiver.ts'
+import { type Receiver, scratchDir, startReceiver, vs01 } from './receiver.ts'
 
 const inNewDirectory = (): string => join(scratchDir(), '.paused')
+
+/** The largest resident memory so far, in MB. */
+function mostMemory({ process: { pid } }: Receiver): number {
+  const found = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  return Number(found?.[1]) / 1024
+}
 
 function reasonOf(text: string): string | undefined {
   const path = inNewDirectory()
@@ -57,12 +63,15 @@ test('a device without end and a FIFO that nobody writes to stop neither the rec
     assert.equal(response.status, 503)
     return ((await response.json()) as { detail: string }).detail
   }
+  assert.equal((await receiver.post(vs01())).status, 201)
+  const before = mostMemory(receiver)
   symlinkSync('/dev/zero', path)
   assert.match(await refusal(), /no reason was given/)
+  assert.ok(mostMemory(receiver) - before < 64, 'only its beginning was read')
   execFileSync('rm', [path])
   execFileSync('mkfifo', [path])
   assert.match(await refusal(), /no reason was given/)
   execFileSync('rm', [path])
-  assert.equal((await receiver.post(vs01())).status, 201)
+  assert.equal((await receiver.post(vs01())).status, 200)
   await receiver.stop()
 })

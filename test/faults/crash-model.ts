@@ -116,6 +116,9 @@ class Disk {
           Buffer.concat([old.subarray(0, call.size), Buffer.alloc(Math.max(call.size - old.length, 0))]),
         )
         break
+      case 'link':
+        this.#name(call.to, call.end, this.#find(call.path))
+        break
       case 'rename': {
         const node = this.#find(call.path)
         this.#name(call.to, call.end, node)
@@ -340,7 +343,8 @@ export function joined(
   const later = second.calls.map((call): Call => {
     const at = { start: call.start + since, end: call.end + since }
     if (call.kind === 'said') return { ...call, ...at }
-    if (call.kind === 'rename') return { ...call, ...at, path: moved(call.path), to: moved(call.to) }
+    if (call.kind === 'rename' || call.kind === 'link')
+      return { ...call, ...at, path: moved(call.path), to: moved(call.to) }
     return { ...call, ...at, path: moved(call.path) }
   })
   return { calls: [...first.calls, ...later], since }

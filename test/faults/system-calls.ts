@@ -10,7 +10,7 @@ export type Call = { readonly start: number; readonly end: number } & (
   | { readonly kind: 'create'; readonly path: string; readonly truncates: boolean }
   | { readonly kind: 'write'; readonly path: string; readonly offset: number; readonly bytes: Buffer }
   | { readonly kind: 'resize'; readonly path: string; readonly size: number }
-  | { readonly kind: 'rename'; readonly path: string; readonly to: string }
+  | { readonly kind: 'rename' | 'link'; readonly path: string; readonly to: string }
   /** A line of JSON on the standard output of the process. */
   | { readonly kind: 'said'; readonly line: string }
 )
@@ -91,7 +91,8 @@ function parse(root: string, trace: string): Call[] {
         calls.push({ ...at, kind: 'sync', path })
         break
       case 'rename':
-        calls.push({ ...at, kind: 'rename', path, to: (strings[1] as Buffer).toString() })
+      case 'link':
+        calls.push({ ...at, kind: name, path, to: (strings[1] as Buffer).toString() })
         break
       case 'unlink':
       case 'rmdir':

@@ -22,7 +22,6 @@ export async function makeEmptyFiles(directory: string, isHeld: () => boolean): 
     await changeNames(directory, async () => {
       await makeHead(join(directory, headName), isHeld)
       file = await open(join(directory, recordsName), openOrMake, fileMode)
-      await file.chmod(fileMode)
     })
     return file as unknown as FileHandle
   } catch (error) {
@@ -36,7 +35,6 @@ export async function makeEmptyFiles(directory: string, isHeld: () => boolean): 
 async function makeHead(path: string, isHeld: () => boolean): Promise<void> {
   const file = await open(path, openOrMake, fileMode)
   try {
-    await file.chmod(fileMode)
     requireLock(isHeld)
     writeHeadSync(file.fd, headOf(emptyPosition))
     await file.sync()

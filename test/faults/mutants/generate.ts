@@ -11,6 +11,7 @@ export type Generated = {
   readonly file: string
   readonly start: number
   readonly end: number
+  readonly line: number
   readonly replace: string
   /** What was done, the line it was done to, and which of several like it: the same as long as the line is. */
   readonly name: string
@@ -75,11 +76,12 @@ export function mutantsOf(file: string, text: string): Generated[] {
   visit(program, (node) => {
     for (const { what, ...edit } of editsOf(node, text)) {
       const lineStart = text.lastIndexOf('\n', edit.start - 1) + 1
-      const line = text.slice(lineStart, text.indexOf('\n', lineStart)).trim()
-      const like = `${file}: ${what}: ${line}`
+      const written = text.slice(lineStart, text.indexOf('\n', lineStart)).trim()
+      const like = `${file}: ${what}: ${written}`
       const nth = (seen.get(like) ?? 0) + 1
       seen.set(like, nth)
-      found.push({ file, ...edit, name: nth === 1 ? like : `${like} (${nth})` })
+      const line = text.slice(0, edit.start).split('\n').length
+      found.push({ file, line, ...edit, name: nth === 1 ? like : `${like} (${nth})` })
     }
   })
   return found
@@ -92,9 +94,22 @@ export function sample(all: readonly Generated[], count: number, seed: string): 
   return ranked.slice(0, count).map(({ each }) => each)
 }
 
+/** Of every file `perFile` of them: first one of each file, then a second one of each file. */
+export function spread(all: readonly Generated[], perFile: number, seed: string): Generated[] {
+  const files = [...new Set(all.map(({ file }) => file))]
+  const ofFiles = files.map((name) =>
+    sample(
+      all.filter(({ file }) => file === name),
+      perFile,
+      seed,
+    ),
+  )
+  return Array.from({ length: perFile }, (_, at) => ofFiles.flatMap((own) => own.slice(at, at + 1))).flat()
+}
+
 export function sourcesIn(root: string, folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
     .map((entry) => normalize(join(entry.parentPath, entry.name)).slice(normalize(`${root}/`).length))
     .sort()
 }
@@ -106,7 +121,7 @@ export function importsOf(root: string, tests: readonly string[]): Map<string, R
     const known = direct.get(file)
     if (known) return known
     const text = readFileSync(join(root, file), 'utf8')
-    const names = [...text.matchAll(/(?:from|import\() ?'(\.[^']+\.ts)'/g)]
+    const names = [...text.matchAll(/(?:from|import\() ?'(\.[^']+\.tsx?)'/g)]
     // a program that a test writes as a text imports, too, from somewhere else
     const found = names
       .map(([, name]) => normalize(join(dirname(file), name as string)))

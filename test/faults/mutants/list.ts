@@ -20,6 +20,8 @@ export type Mutant = {
 
 const crashStates: Check = { part: 'crash-states', share: 0.01 }
 const damage: Check = { part: 'damage', share: 0.02 }
+const fullDisk: Check = { part: 'full-disk', share: 0.02 }
+const errors: Check = { part: 'errors', share: 0.1 }
 const model: Check = { part: 'model', share: 0.01 }
 
 export const mutants: readonly Mutant[] = [
@@ -102,10 +104,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/storage/files/overwrite.ts',
     find: 'writeAllSync(fd, bytes, 0)',
     replace: "(await import('node:fs')).writeSync(fd, bytes, 0, bytes.length, 0)",
-    caughtBy: [
-      { part: 'full-disk', share: 0.02 },
-      { part: 'errors', share: 0.1 },
-    ],
+    caughtBy: [fullDisk, errors],
   },
   {
     name: 'cut-by-backward-scan',
@@ -227,10 +226,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/storage/files/association-file.ts',
     find: '      else if (!(await this.#putBack(isEmpty, isHeld)) || !isFull(error)) this.#forget()\n',
     replace: '      else this.#forget()\n',
-    caughtBy: [
-      { part: 'full-disk', share: 0.02 },
-      { part: 'errors', share: 0.1 },
-    ],
+    caughtBy: [fullDisk, errors],
   },
   {
     name: 'short-write-taken-for-whole',
@@ -238,7 +234,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/storage/files/durable-file.ts',
     find: '  while (written < bytes.length) {\n',
     replace: '  while (written === 0) {\n',
-    caughtBy: [{ part: 'errors', share: 0.1 }],
+    caughtBy: [errors],
   },
   {
     name: 'duplicate-key-accepted',
@@ -393,6 +389,14 @@ export const mutants: readonly Mutant[] = [
     file: 'src/server/pause.ts',
     find: 'constants.O_RDONLY | constants.O_NONBLOCK',
     replace: 'constants.O_RDONLY',
+    caughtBy: [{ test: 'test/pause.test.ts' }],
+  },
+  {
+    name: 'endless-pause-file',
+    breaks: 'of a pause file without an end only the beginning is read',
+    file: 'src/server/pause.ts',
+    find: 'longestRead = 1_024',
+    replace: 'longestRead = 2 ** 28',
     caughtBy: [{ test: 'test/pause.test.ts' }],
   },
   {

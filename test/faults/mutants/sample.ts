@@ -14,7 +14,18 @@ export type Sampled =
 /** Of the drawn ones, so many have to be in the tree still. */
 export const leastPresent = 0.6
 
+/** What one going over all of `src/` found (`--over`): how many mistakes were made, and those that nothing noticed. */
+export type Survivors = {
+  readonly seed: string
+  readonly perFile: number
+  readonly files: number
+  readonly made: number
+  readonly killed: number
+  readonly survivors: readonly { readonly name: string; readonly lives: string }[]
+}
+
 const path = new URL('./sample.json', import.meta.url)
+const survivorsPath = new URL('./survivors.json', import.meta.url)
 
 export function readSample(): Sampled[] {
   return JSON.parse(readFileSync(path, 'utf8')) as Sampled[]
@@ -22,6 +33,14 @@ export function readSample(): Sampled[] {
 
 export function writeSample(sampled: readonly Sampled[]): void {
   writeFileSync(path, `${JSON.stringify(sampled, undefined, 2)}\n`)
+}
+
+export function readSurvivors(): Survivors {
+  return JSON.parse(readFileSync(survivorsPath, 'utf8')) as Survivors
+}
+
+export function writeSurvivors(survivors: Survivors): void {
+  writeFileSync(survivorsPath, `${JSON.stringify(survivors, undefined, 2)}\n`)
 }
 
 /** A second store needs a PostgreSQL of its own for each mistake, and a text on a terminal is not held word for word. */

@@ -1,0 +1,74 @@
+/** A copy of the tree in which a mistake is made and taken back, and in which test files are run one at a time. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Generated } from './generate.ts'
+
+export const tree = fileURLToPath(new URL('../../..', import.meta.url))
+const left = new Set(['node_modules', '.git', 'dist', 'coverage'])
+
+export class Copy {
+  readonly #place = mkdtempSync(join(tmpdir(), 'civic-m-'))
+  readonly root = join(this.#place, 'tree')
+  /** Temporary files of the tests: what a test that was made to hang leaves is removed with them. */
+  readonly #temporary = join(this.#place, 't')
+
+  constructor() {
+    process.on('exit', () => rmSync(this.#place, { recursive: true, force: true }))
+    const filter = (path: string): boolean => !left.has(path.slice(tree.length))
+    cpSync(tree, this.root, { recursive: true, filter })
+    symlinkSync(join(tree, 'node_modules'), join(this.root, 'node_modules'))
+    // some tests run a receiver as a user without rights, who has to read it
+    for (const path of [this.#place, this.root]) chmodSync(path, 0o755)
+  }
+
+  /** Runs `body` while the mistake is in the copy. */
+  async with<T>({ file, start, end, replace }: Generated, body: () => Promise<T>): Promise<T> {
+    const path = join(this.root, file)
+    const original = readFileSync(path, 'utf8')
+    writeFileSync(path, original.slice(0, start) + replace + original.slice(end))
+    try {
+      return await body()
+    } finally {
+      writeFileSync(path, original)
+    }
+  }
+
+  /** Whether a test file passes within the limit. No process that it has started outlives it. */
+  async passes(test: string, limitMs: number, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
+    mkdirSync(this.#temporary)
+    chmodSync(this.#temporary, 0o1777)
+    const child = spawn(process.execPath, ['--import', 'tsx', '--test', test], {
+      cwd: this.root,
+      stdio: 'ignore',
+      // a group of its own, so that it can be ended with everything that it has started
+      detached: true,
+      env: { ...process.env, TMPDIR: this.#temporary, ...env },
+    })
+    const end = (): void => {
+      try {
+        process.kill(-(child.pid as number), 'SIGKILL')
+      } catch {
+        // nothing is left of it
+      }
+    }
+    const timer = setTimeout(end, limitMs)
+    const [status] = await once(child, 'exit')
+    clearTimeout(timer)
+    end()
+    rmSync(this.#temporary, { recursive: true, force: true, maxRetries: 5 })
+    return status === 0
+  }
+}

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, readFileSync, statfsSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -120,6 +128,34 @@ test('without a free inode there is no room, whatever space is left', needsRoot,
     assert.equal(statfsSync(root).ffree, 0)
     assert.equal(new Health(root, 0).hasRoom(), false)
   }),
+)
+
+test(
+  'when the inodes run out, posts are refused with 507, every acknowledged record is there, and room is used at once',
+  needsRoot,
+  () =>
+    onTmpfs('size=8m,nr_inodes=40', async (root) => {
+      const receiver = await startReceiver({ DATA_DIR: root })
+      const post = async (n: number): Promise<number> =>
+        (await receiver.post(vs01({ participant_id: `SASE${n}-22c-at-5sb-8hm-54v` }))).status
+      let stored = 0
+      let status = 201
+      for (; status === 201; stored++) status = await post(stored)
+      assert.equal(status, 507)
+      assert.ok(--stored > 10, String(stored))
+      assert.equal((await receiver.post(scn01())).status, 507)
+      assert.equal((await fetch(`${receiver.url}/ready`)).status, 503)
+      // A replaced file needs an inode as well.
+      assert.equal(await post(0), 507)
+      const directory = join(root, 'vs01/heron-ridge')
+      assert.equal(readdirSync(directory).length, stored)
+      for (const name of readdirSync(directory)) JSON.parse(readFileSync(join(directory, name), 'utf8'))
+      rmSync(join(directory, readdirSync(directory)[0] as string))
+      for (const name of readdirSync(directory).slice(0, 8)) rmSync(join(directory, name))
+      assert.equal(await post(1_000), 201)
+      assert.equal((await receiver.post(scn01())).status, 201)
+      assert.equal(await receiver.stop(), 0)
+    }),
 )
 
 test('a torn end of 8 MiB is cut off and kept, a longer one is left alone', async () => {

@@ -38,14 +38,15 @@ export type MutedReceiver = {
 
 /** Starts a receiver that writes its log to `output`. The test hands it a socket, because nobody can read its port from the log. */
 export async function startMuted(
-  output: number,
+  output: number | 'closed',
   { preload = '', ...settings }: { preload?: string; METRICS?: string } = {},
 ): Promise<MutedReceiver> {
   const dataDir = scratchDir()
   const held = boundPort()
   const [program, ...args] = receiverCommand
   const importing = preload === '' ? '' : `--import 'data:text/javascript,${encodeURIComponent(preload)}'`
-  const command = `LISTEN_PID=$$ exec ${program} ${importing} ${args.join(' ')}`
+  const closing = output === 'closed' ? '>&-' : ''
+  const command = `LISTEN_PID=$$ exec ${program} ${importing} ${args.join(' ')} ${closing}`
   const child = spawn('sh', ['-c', command], {
     env: {
       PATH: process.env.PATH,
@@ -55,7 +56,7 @@ export async function startMuted(
       LISTEN_FDS: '1',
       ...settings,
     },
-    stdio: ['ignore', output, 'inherit', held.fd],
+    stdio: ['ignore', output === 'closed' ? 'ignore' : output, 'inherit', held.fd],
   })
   const killed = (): boolean => child.kill('SIGKILL')
   process.once('exit', killed)

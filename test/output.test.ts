@@ -1,11 +1,11 @@
 /** Standard output that accepts nothing (a full disk, a reader that stands still, a reader that is gone) delays no request. */
 import assert from 'node:assert/strict'
 import { type StdioOptions, spawnSync } from 'node:child_process'
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { receiverCommand } from './bundle.ts'
-import { recordsPath } from './disk.ts'
+import { chainOf, recordsPath } from './disk.ts'
 import { fifo, filledFifo, type MutedReceiver, startMuted } from './muted.ts'
 import { scn01, token } from './receiver.ts'
 
@@ -36,12 +36,22 @@ async function post(receiver: MutedReceiver, narrative: string): Promise<number>
   return response.status
 }
 
+/** Each of these posts gets its receipt and is in the file. */
+async function postMany(receiver: MutedReceiver, count: number): Promise<void> {
+  let next = 0
+  const sender = async (): Promise<void> => {
+    while (next < count) assert.equal(await post(receiver, String(next++)), 201)
+  }
+  await Promise.all(Array.from({ length: 32 }, sender))
+  assert.equal(chainOf(recordsPath(receiver.dataDir)).length, count)
+}
+
 describe('standard output that takes nothing', { concurrency: 2 }, () => {
   for (const [what, open] of Object.entries(outputs)) {
     test(`${what}: posts are stored, and SIGTERM ends with 0`, patience, async () => {
       const output = open()
       const receiver = await startMuted(output)
-      assert.equal(await post(receiver, 'first'), 201)
+      await postMany(receiver, 300)
       receiver.child.kill('SIGTERM')
       assert.equal(await receiver.ended, 0)
       closeSync(output)
@@ -55,6 +65,18 @@ describe('standard output that takes nothing', { concurrency: 2 }, () => {
       closeSync(output)
     })
   }
+
+  test(
+    'closed: no file of the records takes its place, posts are stored, and SIGTERM ends with 0',
+    patience,
+    async () => {
+      const receiver = await startMuted('closed')
+      await postMany(receiver, 300)
+      receiver.child.kill('SIGTERM')
+      assert.equal(await receiver.ended, 0)
+      assert.equal(chainOf(recordsPath(receiver.dataDir)).length, 300)
+    },
+  )
 
   test('a mistake in the configuration ends with 78, though standard error takes nothing either', () => {
     for (const open of Object.values(outputs)) {
@@ -74,12 +96,7 @@ describe('standard output that takes nothing', { concurrency: 2 }, () => {
     async () => {
       const { here, writer } = fifo()
       const receiver = await startMuted(writer)
-      let next = 0
-      const sender = async (): Promise<void> => {
-        while (next < 1_000) assert.equal(await post(receiver, String(next++)), 201)
-      }
-      await Promise.all(Array.from({ length: 32 }, sender))
-      assert.equal(JSON.parse(readFileSync(recordsPath(receiver.dataDir), 'utf8')).length, 1_000)
+      await postMany(receiver, 1_000)
       const lines = await readUntil(
         here,
         (text) => (text.match(/"outcome":"appended"/g)?.length ?? 0) === 1_000,

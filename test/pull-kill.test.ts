@@ -18,9 +18,9 @@ import { runUntilCall } from './deploy/kills.ts'
 import { random } from './faults/random.ts'
 import { missingHere } from './needs.ts'
 
-const wanted = process.env.CIVIC_KILL_POINTS ?? '2'
+const wanted = process.env.CIVIC_KILL_POINTS
 /** Whether each point is counted and printed. */
-const isTable = process.env.CIVIC_KILL_POINTS !== undefined
+const isTable = wanted !== undefined
 const only = process.env.CIVIC_KILL_SCENE
 const dice = random(Number(process.env.CIVIC_KILL_SEED ?? 1))
 /** A release that starts is ready long before this. A release that does not start ends at once, so nobody waits so long. */
@@ -29,6 +29,8 @@ const brokenSeconds = '3'
 
 type PullScene = {
   readonly name: string
+  /** How many points are taken by default. */
+  readonly points: number
   /** The arguments of the `pull` that is killed, with the paths of the two releases. */
   readonly killed: (good: string, broken: string) => readonly string[]
   /** The arguments of the `pull` after the kill; by default the same. */
@@ -43,12 +45,14 @@ type PullScene = {
 const scenes: readonly PullScene[] = [
   {
     name: 'a release that starts, and the same again',
+    points: 10,
     killed: (good) => [good],
     seconds: readySeconds,
     serves: ['0.0.3'],
   },
   {
     name: 'a release that does not start, and the same again',
+    points: 2,
     killed: (_, broken) => [broken],
     seconds: brokenSeconds,
     code: 1,
@@ -56,6 +60,7 @@ const scenes: readonly PullScene[] = [
   },
   {
     name: 'a release that does not start, and a rollback',
+    points: 2,
     killed: (_, broken) => [broken],
     next: ['rollback'],
     seconds: brokenSeconds,
@@ -63,6 +68,7 @@ const scenes: readonly PullScene[] = [
   },
   {
     name: 'a rollback, and the same again',
+    points: 2,
     killed: () => ['rollback'],
     seconds: readySeconds,
     // If the killed rollback was complete, the second rollback goes back to 0.0.2.
@@ -139,7 +145,7 @@ describe('pull, killed at a system call', {
         .map((point) => [dice.below(2 ** 30), point] as const)
         .sort(([a], [b]) => a - b)
         .map(([, point]) => point)
-        .slice(0, wanted === 'all' ? all.length : Number(wanted))
+        .slice(0, wanted === 'all' ? all.length : Number(wanted ?? scene.points))
       const table = new Map<string, number>()
       for (const point of points) {
         await reset()

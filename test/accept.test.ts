@@ -1,3 +1,4 @@
+/** Judging a parsed envelope: the record that is stored, or the list of all violations. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'

@@ -1,3 +1,4 @@
+/** The file store for append-only records: invariants 1 to 5 of src/storage/files/append.ts, and the repair of damaged files. */
 import assert from 'node:assert/strict'
 import {
   copyFileSync,

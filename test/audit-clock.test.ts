@@ -1,3 +1,4 @@
+/** The check of `verify` that times of receipt do not run backwards. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Clock } from '../src/audit/verify/clock.ts'

@@ -1,3 +1,4 @@
+/** The canonical form of JSON (RFC 8785), and the ids that are made from it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Json } from '../contracts/contract.ts'

@@ -1,3 +1,4 @@
+/** The list of open connections: invariants 1 to 4 of src/server/connections.ts, with real sockets and a real receiver. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'

@@ -1,3 +1,4 @@
+/** The registry of contracts, and the sentences with which a contract refuses a value. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as v from 'valibot'

@@ -1,3 +1,4 @@
+/** How bytes and names are put on the disk for good: the order of the system calls, and their failures. */
 import assert from 'node:assert/strict'
 import fs, { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'

@@ -1,3 +1,4 @@
+/** The last checks of the lock and of the file before and after a batch is written. */
 import assert from 'node:assert/strict'
 import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

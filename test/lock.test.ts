@@ -1,3 +1,4 @@
+/** The lock on a records file between processes: invariants 1 to 3 of src/storage/files/lock.ts. */
 import assert from 'node:assert/strict'
 import fs, { existsSync, mkdirSync, renameSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'

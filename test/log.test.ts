@@ -1,3 +1,4 @@
+/** The log of a process whose reader is slow, stands still or reads at the end. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'

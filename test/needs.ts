@@ -1,4 +1,4 @@
-/** What a test needs of the machine that it runs on: root, and programs that are installed. */
+/** Finds out what this machine has for a test: root, and installed programs. */
 import { spawnSync } from 'node:child_process'
 
 export const isRoot = process.geteuid?.() === 0

@@ -1,3 +1,4 @@
+/** The file store for overwritten records: invariants 1 to 4 of src/storage/files/overwrite.ts. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'

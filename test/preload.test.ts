@@ -61,7 +61,7 @@ test('the longest file is read first, and of two that are as long the one that w
   await store.close()
 })
 
-/** A log of so many records, and the reading of them, which has begun. */
+/** Makes a log of so many records, and begins to read it. */
 function beingRead(count: number) {
   const root = scratchDir()
   build(root, count)

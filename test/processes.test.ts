@@ -1,3 +1,4 @@
+/** Real receivers in processes of their own on one data directory: they share it, are killed, and start again. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'

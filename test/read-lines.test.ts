@@ -1,3 +1,4 @@
+/** Reading lines between two offsets, in chunks of any size. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'

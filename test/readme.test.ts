@@ -1,3 +1,4 @@
+/** Runs the commands of README.md, and checks its links and its list of variables. */
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'

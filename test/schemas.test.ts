@@ -1,3 +1,4 @@
+/** The JSON Schemas that are generated from the contracts, and the program that generates them. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'

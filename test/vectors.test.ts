@@ -1,3 +1,4 @@
+/** Every published vector gets its verdict, from the code and from the JSON Schema. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'

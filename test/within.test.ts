@@ -1,3 +1,4 @@
+/** Work with a time limit: the result, or a given value when there is no result in time. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { within } from '../src/http/within.ts'

@@ -28,7 +28,7 @@ export type SignatureVerdict =
   | { readonly verdict: 'valid' | 'not valid' }
   | { readonly verdict: 'not checked'; readonly why: string }
 
-/** Of a longer payload the hash is signed. */
+/** In bytes. If the payload is longer, its hash is signed instead. */
 const longestPayload = 256
 
 /** `form` is the candidate of the extrinsic in which the call could be read. */

@@ -87,7 +87,7 @@ async function recordsIn(file: Blob): Promise<Bytes> {
 }
 
 export function sourceOf(file: Blob): ByteSource {
-  // pieces of 4 MB, because in a browser reading a small piece takes as long
+  // The pieces have 4 MB, because in a browser a small piece takes as long to read.
   return { chunk: 4 * 1024 * 1024, read: (from, until) => bytesOf(file.slice(from, until)) }
 }
 

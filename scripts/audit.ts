@@ -1,23 +1,15 @@
 /** The auditor's tool (deploy/AUDITORS.md). `audit.mjs` starts it in a checkout; a release holds it as one file. */
 import { run } from '../src/audit/cli.ts'
 import { judgeArgument, serveJudges } from '../src/audit/verify/judges.ts'
-import { processIo } from '../src/cli/io.ts'
+import { runProcess } from '../src/cli/io.ts'
 
-const [program, ...args] = process.argv.slice(1)
+const [, program, first] = process.argv
 
-if (args[0] === judgeArgument) serveJudges()
+if (first === judgeArgument) serveJudges()
 else audit()
 
 function audit(): void {
   // `audit list | head` closes the pipe early, which is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2))
-  run(args, processIo(process.stdout, process.stderr, program)).then(
-    (exit) => {
-      process.exitCode = exit
-    },
-    (error: unknown) => {
-      console.error(error)
-      process.exitCode = 2
-    },
-  )
+  runProcess(run, program)
 }

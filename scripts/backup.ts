@@ -1,14 +1,5 @@
 /** `npm run backup`: see `--help`, and deploy/OPERATORS.md. */
-
 import { runBackup } from '../src/backup/cli.ts'
-import { processIo } from '../src/cli/io.ts'
+import { runProcess } from '../src/cli/io.ts'
 
-runBackup(process.argv.slice(2), processIo(process.stdout, process.stderr, undefined)).then(
-  (exit) => {
-    process.exitCode = exit
-  },
-  (error: unknown) => {
-    console.error(error)
-    process.exitCode = 2
-  },
-)
+runProcess(runBackup)

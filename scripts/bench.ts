@@ -51,7 +51,7 @@ Run it on an idle machine. Exit: 0 measured, 1 an acknowledged record was lost, 
 const bytesForCosts = 4e9
 const usualTurns = 40
 
-const io = processIo(process.stdout, process.stderr, undefined)
+const io = processIo()
 const { show, clear } = progressOn(io)
 
 function options() {

@@ -1,6 +1,5 @@
 /** What a command may use of the process: standard output, standard error, and an error that is printed as a plain sentence. */
 import { once } from 'node:events'
-import type { Writable } from 'node:stream'
 
 /** 0 clean, 1 findings, 2 cannot run. */
 export type Exit = 0 | 1 | 2
@@ -30,9 +29,21 @@ export class CannotRun extends Error {
   override readonly name = 'CannotRun'
 }
 
-type Terminal = Writable & { isTTY?: boolean; columns?: number }
+/** Runs a command as the whole process, which ends with the exit status of the command, or with 2 after an error that is none of its own. */
+export function runProcess(run: (args: readonly string[], io: Io) => Promise<Exit>, program?: string): void {
+  run(process.argv.slice(2), processIo(program)).then(
+    (exit) => {
+      process.exitCode = exit
+    },
+    (error: unknown) => {
+      console.error(error)
+      process.exitCode = 2
+    },
+  )
+}
 
-export function processIo(stdout: Terminal, stderr: Terminal, program: string | undefined): Io {
+export function processIo(program?: string): Io {
+  const { stdout, stderr } = process
   return {
     out: async (text) => {
       if (!stdout.write(text)) await once(stdout, 'drain')

@@ -117,7 +117,7 @@ async function start(
       return { ...ofStore, reasons: reasonsOf(closed(), ofStore.reasons) }
     },
   })
-  const tell = teller(log, metrics?.http)
+  const { tell, end: endTelling } = teller(log, metrics?.http)
   const app = createApp({
     contracts,
     store,
@@ -144,6 +144,7 @@ async function start(
       isDraining = true
     })
     await closed
+    endTelling()
     await store.close()
   }
   process.on('SIGTERM', (signal) => stop(signal, finish))

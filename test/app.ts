@@ -27,7 +27,7 @@ export function appWith(changes: Partial<AppDeps> = {}): App & { readonly lines:
     closed: () => undefined,
     readiness: async () => ({ reasons: [], refused: [] }),
     log,
-    tell: teller(log, changes.metrics),
+    tell: teller(log, changes.metrics).tell,
     maxBodyBytes: 1024,
     maxInFlight: 8,
     ...changes,

@@ -16,9 +16,15 @@ import { head, request, wire } from './wire.ts'
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-async function listening(): Promise<ReturnType<typeof createHttpServer>['server']> {
-  const app = new Hono<{ Bindings: Platform }>().get('/', (c) => c.text('here'))
-  const { server } = createHttpServer(app, () => {})
+async function listening({
+  isKnown = false,
+  most = 100,
+} = {}): Promise<ReturnType<typeof createHttpServer>['server']> {
+  const app = new Hono<{ Bindings: Platform }>().get('/', (c) => {
+    if (c.env.visit) c.env.visit.isKnown = isKnown
+    return c.text('here')
+  })
+  const { server } = createHttpServer(app, () => {}, most)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return server
@@ -28,7 +34,7 @@ const plain = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
 const body = JSON.stringify(vs01())
 
 test('a connection that is kept alive does not keep the requests that it has brought', async () => {
-  const server = await listening()
+  const server = await listening({ isKnown: true })
   const seen: WeakRef<IncomingMessage>[] = []
   server.prependListener('request', (incoming) => seen.push(new WeakRef(incoming)))
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
@@ -51,7 +57,7 @@ test('a connection that is kept alive does not keep the requests that it has bro
 test('bytes that are no request are answered at once on a connection that had a request', {
   timeout: 10_000,
 }, async () => {
-  const server = await listening()
+  const server = await listening({ isKnown: true })
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
   try {
     socket.write(plain)
@@ -87,7 +93,7 @@ test('a connection that has ended is forgotten', async () => {
   }
 })
 
-test('connections (2): a stranger has one request at a time, and the holder of the token has many', async () => {
+test('connections (2): a stranger has one request, and the holder of the token has many', async () => {
   const receiver = await startReceiver()
   const stranger = await wire(receiver.url)
   const twice = head({ 'x-node-token': null }, 'GET /nowhere HTTP/1.1').repeat(2)
@@ -120,7 +126,7 @@ test('connections (2): the receiver does not read from a held stranger, however 
   }
 })
 
-test('connections (2): bytes after the refusal of a stranger are not read for long', async () => {
+test('connections (3): bytes after the refusal of a stranger are not read for long', async () => {
   const receiver = await startReceiver()
   const line = await wire(receiver.url)
   line.send(head({ 'x-node-token': 'wrong', 'content-length': 64 * 1024 * 1024 }))
@@ -131,6 +137,43 @@ test('connections (2): bytes after the refusal of a stranger are not read for lo
   const { bytesWritten, writableLength } = line.socket
   assert.ok(bytesWritten - writableLength < 32 * 1024 * 1024, `${bytesWritten} were taken`)
   await receiver.stop()
+})
+
+test('connections (3): a held connection is ended when its sender ends it', async (t) => {
+  // so that the connection is not ended for its age
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const server = await listening()
+  try {
+    const accepted = once(server, 'connection').then(([each]) => each as Socket)
+    const line = await wire(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    line.send(plain)
+    assert.equal((await line.answer()).headers.connection, 'close')
+    line.socket.end()
+    assert.equal(await line.closed(), '')
+    assert.ok((await accepted).destroyed || (await once(await accepted, 'close')))
+  } finally {
+    server.close()
+  }
+})
+
+test('connections (4) (5): a held connection goes first, and is told nothing more', async () => {
+  const server = await listening({ most: 2 })
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const idle = await wire(url)
+    const held = await wire(url)
+    held.send(plain)
+    assert.equal((await held.answer()).status, 200)
+    const another = await wire(url)
+    assert.equal(await held.closed(), '')
+    for (const line of [idle, another]) {
+      line.send(plain)
+      assert.equal((await line.answer()).status, 200)
+      line.socket.destroy()
+    }
+  } finally {
+    server.close()
+  }
 })
 
 test('a head of more than 100 lines is refused, whoever sends it', async () => {

@@ -43,20 +43,20 @@ export function createApp(deps: AppDeps): App {
   const app: App = new Hono<{ Bindings: Platform }>({ getPath: pathSent })
   const receive = receiver(deps)
   const answers = answersWith(deps)
-  const { tell, later, refuse, mayKnow } = answers
+  const { tell, later, refuse, mayKnow, visitTo } = answers
 
   app.post('/receive', (c) => {
-    const visit = visitTo(c)
+    const visit = visitIn(c)
     const answer = receive(c.req.raw, visit, c.env?.beforeBody)
     return answer instanceof Promise ? later(visit, answer) : tell(visit, answer)
   })
-  app.get('/health', (c) => state(c, 200, { status: 'ok' }))
+  app.get('/health', (c) => state(visitTo(c), 200, { status: 'ok' }))
   app.get('/ready', async (c) => {
-    const { id } = visitTo(c)
+    const visit = visitTo(c)
     const { reasons, body } = await readyNow(deps)
     const isTold = mayKnow(c)
-    if (reasons.length > 0) return problemResponse(isTold ? notReady(reasons) : notReadyAtAll, id)
-    return state(c, 200, isTold ? body : { status: 'ready' })
+    if (reasons.length > 0) return problemResponse(isTold ? notReady(reasons) : notReadyAtAll, visit.id)
+    return state(visit, 200, isTold ? body : { status: 'ready' })
   })
 
   if (deps.metrics) serveMetrics(app, deps.metrics, answers)
@@ -65,7 +65,7 @@ export function createApp(deps: AppDeps): App {
   app.all('/ready', (c) => refuse(c, wrongMethod('GET, HEAD')))
   app.notFound((c) => refuse(c, nothingHere))
   app.onError((error, c) => {
-    const visit = visitTo(c)
+    const visit = visitIn(c)
     deps.log.error(
       { request_id: visit.id, error: error.name, at: framesOf(error) },
       'a mistake in this program',
@@ -89,17 +89,25 @@ function answersWith({ tell: report, tokens }: AppDeps) {
     return response
   }
 
+  /** The visit of a request that is no post: of a token that comes with it, the receiver only notes that it is valid. */
+  function visitTo(c: Context<{ Bindings: Platform }>): Visit {
+    const visit = visitIn(c)
+    if (tokens.match(presentedToken(c.req.raw.headers)) !== undefined) visit.isKnown = true
+    return visit
+  }
+
   return {
     tell,
+    visitTo,
     later: async (visit: Visit, answer: Promise<Received>): Promise<Response> => tell(visit, await answer),
     refuse: (c: Context, refusal: Problem): Response => tell(visitTo(c), { refusal }),
     /** Reasons, names and metrics are shown on this machine, and to senders that have the token. */
     mayKnow: (c: Context<{ Bindings: Platform }>): boolean =>
-      c.env?.isLocal?.() === true || tokens.match(presentedToken(c.req.raw.headers)) !== undefined,
+      c.env?.isLocal?.() === true || visitTo(c).isKnown === true,
   }
 }
 
-function serveMetrics(app: App, metrics: Metrics, { refuse, mayKnow }: Answers): void {
+function serveMetrics(app: App, metrics: Metrics, { refuse, mayKnow, visitTo }: Answers): void {
   app.get('/metrics', async (c) => {
     if (!mayKnow(c)) return refuse(c, nothingHere)
     return c.body(await metrics.text(), 200, {
@@ -143,7 +151,7 @@ function pathSent(request: Request, options?: { env?: Platform }): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
 }
 
-function visitTo(c: Context<{ Bindings: Platform }>): Visit {
+function visitIn(c: Context<{ Bindings: Platform }>): Visit {
   return c.env?.visit ?? visitOf(c.req.raw.headers.get('x-request-id'))
 }
 
@@ -166,8 +174,7 @@ function receiptResponse({ record, receipt, warnings }: StoredEnvelope, id: stri
   return new Response(text, { status, headers: { 'content-type': 'application/json', 'x-request-id': id } })
 }
 
-function state(c: Context, status: number, body: object): Response {
-  const { id } = visitTo(c)
+function state({ id }: Visit, status: number, body: object): Response {
   const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', 'x-request-id': id }
   return new Response(JSON.stringify(body), { status, headers })
 }

@@ -3,24 +3,30 @@
  *
  * A connection is a *stranger* until a valid node token has come on it. Strangers must not cost the holder of the token a post:
  *   1. A stranger that is idle, or has not sent its whole head, is ended after `strangerMs`.
- *   2. A stranger may have one request at a time. A stranger that sends the next request before it has its answer, or more than a little
- *      after a refusal, is held: the receiver does not read from it any more, and ends it like an idle one. If it were ended at once, it
- *      would come back at once.
- *   3. When there is no room for a new connection, a stranger is ended: a held one, or else the one that has been quiet longest. A
- *      connection on which a valid token has come is never ended for a new one.
- *   4. A connection that is ended for want of room is told to come again, because a sender whose request was not read yet is still a
- *      stranger.
+ *   2. A stranger has one request: its answer says `Connection: close`, and the receiver reads no further request. So does every answer,
+ *      to whomever, that is given before the whole body has come. A proxy sends the requests of many people on one connection, and
+ *      without that word it would send a post of the token's holder on a connection that is not read any more or is about to end.
+ *   3. After such an answer the connection is *held*: what still comes is dropped, little of a stranger and more of the holder, so that no
+ *      reset overtakes the answer (RFC 9112, 9.6). It is ended when the sender ends it, or else after `strangerMs`. If a stranger's were
+ *      ended at once, the stranger would come back at once. A stranger that sends the next request before it has its answer is held, too.
+ *   4. When there is no room for a new connection, a stranger is ended: a held one, or else the one that has been quiet longest. A
+ *      connection of the token's holder is never ended for a new one.
+ *   5. A connection that is ended for want of room, and is not held, is told to come again, because a sender whose request was not read
+ *      yet is still a stranger.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { Visit } from '../http/visit.ts'
 import { Slices } from './slices.ts'
 
 /** A request whose head has arrived, until the end of its answer. */
 export type Exchange = {
+  readonly connection: Connection
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
   readonly visit: Visit
+  /** The sender wants the connection to be ended after the answer, or the receiver is about to stop. */
+  readonly isAskedToEnd: boolean
 }
 
 export type Connection = {
@@ -30,7 +36,7 @@ export type Connection = {
   readonly exchanges: Exchange[]
   /** A valid token has come on this connection. */
   isKnown: boolean
-  /** The receiver does not read from this connection any more. */
+  /** The receiver reads no further request on this connection. */
   isHeld: boolean
   /** Bytes that are no request came on this connection, and the refusal is on its way. */
   isRefused: boolean
@@ -40,7 +46,7 @@ export type Connection = {
   bytesRead: number
 }
 
-export const strangerMs = 5_000
+const strangerMs = 5_000
 const sweepMs = 1_000
 /** A connection that was told to come again stays open for so long, so that its sender can read that. */
 const leavingMs = 1_000
@@ -58,6 +64,7 @@ export class Connections {
   readonly #tellFull: (socket: Socket) => void
   readonly #sweeping: NodeJS.Timeout
   #sweptAt = performance.now()
+  #heldMs = strangerMs
 
   /**
    * `most` is the number of connections at one time. `endSlow` answers and ends a stranger that has begun a request and not
@@ -118,17 +125,23 @@ export class Connections {
     this.#strangers.delete(connection)
   }
 
-  hold(connection: Connection): void {
-    const { socket } = connection
+  /** Reads no further request on the connection, and at most so many more bytes. */
+  hold(connection: Connection, bytes: number): void {
+    const { socket, slices } = connection
     if (connection.isHeld || socket.destroyed) return
     socket.pause()
-    connection.slices.stop()
     // pauses again, because Node resumes reading when it has ended an answer
     socket.on('resume', () => socket.pause())
+    slices.stop(bytes, () => Socket.prototype.destroySoon.call(socket))
     connection.isHeld = true
     connection.movedAt = performance.now()
     this.#strangers.delete(connection)
     this.#held.add(connection)
+  }
+
+  /** Called when the receiver is about to stop. */
+  holdShorter(): void {
+    this.#heldMs = sweepMs
   }
 
   end(): void {
@@ -142,10 +155,13 @@ export class Connections {
   }
 
   #makeRoom(): boolean {
-    const [first] = this.#held.size > 0 ? this.#held : this.#strangers
+    const held = firstStranger(this.#held)
+    const first = held ?? firstStranger(this.#strangers)
     if (!first) return false
     this.#forget(first)
-    this.#turnAway(first.socket)
+    // a held one has its answer
+    if (held) held.socket.destroy()
+    else this.#turnAway(first.socket)
     return true
   }
 
@@ -167,8 +183,8 @@ export class Connections {
     this.#sweptAt = now
     // while the only thread was busy nothing was read, so the strangers only seem to have been quiet
     if (wasHeldUp) return
+    for (const { movedAt, socket } of this.#held) if (movedAt < now - this.#heldMs) socket.destroy()
     const before = now - strangerMs
-    for (const connection of this.#held) if (connection.movedAt < before) connection.socket.destroy()
     for (const connection of this.#strangers) {
       // all further strangers have moved later
       if (connection.movedAt >= before) break
@@ -177,6 +193,11 @@ export class Connections {
       else connection.socket.destroy()
     }
   }
+}
+
+function firstStranger(connections: Iterable<Connection>): Connection | undefined {
+  for (const connection of connections) if (!connection.isKnown) return connection
+  return undefined
 }
 
 /** Whether a request on the connection waits for its answer. */

@@ -3,18 +3,18 @@
  *
  * Limits, on purpose: a head within 9.5 s, 16 KiB and 100 lines; a whole request within 15 s (the app refuses a slow body after
  * 8 s); `mostConnections`, 3,072 where files are not scarce; keep-alive of 75 s, longer than the 60 s after which proxies
- * close an idle connection, so that the receiver does not close it while a request is on its way. Connections on which no valid
- * token has come have lower limits (`connections.ts`).
+ * close an idle connection, so that the receiver does not close it while a request is on its way. A connection on which no valid
+ * token has come brings one request (`connections.ts`).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { Server as NetServer, type Socket } from 'node:net'
+import { Server as NetServer, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { App, Platform } from '../http/app.ts'
 import { tooMany } from '../http/body.ts'
 import { messageOf, type Problem, problem, problemHeaders, problemText, statusOf } from '../http/problem.ts'
 import type { Tell } from '../http/tell.ts'
 import { type Visit, visitOf } from '../http/visit.ts'
-import { type Connection, Connections, type Exchange, isBusy, strangerMs } from './connections.ts'
+import { type Connection, Connections, type Exchange, isBusy } from './connections.ts'
 import { headProblem, isLocal, mostHeaderLines, otherCoding, tooManyLines } from './head-rules.ts'
 
 const limits = {
@@ -28,14 +28,8 @@ const limits = {
 } as const
 /** While draining, a kept-alive connection may bring one more request for so long, so that no request meets a closing socket. */
 const lingerMs = 1_000
-/**
- * After a refusal, so many bytes of an unread body may still come, for so long. Then the connection is free for the next
- * request.
- */
-const unread = {
-  known: { bytes: 8 * 1024 * 1024, ms: 5_000 },
-  stranger: { bytes: 64 * 1024, ms: 500 },
-} as const
+/** So many bytes are read after the last answer of a connection. */
+const unread = { known: 8 * 1024 * 1024, stranger: 64 * 1024 } as const
 
 export type HttpServer = {
   readonly server: Server
@@ -67,7 +61,13 @@ class Rim implements HttpServer {
       tellFull: (socket) => this.#tellFull(socket),
     })
     this.#listener = getRequestListener(
-      (request, env) => app.fetch(request, this.#platform(env as Pick<Exchange, 'incoming' | 'outgoing'>)),
+      async (request) => {
+        const exchange = this.#entering as Exchange
+        // After this await, the parser has seen the end of a body that came together with its head.
+        const answer = await app.fetch(request, this.#platform(exchange))
+        this.#decide(exchange)
+        return answer
+      },
       {
         errorHandler: () => this.#notHttp(),
         // an HTTP/1.0 request may have no Host
@@ -82,9 +82,7 @@ class Rim implements HttpServer {
 
   async drain(onLingered: () => void): Promise<void> {
     this.#isDraining = true
-    for (const { exchanges } of this.#connections.all()) {
-      for (const { outgoing } of exchanges) outgoing.shouldKeepAlive = false
-    }
+    this.#connections.holdShorter()
     // the close() of Node's HTTP server would end idle connections at once, and with them requests that are on their way
     const closed = new Promise<void>((resolve) =>
       NetServer.prototype.close.call(this.server, () => resolve()),
@@ -118,10 +116,9 @@ class Rim implements HttpServer {
     )
   }
 
-  #platform({ incoming, outgoing }: Pick<Exchange, 'incoming' | 'outgoing'>): Platform {
+  #platform({ incoming, outgoing, visit }: Exchange): Platform {
     // if a refusal comes instead of 100 Continue, the body is never sent, and Node ends the connection
     const beforeBody = this.#awaitsContinue.has(incoming) ? () => outgoing.writeContinue() : undefined
-    const { visit } = this.#entering as Exchange
     return { visit, beforeBody, target: incoming.url, isLocal: () => isLocal(incoming) }
   }
 
@@ -129,85 +126,59 @@ class Rim implements HttpServer {
     const connection = this.#connections.of(incoming.socket)
     if (!connection) return
     if (connection.isHeld || (!connection.isKnown && isBusy(connection))) {
-      this.#connections.hold(connection)
+      this.#connections.hold(connection, 0)
       return
     }
     const exchange = this.#begin(connection, incoming, outgoing)
     const refusal = headProblem(incoming) ?? unmet
-    if (refusal) {
-      this.#refuse(exchange, refusal)
-      // this head costs the most to parse, and many more may have been sent behind it
-      if (refusal === tooManyLines && !connection.isKnown) {
-        this.#connections.hold(connection)
-        // nobody reads the headers any more, and otherwise they would be kept with the connection
-        incoming.rawHeaders.length = 0
-      }
-      return
+    if (refusal) this.#refuse(exchange, refusal)
+    else {
+      this.#entering = exchange
+      void this.#listener(incoming, outgoing)
+      this.#entering = undefined
     }
-    this.#entering = exchange
-    void this.#listener(incoming, outgoing)
-    this.#entering = undefined
     if (exchange.visit.isKnown && !connection.isKnown) this.#connections.trust(connection)
+    // This head costs the most to parse, and many more may have been sent after it.
+    if (refusal === tooManyLines) {
+      this.#connections.hold(connection, 0)
+      // The headers are no longer read. Without this line they would be kept with the connection.
+      incoming.rawHeaders.length = 0
+    }
   }
 
   #begin(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse): Exchange {
-    const { exchanges } = connection
-    const exchange = { incoming, outgoing, visit: visitFor(incoming) }
+    const { exchanges, socket } = connection
+    const isAskedToEnd = this.#isDraining || !outgoing.shouldKeepAlive
+    const exchange = { connection, incoming, outgoing, visit: visitFor(incoming), isAskedToEnd }
     this.#connections.moved(connection)
     while (exchanges[0]?.outgoing.closed) exchanges.shift()
     exchanges.push(exchange)
-    if (this.#isDraining) outgoing.shouldKeepAlive = false
-    if (!connection.isKnown) outgoing.setHeader('keep-alive', `timeout=${strangerMs / 1000}`)
-    // This runs before Node reads the rest of a body without counting it.
+    // This is the default until `#decide` allows another request.
+    outgoing.shouldKeepAlive = false
     outgoing.once('prefinish', () => {
-      if (incoming.complete) this.#holdMore(connection)
-      else this.#readRest(connection, incoming)
+      if (!outgoing.shouldKeepAlive) socket.destroySoon = () => this.#leave(exchange)
     })
     return exchange
   }
 
-  /** Reads the rest of a body, because unread bytes would block the next requests of the connection. */
-  #readRest(connection: Connection, incoming: IncomingMessage): void {
-    const { bytes, ms } = connection.isKnown ? unread.known : unread.stranger
-    if (!connection.isKnown && Number(incoming.headers['content-length']) > bytes) {
-      this.#leaveRest(connection, incoming)
+  /** Decides, right before the head of an answer is written, whether the connection is kept (`connections.ts`, rule 2). */
+  #decide({ connection, incoming, outgoing, isAskedToEnd }: Exchange): void {
+    outgoing.shouldKeepAlive = connection.isKnown && incoming.complete && !isAskedToEnd && !this.#isDraining
+  }
+
+  /** Ends a connection after its last answer. Node calls this in the place of `destroySoon`, which would end it at once. */
+  #leave({ connection, incoming, isAskedToEnd }: Exchange): void {
+    const { socket, isKnown } = connection
+    // A sender that got no 100 Continue never sends the body.
+    const endsAtOnce = isAskedToEnd || isKnown || this.#awaitsContinue.has(incoming)
+    if (endsAtOnce && incoming.complete) {
+      Socket.prototype.destroySoon.call(socket)
       return
     }
-    let left: number = bytes
-    const stop = (): void => {
-      end()
-      this.#leaveRest(connection, incoming)
-    }
-    const timer = setTimeout(stop, ms)
-    const count = (chunk: Uint8Array): void => {
-      left -= chunk.length
-      if (left < 0) stop()
-    }
-    const end = (): void => {
-      clearTimeout(timer)
-      incoming.off('data', count)
-    }
-    const ended = (): void => {
-      end()
-      this.#holdMore(connection)
-    }
-    incoming.on('data', count).once('end', ended).once('close', end)
-  }
-
-  #leaveRest(connection: Connection, incoming: IncomingMessage): void {
-    if (connection.isKnown) {
-      incoming.pause()
-      connection.socket.destroySoon()
-    } else {
-      this.#connections.hold(connection)
-      // The bytes that have come are dropped, because a piece of them would keep the whole read of 64 KiB in memory.
-      incoming.resume()
-    }
-  }
-
-  /** Holds a stranger that has sent more than the request that was answered. */
-  #holdMore(connection: Connection): void {
-    if (!connection.isKnown && connection.slices.hasRest) this.#connections.hold(connection)
+    if (endsAtOnce) socket.end()
+    this.#connections.hold(connection, isKnown ? unread.known : unread.stranger)
+    // The bytes that have come are dropped, because a piece of them would keep the whole read of 64 KiB in memory.
+    incoming.resume()
   }
 
   /** Answers a request in place of the app. */

@@ -7,7 +7,8 @@
  *
  *   1. Bytes reach the parser in the order in which they came, each once, until the connection is held.
  *   2. At most `sliceBytes` of a stranger reach the parser at once, never more than one head, and other work gets its turn in between.
- *   3. The unparsed bytes of a held connection are dropped.
+ *   3. The bytes of a held connection are dropped. After so many of them the receiver does not read on. Until then it sees when the
+ *      sender ends its side.
  *   4. From the request with a valid token on, bytes go to the parser directly.
  */
 import type { Socket } from 'node:net'
@@ -18,25 +19,20 @@ const headEnd = '\r\n\r\n'
 export class Slices {
   readonly #socket: Socket
   readonly #push: Socket['push']
+  readonly #read: Socket['_read']
   #rest: Buffer | undefined
   #isWhole = false
   #isStopped = false
-
-  /** Whether bytes have come that the parser has not been given yet. */
-  get hasRest(): boolean {
-    return this.#rest !== undefined
-  }
+  /** How many bytes of a held connection are still read. */
+  #left = 0
+  #ended = (): void => {}
 
   /** To be constructed when Node's HTTP server has taken over the socket. */
   constructor(socket: Socket) {
     this.#socket = socket
     this.#push = socket.push
-    const read = socket._read
-    socket.push = (chunk: unknown) => this.#take(chunk)
-    socket._read = (size) => {
-      if (this.#rest) this.#passLater()
-      else if (!this.#isStopped) read.call(socket, size)
-    }
+    this.#read = socket._read
+    this.#stepIn()
     takeFromNative(socket)
   }
 
@@ -46,19 +42,39 @@ export class Slices {
     if (!this.#rest) this.#undo()
   }
 
-  /** Rule 3. */
-  stop(): void {
+  /** Rule 3. `ended` is called when the sender ends its side before more than `most` bytes have come. */
+  stop(most: number, ended: () => void): void {
     this.#isStopped = true
+    this.#left = most - (this.#rest?.length ?? 0)
     this.#rest = undefined
+    this.#ended = ended
+    this.#stepIn()
+    // the parser may have stopped the reading
+    this.#socket._read(0)
+  }
+
+  #stepIn(): void {
+    const socket = this.#socket
+    socket.push = (chunk: unknown) => this.#take(chunk)
+    socket._read = (size) => {
+      if (this.#rest) this.#passLater()
+      else if (!this.#isStopped || this.#left > 0) this.#read.call(socket, size)
+    }
   }
 
   /** Takes a chunk in place of the parser. Node goes on reading when this returns true. */
   #take(chunk: unknown): boolean {
-    if (this.#isStopped) return false
+    if (this.#isStopped) return this.#drop(chunk)
     // null is the end of the input, which comes only when no bytes are left, because Node does not read before
     if (!(chunk instanceof Uint8Array)) return this.#push.call(this.#socket, chunk)
     this.#rest = chunk as Buffer
     return this.#pass()
+  }
+
+  #drop(chunk: unknown): boolean {
+    if (chunk instanceof Uint8Array) this.#left -= chunk.length
+    else this.#ended()
+    return this.#left > 0
   }
 
   #passLater(): void {
@@ -73,7 +89,7 @@ export class Slices {
     this.#rest = end < rest.length ? rest.subarray(end) : undefined
     const wantsMore = this.#push.call(this.#socket, rest.subarray(0, end))
     if (this.#rest) return false
-    if (this.#isWhole) this.#undo()
+    if (this.#isWhole && !this.#isStopped) this.#undo()
     return wantsMore
   }
 

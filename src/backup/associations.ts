@@ -49,7 +49,7 @@ export async function copyAssociations(run: BackupRun, before: readonly Associat
   return { entries: entries.map((entry) => ({ ...entry, complete_until: until(entry) })), changed }
 }
 
-/** Written as the time of an association of which the backup never had everything. */
+/** The time that stands in the manifest for an association of which the backup never had everything. */
 const never = new Date(0).toISOString()
 
 /** Undefined when neither the data directory nor the backup holds anything of the association. */

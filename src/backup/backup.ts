@@ -16,7 +16,7 @@
  * every minute. So a run reads the new records, the piece that is still growing, every copy whose stamp is not the signed one (a
  * program has touched it), and the next slice of all other copies (the disk may have altered it, see `scrub.ts`). A byte that the
  * disk altered is found within 30 days, or after one run for each 64 MiB; `--full` reads everything. Until then the byte does no
- * harm, because the data directory still has the good one, from which the copy is mended. If the machine is lost before, a restore
+ * harm, because the data directory still has the good one, from which the copy is repaired. If the machine is lost before, a restore
  * refuses and names the copy.
  */
 
@@ -74,7 +74,7 @@ export type BackedUp = {
   readonly bytesChecked: number
 }
 
-/** A second backup into the same directory waits this long, in which the lock of a run that was killed becomes free. */
+/** A second backup into the same directory waits this long. In this time the lock of a killed run becomes free. */
 const lockMs = staleMs + 2_000
 const execute = promisify(execFile)
 
@@ -135,9 +135,9 @@ async function under(lock: Lock, options: BackupOptions): Promise<BackedUp> {
   if (options.stamps !== undefined) copyStamps(options.stamps, directory, findings)
   const manifest = manifestOf(run, entries)
   requireHeld(lock.held)
-  // not synchronously: a disk may take longer than a lock lasts that nobody renews
+  // This is asynchronous, because a disk may take longer than a lock lasts that is not renewed.
   await execute('sync', ['-f', base.path])
-  // another process may have taken over while this one was stopped for a long time
+  // Another process may have taken the lock over while this one was stopped for a long time.
   requireHeld(lock.held)
   await replaceManifest(base.path, manifest, key)
   const path = join(directory, base.name)

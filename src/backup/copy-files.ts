@@ -5,7 +5,7 @@
  * Invariants
  *   1. A copy is replaced only by a file that `verify` accepts as a record. If the file is empty, cut, of another participant or a
  *      link, the copy stays, and this is reported.
- *   2. A copy that was touched since it was made is read and compared. If it is not as the signed list says, it is made anew from the
+ *   2. A copy that was touched since it was made is read and compared. If it differs from the signed list, it is made anew from the
  *      data directory, provided that the data directory still has the same bytes.
  *   3. Memory does not grow with the number of files: the old list is read and the new one is written a line at a time, in the order
  *      of the names, which are sorted in runs (`sorted-names.ts`).

@@ -53,7 +53,7 @@ function requireOwn(path: string, found: Stats): void {
 const versionOne = /^(manifest-\d{8}T\d{9}Z\.json(\.sig)?|\.manifest-.*|objects|records)$/
 
 export type Standing = {
-  /** Backups by name, the newest last. */
+  /** The backups by name, the newest last. */
   readonly backups: readonly string[]
   readonly hasVersionOne: boolean
 }
@@ -94,7 +94,7 @@ export function createFresh(path: string): number {
   }
 }
 
-/** The names in a directory, in no order; none when it is gone. Reads a few at a time, because readdir of 200,000 names takes five times the memory of the names. */
+/** The names in a directory, in no order; none when it is gone. It reads a few names at a time, because readdir of 200,000 names takes five times the memory of the names. */
 export function* namesIn(directory: string): Generator<string> {
   if (!lstatSync(directory, { throwIfNoEntry: false })?.isDirectory()) return
   let open: Dir

@@ -167,7 +167,7 @@ function entryOf(text: string, addon: string): ListEntry {
     if (kind === 'piece' && isPiece(of)) return { kind, of }
     if (kind === 'file' && isFile(of, addon)) return { kind, of }
   } catch {
-    // told below
+    // The error below reports this.
   }
   throw new NotTheList('a list holds something that this program does not know')
 }

@@ -30,7 +30,7 @@ export function isWholeFile(addon: string, name: string): boolean {
   return ruleOf(addon) === 'append-only' ? tornPattern.test(name) : participantOf(name) !== undefined
 }
 
-/** The Placekey that a file is named after; undefined for a name that the receiver does not give. */
+/** The Placekey in the name of a file; undefined for a name that the receiver does not give. */
 export function participantOf(name: string): string | undefined {
   const participant_id = name.endsWith('.json') ? name.slice(0, -'.json'.length) : ''
   try {

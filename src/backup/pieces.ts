@@ -1,6 +1,6 @@
 /**
  * The copies of append-only records: pieces of at least 16 MiB, each of whole records, and one piece that is still growing. A full
- * piece never changes again. So a run reads at most the growing piece, a flipped byte costs one piece to mend, and a program that
+ * piece never changes again. So a run reads at most the growing piece, a flipped byte costs the repair of one piece, and a program that
  * copies the directory to another machine sends each piece once.
  */
 

@@ -32,7 +32,7 @@ export type Sink = {
 export type Took = { readonly missing: number }
 
 /**
- * Throws `BackupRefused` with the path of a copy that is not as it was. `onBytes` is called with the number of bytes that were
+ * Throws `BackupRefused` with the path of a copy that was changed. `onBytes` is called with the number of bytes that were
  * read.
  */
 export async function readBack(
@@ -54,7 +54,7 @@ export async function readBack(
     await readRecords(directory, line, own, sink, onBytes)
   }
   try {
-    // first, because with an altered list good copies would be called damaged
+    // The list is compared first, because with an altered list good copies would be called damaged.
     verifyList(directory, of.list)
     for (const { kind, of: entry } of readList(directory, of.list, of.addon)) {
       if (kind === 'line') lines.push(entry)

@@ -1,6 +1,6 @@
 /**
- * Sorts the names of a directory, or of a list, with little memory: 200,000 names take 100 bytes each where they are held all at
- * once. Names beyond the first few thousand are written to a file in sorted runs, and the runs are merged while they are read.
+ * Sorts the names of a directory, or of a list, with little memory. If 200,000 names were all held at once, each would take 100
+ * bytes. Names beyond the first few thousand are written to a file in sorted runs, and the runs are merged while they are read.
  */
 
 import { closeSync, readSync, unlinkSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { writeAllSync } from '../storage/files/durable-file.ts'
 import { createFresh } from './directory.ts'
 
-/** So many names are held in memory at a time. */
+/** The number of names that are held in memory at a time. */
 const mostHeld = 4_096
 const bufferBytes = 16 * 1024
 /** No name of a file has a NUL in it. */
@@ -59,7 +59,7 @@ class Runs {
   }
 }
 
-/** The file goes when it is closed, also when the process is killed. */
+/** Opens a file that disappears when it is closed, also when the process is killed. */
 function createUnnamed(path: string): number {
   const fd = createFresh(path)
   unlinkSync(path)
@@ -80,7 +80,7 @@ function* namesIn(fd: number, start: number, end: number): Generator<string> {
   }
 }
 
-/** There are few runs, so the least of their first names is looked for among all of them. */
+/** Searches all runs for the least of their first names, because there are only few runs. */
 function* merged(runs: readonly Iterator<string>[]): Generator<string> {
   const heads = runs.map((run) => ({ run, next: run.next() }))
   for (;;) {

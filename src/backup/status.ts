@@ -1,4 +1,4 @@
-/** A note of how the last backup ended, for the receiver's metrics (`server/backup-status.ts`): it may not look into the backups. */
+/** Writes a note of how the last backup ended, for the receiver's metrics (`server/backup-status.ts`). The receiver cannot read the backups. */
 
 import type { Exit } from '../cli/io.ts'
 import { readRegularSync } from '../storage/files/regular-file.ts'
@@ -7,10 +7,10 @@ import { writeSmallFile } from '../storage/files/small-file.ts'
 const longest = 4_096
 type Ended = { readonly exit: Exit; readonly isMade: boolean }
 
-/** The receiver is another user. */
+/** Everybody can read the note, because the receiver runs as another user. */
 const forAll = 0o644
 
-/** `made_at` stays that of the last backup that was made. */
+/** Writes the note. `made_at` stays that of the last complete backup. */
 export async function noteStatus(path: string, { exit, isMade }: Ended, now: Date): Promise<void> {
   const ended_at = now.toISOString()
   const made_at = isMade ? ended_at : lastMadeAt(path)

@@ -120,7 +120,7 @@ export class RestoreTarget {
     return work
   }
 
-  /** Pauses the receiver unless it is paused already, because a pause of the operator's has to stay afterwards. */
+  /** Pauses the receiver unless it is paused already, because a pause of the operator must stay afterwards. */
   #pause(): void {
     try {
       const fd = openSync(this.#at(pausedName), 'wx', fileMode)

@@ -104,8 +104,8 @@ export class Health {
         this.#unusable.delete(name)
         continue
       }
-      const mend = `Mend it with: chown -R ${userName()} ${resolve(this.#root)}`
-      const text = `${part} (${name}) belongs to another user, or may not be used. ${mend}`
+      const remedy = `Mend it with: chown -R ${userName()} ${resolve(this.#root)}`
+      const text = `${part} (${name}) belongs to another user, or may not be used. ${remedy}`
       return { kind: 'rights', text }
     }
     return undefined

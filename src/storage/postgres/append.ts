@@ -13,7 +13,7 @@
  *   2. Waiting records, of whatever associations, become one batch. If a head is not known, one statement reads all heads and finds
  *      the records of the batch that are stored already.
  *   3. The new records are chained behind their heads and inserted with one statement. If no record is new, an empty commit is made.
- *   4. If another writer was first, or the connection broke, it begins again at 2, as long as a sender waits. Reading shows whether
+ *   4. If another writer was first, or the connection broke, the batch begins again at 2, as long as a sender waits. Reading shows whether
  *      the broken statement took effect.
  *   5. If an association is refused, or others were first several times, the batch is split into two. In the end the association
  *      is alone, and all others are stored.

@@ -1,8 +1,8 @@
 /**
  * Arrays as parameters of a statement, so that one statement stores any number of rows. The library would send the elements of a
- * `bytea[]` as hexadecimal digits, twice as long; here they travel as bytes, in the binary format of PostgreSQL's `array_recv`:
- * the number of dimensions, a flag for nulls, the type of the elements, the length and the first index, then each element behind
- * its length.
+ * `bytea[]` as hexadecimal digits, twice as long; here they are sent as bytes, in the binary format of PostgreSQL's `array_recv`:
+ * the number of dimensions, a flag for nulls, the type of the elements, the length and the first index, then the length and the bytes of each
+ * element.
  */
 
 /** The number of the type `bytea`, the same in every database (`pg_type.dat`). */
@@ -21,6 +21,6 @@ export function byteaArray(elements: readonly Uint8Array[]): Buffer {
     bytes.set(element, at)
     at += element.length
   }
-  // an empty array ends behind the type of its elements
+  // An empty array ends after the type of its elements.
   return dimensions === 0 ? bytes.subarray(0, 12) : bytes
 }

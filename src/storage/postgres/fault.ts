@@ -65,7 +65,7 @@ export function meaningOf(error: unknown): Meaning {
   return { kind: 'fault', fault, reason, isOfOneAssociation: rowFault.test(code) }
 }
 
-/** What a trigger, or a type of a column (classes 22, 23 and 54), has against a row. */
+/** The errors with which a trigger, or the type of a column (classes 22, 23 and 54), refuses a row. */
 const rowFault = /^(?:CV00[235]|22|23|54|55P03)/
 
 /** Whether another writer was first. The loser may fail at a key of the table before the trigger runs. */
@@ -80,7 +80,7 @@ function isBroken(error: unknown, code: string): boolean {
   return error instanceof Broken || /^(?:08|57P)/.test(code) || code === '25006'
 }
 
-/** What the library says of a server with `ssl = off`: the one mistake in a set-up for which it has no code. */
+/** The message of the library for a server with `ssl = off`, which is the only mistake in a set-up without a code. */
 const withoutTls = 'The server does not support SSL connections'
 
 /** The code of an error, for the log. */

@@ -7,11 +7,11 @@
  */
 import type { Connection, Statement } from './connection.ts'
 
-/** The number of the lock that keeps two imports apart; any number will do. */
+/** The number of the lock that lets only one import run; any number will do. */
 const importLock = 427_191_541_091
 const lockWait = "SET lock_timeout = '5s'"
 
-/** What the import found: `empty` and `broken off before` let it begin. */
+/** The state of the tables; `empty` and `broken off before` let an import begin. */
 export type Begun = 'empty' | 'broken off before' | 'not empty' | 'another import'
 
 /**

@@ -6,8 +6,8 @@
  *   2. Of two envelopes for one Placekey that this process receives, the last one stays.
  *   3. A statement that was held up never replaces a newer form: the engine refuses it once its sender has been answered.
  *      When a connection breaks, the statement on it may still take effect until then. So nothing else is sent before the
- *      statement's process is seen to have ended, or its time is up. What a process reads when it was stopped for a while is
- *      refused (`stopped.ts`).
+ *      statement's process is seen to have ended, or its time is up. Requests that a process reads right after it was
+ *      stopped for a while are refused (`stopped.ts`).
  *
  * There is one batch at a time, over all associations, so records are stored in the order of their arrival.
  *
@@ -31,7 +31,7 @@ const brokenPauseMs = 100
 /** All requests have the same key, so there is one batch at a time. */
 const oneAfterTheOther = ''
 
-/** `bytes` is what is stored. */
+/** `bytes` is the text to store. */
 type WaitingReplacement = Waiting & { readonly record: AcceptedRecord; readonly receivedAt: string }
 
 /** A statement on a broken connection. If it takes effect, it does so before `until`. */

@@ -3,11 +3,11 @@
 -- Who may do what
 --   civic_owner     owns everything below and cannot log in.
 --   the receiver    may read everything, insert into `record`, and insert or replace in `latest`. It may change nothing else.
---   the trigger     `civic.append` runs as civic_owner. It alone moves the head of an association.
+--   the trigger     `civic.append` runs as civic_owner. Only this trigger moves the head of an association.
 --
--- Errors that the triggers raise, none with a value in it, because the server's log would keep the value
+-- Errors that the triggers raise. None contains a value, because the server's log would keep the value.
 --   CV001  another writer was first: the batch does not continue the head
---   CV002  the last stored line is not the one that was stored
+--   CV002  the last line is not the one that was stored there
 --   CV003  `received_at` is before the last one, or more than 5 s ahead of this server's clock
 --   CV004  a setting under which a commit is not on disk twice
 --   CV005  a line, a name or a body that no receiver writes
@@ -16,15 +16,15 @@
 CREATE SCHEMA civic AUTHORIZATION civic_owner;
 SET LOCAL ROLE civic_owner;
 
--- One row. `importing`: nothing is stored by a receiver while an import is under way.
+-- This table has one row. While `importing` is true, an import is under way and no receiver may store.
 CREATE TABLE civic.state (
   version integer NOT NULL,
   importing boolean NOT NULL
 );
 INSERT INTO civic.state VALUES (1, false);
 
--- The head of each association. It changes with each batch, so half of each page is left free: the new row then stands on
--- the same page and no index changes.
+-- The head of each association. It changes with each batch, so half of each page is left free. Then the new row is on the
+-- same page, and no index changes.
 CREATE TABLE civic.association (
   addon text COLLATE "C",
   slug text COLLATE "C",
@@ -34,7 +34,7 @@ CREATE TABLE civic.association (
   PRIMARY KEY (addon, slug)
 ) WITH (fillfactor = 50);
 
--- `line` holds exactly the bytes that stand in records.json, without the comma and the line feed.
+-- `line` holds exactly the bytes of the line in records.json, without the comma and the line feed.
 -- No other constraint: the server's log prints the whole row that fails one. The id comes first in its key: while the table has
 -- no statistics, the planner would else look for a sequence in that index, and read all records of the association.
 CREATE TABLE civic.record (
@@ -60,7 +60,7 @@ CREATE TABLE civic.latest (
 CREATE INDEX latest_changed ON civic.latest (changed);
 ALTER TABLE civic.latest SET (toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 100);
 
--- What must hold for a commit to mean "on disk twice". The setting belongs to the session, so each statement looks.
+-- Checks the settings under which a commit means "on disk twice". They belong to the session, so each statement checks them.
 CREATE FUNCTION civic.require_durable() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -88,7 +88,7 @@ CREATE FUNCTION civic.is_name(name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE STRICT
 RETURN name ~ '^[A-Za-z0-9@_][A-Za-z0-9@_-]*$' AND length(name) <= 128;
 
--- Once for each INSERT into `record`, however many lines and associations it has. The last 111 bytes of a line have a fixed
+-- Runs once for each INSERT into `record`, however many lines and associations it has. The last 111 bytes of a line have a fixed
 -- shape, `<received_at>","previous_sha256":"<64 hex>"}}`; the whole receipt is built anew and compared byte by byte.
 -- (Reading it as json would fail for ever on a text with \u0000.)
 CREATE FUNCTION civic.append() RETURNS trigger

@@ -4,7 +4,7 @@
  * envelopes through another receiver. The age of a request does not show this, because it is counted from the reading.
  */
 const lookMs = 250
-/** A shorter stop does no harm: together with the time that a request has after reading, it is no longer than its sender waits. */
+/** A shorter stop does no harm, because its length plus the time that a request has after reading is no longer than the sender waits. */
 const stoppedMs = 2_000
 /** By then all requests that came during the stop have been read, also on a busy machine. */
 const afterwardsMs = 5_000
@@ -15,7 +15,7 @@ export class Stopped {
   readonly #looking = setInterval(() => this.#look(), lookMs).unref()
 
   get recently(): boolean {
-    // looks now, because after a stop requests are read before timers run
+    // The check runs now, because after a stop requests are read before timers run.
     this.#look()
     return this.#seen < this.#until
   }

@@ -71,7 +71,7 @@ export function openPostgresStore(options: PostgresStoreOptions): Store {
     },
 
     async close() {
-      // every request is answered by its deadline; nobody waits for a statement that is still under way then
+      // Every request is answered by its deadline, so nobody waits for a statement that is still under way then.
       while (unanswered.size > 0) await Promise.allSettled(unanswered)
       stopped.close()
       await connections.close()

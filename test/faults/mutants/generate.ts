@@ -1,6 +1,6 @@
 /**
- * Small mistakes made by rule all over `src/`: a comparison turned, a limit off by one, a statement left out, an `await` forgotten.
- * A sample takes those whose hash with the seed is lowest, so a change of one file leaves the sample of the others as it was.
+ * Makes small mistakes by rule in all of `src/`: a comparison turned around, a limit off by one, a statement left out, an `await` forgotten.
+ * A sample takes the mistakes whose hash with the seed is lowest, so a change of one file does not change the sample of the others.
  */
 import { hash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ export type Generated = {
   readonly end: number
   readonly line: number
   readonly replace: string
-  /** What was done, the line it was done to, and which of several like it: the same as long as the line is. */
+  /** The change, the changed line, and its number among equal lines. It stays the same as long as the line does. */
   readonly name: string
 }
 
@@ -61,7 +61,7 @@ function visit(node: unknown, each: (node: Node) => void): void {
   if (Array.isArray(node)) for (const part of node) visit(part, each)
   else if (typeof node === 'object' && node !== null && 'type' in node) {
     const { type } = node as Node
-    // types are gone before anything runs
+    // Types are gone before the program runs, so a mistake in them changes nothing.
     if (type.startsWith('TS') && !type.endsWith('Expression')) return
     each(node as Node)
     for (const part of Object.values(node)) visit(part, each)
@@ -87,7 +87,7 @@ export function mutantsOf(file: string, text: string): Generated[] {
   return found
 }
 
-/** `count` of them, always the same ones for one seed. */
+/** A sample of `count` mistakes, always the same for one seed. */
 export function sample(all: readonly Generated[], count: number, seed: string): Generated[] {
   const ranked = all.map((each) => ({ each, rank: hash('sha256', `${seed} ${each.name}`) }))
   ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1))
@@ -114,7 +114,7 @@ export function sourcesIn(root: string, folder: string): string[] {
     .sort()
 }
 
-/** Of each test file, all that it imports, directly or not. */
+/** All files that each test file imports, directly or indirectly. */
 export function importsOf(root: string, tests: readonly string[]): Map<string, ReadonlySet<string>> {
   const direct = new Map<string, string[]>()
   const importedBy = (file: string): string[] => {
@@ -122,7 +122,7 @@ export function importsOf(root: string, tests: readonly string[]): Map<string, R
     if (known) return known
     const text = readFileSync(join(root, file), 'utf8')
     const names = [...text.matchAll(/(?:from|import\() ?'(\.[^']+\.tsx?)'/g)]
-    // a program that a test writes as a text imports, too, from somewhere else
+    // A program that a test writes as a text has imports as well, which lead elsewhere.
     const found = names
       .map(([, name]) => normalize(join(dirname(file), name as string)))
       .filter((name) => existsSync(join(root, name)))
@@ -143,7 +143,7 @@ export function importsOf(root: string, tests: readonly string[]): Map<string, R
   )
 }
 
-/** The test files that are to notice a mistake in a file: the one of its name, then those that import least. */
+/** The test files that should notice a mistake in a file: first the test with its name, then the tests that import least. */
 export function testsFor(
   file: string,
   imports: ReadonlyMap<string, ReadonlySet<string>>,

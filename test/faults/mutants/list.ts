@@ -1,6 +1,6 @@
 /**
- * Mistakes that somebody could make in this program, and what has to notice each. A suite that lets one of them live
- * proves nothing about that invariant. `scripts/mutants.ts` makes them one by one in a copy of the tree.
+ * Mistakes that somebody could make in this program, and the tests that must notice each. Tests that do not notice a mistake prove nothing
+ * about its invariant. `scripts/mutants.ts` makes the mistakes one by one in a copy of the tree.
  */
 
 /** A part of `npm run test:faults` with the share that suffices, or a test file. */
@@ -8,13 +8,13 @@ export type Check = { readonly part: string; readonly share: number } | { readon
 
 export type Mutant = {
   readonly name: string
-  /** The invariant that it breaks. */
+  /** The invariant that the mistake breaks. */
   readonly breaks: string
   readonly file: string
-  /** Stands in the file exactly once. */
+  /** A text that is in the file exactly once. */
   readonly find: string
   readonly replace: string
-  /** One after another until one fails; the first is the one that is expected to. */
+  /** The checks run one after another until one fails. The first one is expected to fail. */
   readonly caughtBy: readonly Check[]
 }
 
@@ -51,7 +51,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'directory-opened-after-the-change',
-    breaks: 'an error of a directory that is written back after a rename is seen by whoever renamed',
+    breaks: 'an error of writing a directory to the disk after a rename is seen by the process that renamed',
     file: 'src/storage/files/durable-file.ts',
     find: "  const fd = openSync(directory, 'r')\n  try {\n    const result = await change()\n",
     replace: "  const result = await change()\n  const fd = openSync(directory, 'r')\n  try {\n",
@@ -67,7 +67,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'duplicate-without-a-look',
-    breaks: 'a duplicate is answered from the file that is at its path, under the lock',
+    breaks: 'a duplicate is answered from the file at its path, under the lock',
     file: 'src/storage/files/append.ts',
     find: '    if (!lock.held() || !this.#file.isUnchanged()) return undefined\n',
     replace: '',
@@ -116,7 +116,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'last-line-not-looked-at',
-    breaks: 'a record counts only if its successor, the head or its own content vouches for it',
+    breaks: 'a record counts only if the next record, the head or its own content confirms it',
     file: 'src/storage/files/recover.ts',
     find: '  if (!vouched && !(await isWholeAt(file, last.offset, last.here.end)))',
     replace: '  if (!vouched && !(await isWholeAt(file, last.offset, last.here.end)) && last.offset < 0)',
@@ -124,7 +124,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'head-trusted-over-the-file',
-    breaks: 'what the head file says is compared, not believed',
+    breaks: 'the content of the head file is compared with the records file',
     file: 'src/storage/files/recover.ts',
     find: '  let agreesWithHead = head === undefined || head.count < from.count || head.count === 0 || isAt(head, from)\n',
     replace:
@@ -133,7 +133,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'head-not-compared-when-preloading',
-    breaks: 'what is read without the lock is held against the head file, too',
+    breaks: 'records that are read without the lock are compared with the head file, too',
     file: 'src/storage/files/known-records.ts',
     find: '    if (!(await this.readFromStart(file, until, head, onOffset))) this.forget()\n    else ',
     replace: '    await this.readFromStart(file, until, head, onOffset)\n    ',
@@ -141,7 +141,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'memory-is-no-witness',
-    breaks: 'a receiver that knows a record does not take a file without it',
+    breaks: 'a receiver that knows a record does not accept a file without it',
     file: 'src/storage/files/known-records.ts',
     find: '    if (!this.#seen || this.#seen.ctime === unlocked) return head\n',
     replace: '    if (head || !head) return head\n',
@@ -157,7 +157,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'torn-bytes-thrown-away',
-    breaks: 'what recovery cuts off is kept',
+    breaks: 'the bytes that recovery cuts off are kept',
     file: 'src/storage/files/recover.ts',
     find: "  if (!ending.startsWith(cut.toString('latin1'))) await keepTorn(path, cut)\n",
     replace: '',
@@ -165,7 +165,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'growth-not-remembered',
-    breaks: 'append (4): the same envelope is there once, whoever stored it',
+    breaks: 'append (4): the same envelope is stored once, whichever process stored it',
     file: 'src/storage/files/known-records.ts',
     find: '  readonly remember = (id: string, offset: number): void => this.#ids.add(id, offset)\n',
     replace: '  readonly remember = (id: string, offset: number): void => void [id, offset]\n',
@@ -214,7 +214,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'lock-judged-by-its-date',
-    breaks: 'lock: a lock is stale when it has stood still as watched, whatever its date says',
+    breaks: 'lock: a lock is stale when it was watched without a change, whatever its date says',
     file: 'src/storage/files/lock.ts',
     find: '        else mtime = isStale(path, found) ? longAgo : never\n',
     replace: '        else mtime = new Date(isStale(path, found) ? beatOf(found) : beatOf(found))\n',
@@ -320,7 +320,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'keep-alive-shorter-than-a-proxy',
-    breaks: 'this side does not close a connection before a proxy does',
+    breaks: 'the receiver does not close an idle connection before a proxy does',
     file: 'src/server/http-server.ts',
     find: 'keepAliveTimeout: 75_000',
     replace: 'keepAliveTimeout: 55_000',
@@ -368,7 +368,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'late-body-is-parsed',
-    breaks: 'what could only be late is not parsed',
+    breaks: 'a body whose answer would be late is not parsed',
     file: 'src/http/receive.ts',
     find: '  if (performance.now() > visit.arrived + parseMs) return { refusal: tooMany }\n',
     replace: '',
@@ -376,7 +376,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'missing-target-is-no-pause',
-    breaks: 'what cannot be looked at counts as paused',
+    breaks: 'a pause file that cannot be read counts as a pause',
     file: 'src/server/pause.ts',
     find: '  } catch {\n',
     replace:
@@ -385,7 +385,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'pause-waits-for-a-writer',
-    breaks: 'a FIFO in the place of the pause file stops nothing',
+    breaks: 'a FIFO in the place of the pause file blocks nothing',
     file: 'src/server/pause.ts',
     find: 'constants.O_RDONLY | constants.O_NONBLOCK',
     replace: 'constants.O_RDONLY',
@@ -449,7 +449,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'endpoint-redirect-followed',
-    breaks: 'the endpoint that was named is the one that is asked',
+    breaks: 'only the named endpoint is asked',
     file: 'src/audit/g1/rpc.ts',
     find: "redirect: 'manual'",
     replace: "redirect: 'follow'",
@@ -474,7 +474,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'backup-count-of-written-bytes',
-    breaks: 'what a run says that it has written, it has written',
+    breaks: 'a run has written the bytes that it reports as written',
     file: 'src/backup/pieces.ts',
     find: '    this.#run.counts.written += bytes.length\n',
     replace: '    this.#run.counts.written += 1\n',
@@ -489,11 +489,11 @@ export const mutants: readonly Mutant[] = [
     caughtBy: [{ test: 'test/limits.test.ts' }],
   },
   {
-    name: 'mend-not-synced',
+    name: 'repair-not-synced',
     breaks: 'a file that was repaired is on disk before anything is answered from it',
     file: 'src/storage/files/recover.ts',
     find: '  await datasync(file.fd)\n  return position.count',
     replace: '  return position.count',
-    caughtBy: [{ test: 'test/mend.test.ts' }],
+    caughtBy: [{ test: 'test/recover.test.ts' }],
   },
 ]

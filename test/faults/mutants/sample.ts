@@ -1,17 +1,16 @@
 /**
- * The sample of mistakes made by rule that CI makes again at every run: each with the test that noticed it when the sample
- * was drawn, or with the reason why none has to. It is drawn once and kept in `sample.json`, so that a change of one
- * line elsewhere cannot bring a mistake into CI that nobody has looked at. A mistake whose line has changed since is
- * "gone" and counts for nothing; when too many are gone, CI asks for a new drawing.
+ * The sample of mistakes by rule that CI makes again in every run. Each has the test that noticed it when the sample was drawn, or the reason
+ * why no test has to. The sample is drawn once and kept in `sample.json`, so that a change of a line elsewhere cannot bring a mistake into CI that
+ * nobody has looked at. A mistake whose line has changed since is "gone" and does not count. When too many are gone, CI asks for a new sample.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 
 export type Sampled =
   | { readonly name: string; readonly killedBy: string }
-  /** `lives` is the reason; empty until somebody has written one. */
+  /** `lives` is the reason why no test has to notice it; empty until somebody has written one. */
   | { readonly name: string; readonly lives: string }
 
-/** Of the drawn ones, so many have to be in the tree still. */
+/** This share of the drawn mistakes must still fit the tree. */
 export const leastPresent = 0.6
 
 /** What one going over all of `src/` found (`--over`): how many mistakes were made, and those that nothing noticed. */
@@ -43,7 +42,7 @@ export function writeSurvivors(survivors: Survivors): void {
   writeFileSync(survivorsPath, `${JSON.stringify(survivors, undefined, 2)}\n`)
 }
 
-/** A second store needs a PostgreSQL of its own for each mistake, and a text on a terminal is not held word for word. */
+/** Whether a file gets no mistakes by rule. The PostgreSQL store would need a server for each one, and the progress line is not tested word for word. */
 export function isLeftOut(file: string): boolean {
   return file.startsWith('src/storage/postgres/') || file === 'src/cli/progress.ts'
 }

@@ -1,4 +1,4 @@
-/** The processes that judge contents for `verify`: they find what one process finds, and none of them can be lost unnoticed. */
+/** The processes that judge contents for `verify`: they have the findings of a single process, and the loss of one is noticed. */
 import assert from 'node:assert/strict'
 import { statSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -11,12 +11,12 @@ import { fileOf, linesOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 
 const program = 'scripts/audit.ts'
-/** So many bytes that other processes are worth their start. */
+/** So many bytes that it is worth starting other processes. */
 const many = 64 * 1024 * 1024
 const place = { addon: 'scn01', slug: 'plum-grove-21' }
 const path = 'scn01/plum-grove-21/records.json'
 
-/** Nine stretches of a file of 90 records, of which the last is damaged: more than there are processes. */
+/** Makes nine stretches of a file of 90 records, more stretches than there are processes. The last one is damaged. */
 function stretchesIn(root: string) {
   const { records } = build(root, 90)
   const lines = linesOf(records)

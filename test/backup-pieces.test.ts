@@ -1,4 +1,4 @@
-/** Append-only records that fill more than one piece of 16 MiB: copied, added to, mended and brought back as they were. */
+/** Append-only records that fill more than one piece of 16 MiB are copied, appended to, repaired and restored unchanged. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'

@@ -140,7 +140,7 @@ test('connections (3): bytes after the refusal of a stranger are not read for lo
 })
 
 test('connections (3): a held connection is ended when its sender ends it', async (t) => {
-  // so that the connection is not ended for its age
+  // The clock stands still, so that the connection is not ended because of its age.
   t.mock.timers.enable({ apis: ['setInterval'] })
   const server = await listening()
   try {

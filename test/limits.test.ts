@@ -44,7 +44,7 @@ test('a connection is kept for 75 s when a valid token has come on it, and the s
   const line = await wire(receiver.url)
   line.send(request(vs01()))
   assert.equal((await line.answer()).headers['keep-alive'], 'timeout=75')
-  // also for a request without the token
+  // This also holds for a later request without the token.
   line.send(head({ 'x-node-token': null }, 'GET /health HTTP/1.1'))
   assert.equal((await line.answer()).headers['keep-alive'], 'timeout=75')
   line.socket.destroy()

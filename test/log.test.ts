@@ -20,7 +20,7 @@ function logging(script: string): Logging {
   return spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] })
 }
 
-/** As `logging`, into a regular file. */
+/** Like `logging`, but the log goes into a regular file. */
 function loggingInto(path: string, script: string): ChildProcess {
   const program = `import { createLog } from ${source}; const log = createLog('info'); ${script}`
   const args = ['--import', 'tsx', '--input-type=module', '-e', program]
@@ -100,7 +100,7 @@ test('a line is written without waiting for more, and the last lines are written
 
 test('into a file, lines are out by themselves, each once and in order, and the last ones before the process ends', async () => {
   const path = join(scratchDir(), 'log')
-  // 2 MB, so that lines come while others are being written
+  // The process logs 2 MB, so that lines come while others are being written.
   const child = loggingInto(
     path,
     `const fill = 'x'.repeat(100_000);

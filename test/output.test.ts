@@ -36,7 +36,7 @@ async function post(receiver: MutedReceiver, narrative: string): Promise<number>
   return response.status
 }
 
-/** Each of these posts gets its receipt and is in the file. */
+/** Posts many records. Each must get its receipt and be in the file. */
 async function postMany(receiver: MutedReceiver, count: number): Promise<void> {
   let next = 0
   const sender = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 /**
  * A proxy sends the posts of the token's holder and the requests of strangers to the same receiver. Whatever the strangers send, each post of
- * the holder is stored. A proxy that keeps its connections, unlike those in deploy/proxy, is played by Node's own client.
+ * the holder is stored. Node's own client plays a proxy that keeps its connections, unlike those in deploy/proxy.
  */
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
@@ -21,11 +21,11 @@ type Sent = {
 }
 type Ask = (sent: Sent) => Promise<number | string>
 
-/** More than the receiver reads behind the refusal of a stranger, and less than a socket takes in before anybody reads it. */
+/** More bytes than the receiver reads after the refusal of a stranger, and fewer than a socket accepts before anybody reads them. */
 const large = Buffer.alloc(100_000, ' ')
 const rounds = 5
 
-/** One connection after the other, each kept for as long as the other side allows it. Gives the status, or why there is none. */
+/** Sends requests on one connection after the other, each kept as long as the other side allows. Gives the status, or why there is none. */
 function asking(port: number, isTls: boolean): { readonly ask: Ask; end(): void } {
   const settings = { keepAlive: true, maxSockets: 1, rejectUnauthorized: false, servername: serverName }
   const agent = isTls ? new TlsAgent(settings) : new Agent(settings)
@@ -59,7 +59,7 @@ const strangers: readonly (readonly [status: number, sent: Sent])[] = [
   [400, { body: large, headers: { host: 'user@host' } }],
   [501, { body: large, headers: { 'transfer-encoding': 'gzip, chunked' } }],
 ]
-/** Of the token's holder, refused before the body is read. */
+/** Requests of the token's holder that are refused before the body is read. */
 const refused: typeof strangers = [
   [413, { body: Buffer.alloc(2 * 1024 * 1024, ' '), headers: { 'x-node-token': token } }],
   [415, { body: large, headers: { 'x-node-token': token, 'content-encoding': 'gzip' } }],

@@ -10,7 +10,7 @@ import { scratchDir, startReceiver, token, vs01 } from './receiver.ts'
 
 const other = 'another-token-'.padEnd(40, 'o')
 
-/** Each puts at the path what is no token. */
+/** Each function puts something at the path that is no token. */
 const kinds: Readonly<Record<string, (path: string) => void>> = {
   'no file': () => {},
   'an empty file': (path) => writeFileSync(path, ''),

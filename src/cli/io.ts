@@ -29,7 +29,7 @@ export class CannotRun extends Error {
   override readonly name = 'CannotRun'
 }
 
-/** Runs a command as the whole process, which ends with the exit status of the command, or with 2 after an error that is none of its own. */
+/** Runs a command as the whole process. The exit status is that of the command, or 2 after an unexpected error. */
 export function runProcess(run: (args: readonly string[], io: Io) => Promise<Exit>, program?: string): void {
   run(process.argv.slice(2), processIo(program)).then(
     (exit) => {

@@ -89,7 +89,7 @@ function answersWith({ tell: report, tokens }: AppDeps) {
     return response
   }
 
-  /** The visit of a request that is no post: of a token that comes with it, the receiver only notes that it is valid. */
+  /** The visit of a request that is no post. If the request has a token, the receiver only notes whether the token is valid. */
   function visitTo(c: Context<{ Bindings: Platform }>): Visit {
     const visit = visitIn(c)
     if (tokens.match(presentedToken(c.req.raw.headers)) !== undefined) visit.isKnown = true

@@ -3,12 +3,14 @@
  *
  * A connection is a *stranger* until a valid node token has come on it. Strangers must not cost the holder of the token a post:
  *   1. A stranger that is idle, or has not sent its whole head, is ended after `strangerMs`.
- *   2. A stranger has one request: its answer says `Connection: close`, and the receiver reads no further request. So does every answer,
- *      to whomever, that is given before the whole body has come. A proxy sends the requests of many people on one connection, and
- *      without that word it would send a post of the token's holder on a connection that is not read any more or is about to end.
- *   3. After such an answer the connection is *held*: what still comes is dropped, little of a stranger and more of the holder, so that no
- *      reset overtakes the answer (RFC 9112, 9.6). It is ended when the sender ends it, or else after `strangerMs`. If a stranger's were
- *      ended at once, the stranger would come back at once. A stranger that sends the next request before it has its answer is held, too.
+ *   2. A stranger has one request. Its answer says `Connection: close`, and the receiver reads no further request. The same holds for every
+ *      answer, also to the holder of the token, that is given before the whole body has come. A proxy sends the requests of many people on
+ *      one connection. Without `Connection: close` it would send a post of the token's holder on a connection that is not read any more or is
+ *      about to end.
+ *   3. After such an answer the connection is *held*: further bytes are dropped. The receiver still reads a few bytes of a stranger, and more
+ *      of the holder, so that no reset overtakes the answer (RFC 9112, 9.6). A held connection is ended when the sender ends it, or else after
+ *      `strangerMs`. If a stranger were ended at once, it would come back at once. A stranger that sends the next request before it has its
+ *      answer is held, too.
  *   4. When there is no room for a new connection, a stranger is ended: a held one, or else the one that has been quiet longest. A
  *      connection of the token's holder is never ended for a new one.
  *   5. A connection that is ended for want of room, and is not held, is told to come again, because a sender whose request was not read
@@ -159,7 +161,7 @@ export class Connections {
     const first = held ?? firstStranger(this.#strangers)
     if (!first) return false
     this.#forget(first)
-    // a held one has its answer
+    // A held connection has had its answer.
     if (held) held.socket.destroy()
     else this.#turnAway(first.socket)
     return true

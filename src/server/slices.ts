@@ -7,8 +7,8 @@
  *
  *   1. Bytes reach the parser in the order in which they came, each once, until the connection is held.
  *   2. At most `sliceBytes` of a stranger reach the parser at once, never more than one head, and other work gets its turn in between.
- *   3. The bytes of a held connection are dropped. After so many of them the receiver does not read on. Until then it sees when the
- *      sender ends its side.
+ *   3. The bytes of a held connection are dropped. The receiver stops reading after a given number of them. Until then it notices when
+ *      the sender ends its side.
  *   4. From the request with a valid token on, bytes go to the parser directly.
  */
 import type { Socket } from 'node:net'
@@ -49,7 +49,7 @@ export class Slices {
     this.#rest = undefined
     this.#ended = ended
     this.#stepIn()
-    // the parser may have stopped the reading
+    // The parser may have stopped the reading, so it is started again.
     this.#socket._read(0)
   }
 

@@ -1,4 +1,4 @@
-/** Makes mistakes by rule (`generate.ts`) one after another, each in a copy of the tree, and runs the tests that are to notice it. */
+/** Makes mistakes by rule (`generate.ts`) one after another, each in a copy of the tree, and runs the tests that should notice it. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Copy, tree } from './copy.ts'
@@ -14,11 +14,11 @@ import {
   writeSurvivors,
 } from './sample.ts'
 
-/** A test file that takes longer than this without coverage or a mistake is made to hang. */
+/** A test file that takes longer than this, without coverage, counts as one that a mistake made hang. */
 const longestTestMs = 120_000
-/** So many test files have to notice a mistake of the sample. */
+/** At most so many test files are run to notice a mistake of the sample. */
 const mostTests = 4
-/** With a mistake a test file may take so many times as long as without it. */
+/** With a mistake a test file may take this many times as long as without it. */
 const patience = 5
 const leastPatienceMs = 30_000
 
@@ -51,8 +51,8 @@ class Judge {
   }
 
   /**
-   * Whether the test fails with the mistake and passes right after it without: on a busy machine a test may fail by chance, so a
-   * pair that says nothing is tried once more.
+   * Whether the test fails with the mistake and passes right afterwards without it. On a busy machine a test may fail by chance, so if both
+   * runs fail, the pair is tried once more.
    */
   async #kills(test: string, mutant: Generated): Promise<boolean> {
     const limit = this.#plan.limitOf(test)
@@ -70,7 +70,7 @@ function told(mutant: Generated, by: string | undefined): Judged {
   return { mutant, by }
 }
 
-/** Two at a time, each in a copy of its own, or one. */
+/** Judges the mistakes two at a time, each in a copy of its own, or one at a time. */
 async function judgeAll(
   chosen: readonly Generated[],
   plan: Plan,
@@ -134,7 +134,7 @@ export async function judgeSample(): Promise<number> {
   return closing([...lives, ...withoutReason(sampled)], unsound)
 }
 
-/** Goes over all of `src/`, with `perFile` mistakes in each file, and keeps the list of those that nothing noticed. */
+/** Makes `perFile` mistakes in each file of `src/`, and keeps the list of those that no test noticed. */
 export async function goOver(perFile: number, seed: string): Promise<number> {
   const copy = new Copy()
   const tests = sourcesIn(tree, 'test').filter(isTest)

@@ -22,7 +22,7 @@ const left = new Set(['node_modules', '.git', 'dist', 'coverage'])
 export class Copy {
   readonly #place = mkdtempSync(join(tmpdir(), 'civic-m-'))
   readonly root = join(this.#place, 'tree')
-  /** Temporary files of the tests: what a test that was made to hang leaves is removed with them. */
+  /** The directory for temporary files of the tests. It is removed, with the leftovers of a test that a mistake made hang. */
   readonly #temporary = join(this.#place, 't')
 
   constructor() {
@@ -46,14 +46,14 @@ export class Copy {
     }
   }
 
-  /** Whether a test file passes within the limit. No process that it has started outlives it. */
+  /** Whether a test file passes within the limit. All processes that it has started are ended with it. */
   async passes(test: string, limitMs: number, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
     mkdirSync(this.#temporary)
     chmodSync(this.#temporary, 0o1777)
     const child = spawn(process.execPath, ['--import', 'tsx', '--test', test], {
       cwd: this.root,
       stdio: 'ignore',
-      // a group of its own, so that it can be ended with everything that it has started
+      // The test has a process group of its own, so that it can be ended with all processes that it has started.
       detached: true,
       env: { ...process.env, TMPDIR: this.#temporary, ...env },
     })
@@ -61,7 +61,7 @@ export class Copy {
       try {
         process.kill(-(child.pid as number), 'SIGKILL')
       } catch {
-        // nothing is left of it
+        // No process of the group is left.
       }
     }
     const timer = setTimeout(end, limitMs)

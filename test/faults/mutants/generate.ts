@@ -94,7 +94,7 @@ export function sample(all: readonly Generated[], count: number, seed: string): 
   return ranked.slice(0, count).map(({ each }) => each)
 }
 
-/** Of every file `perFile` of them: first one of each file, then a second one of each file. */
+/** `perFile` mistakes of every file: first one of each file, then a second one of each file, and so on. */
 export function spread(all: readonly Generated[], perFile: number, seed: string): Generated[] {
   const files = [...new Set(all.map(({ file }) => file))]
   const ofFiles = files.map((name) =>

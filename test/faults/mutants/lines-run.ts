@@ -1,4 +1,4 @@
-/** Which lines of `src/` each test file runs, in its own process and in those that it starts, and how long it takes. */
+/** Finds out which lines of `src/` each test file runs, in its own process and in the processes that it starts, and how long it takes. */
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,16 +12,16 @@ type Covered = Readonly<
   Record<string, { statementMap: Record<string, { start: { line: number } }>; s: Record<string, number> }>
 >
 
-/** Longer than any test file on a busy machine. */
+/** This is longer than any test file takes on a busy machine. */
 const longestMs = 600_000
 const collectedName = 'v8'
 
-/** Undefined for a test file that does not pass: nothing can be learned from it. */
+/** Undefined for a test file that does not pass, because nothing can be learned from it. */
 export async function linesRun(copy: Copy, test: string): Promise<Ran | undefined> {
   const directory = mkdtempSync(join(tmpdir(), 'civic-lines-'))
   const collected = join(directory, collectedName)
   mkdirSync(collected)
-  // a receiver may run as another user
+  // A receiver may run as another user, who must be able to write here.
   for (const [path, mode] of [
     [directory, 0o755],
     [collected, 0o777],
@@ -57,15 +57,15 @@ export function parseReport(root: string, text: string): Ran['lines'] {
   )
 }
 
-/** So many test files have to notice a mistake. */
+/** At most so many test files are run to notice a mistake. */
 const most = 6
 const page = 'src/audit/page/'
 const inBrowser = 'test/browser/'
 
 /**
- * The test files that are to notice a mistake in a line: those that run the line, the shortest first. A receiver that is killed
- * leaves no coverage and a browser none that could be read, so those that import the file come behind, and for the page those in
- * a browser.
+ * The test files that should notice a mistake in a line: first those that run the line, the quickest first. A killed receiver leaves no
+ * coverage, and that of a browser cannot be read. So the test files that import the file come after them, and for the page also those in a
+ * browser.
  */
 export function testsRunning(
   file: string,

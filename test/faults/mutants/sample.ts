@@ -13,7 +13,7 @@ export type Sampled =
 /** This share of the drawn mistakes must still fit the tree. */
 export const leastPresent = 0.6
 
-/** What one going over all of `src/` found (`--over`): how many mistakes were made, and those that nothing noticed. */
+/** The result of `--over` for all of `src/`: how many mistakes were made, and those that no test noticed. */
 export type Survivors = {
   readonly seed: string
   readonly perFile: number

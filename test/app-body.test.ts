@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AppDeps } from '../src/http/app.ts'
+import { type Body, type BodyLimits, readBody, tooMany } from '../src/http/body.ts'
+import { smallBody } from '../src/http/weight.ts'
 import { appWith, countedBody, problemOf, type SentRequest, send, storesAll } from './app.ts'
 import { token, vs01, wrongToken } from './receiver.ts'
 
@@ -113,5 +115,36 @@ test('says in the refusal of an empty body that PHP posts one when json_encode h
     const response = await send(appWith(), { body })
     assert.equal(response.status, 400)
     assert.match(String((await problemOf(response)).detail), /json_encode returned false/)
+  }
+})
+
+test('reads more than 64 KiB only when there is room for as many bytes, and asks for nothing less', async () => {
+  const asked: number[] = []
+  let begun = 0
+  const limits = (hasRoom: boolean): BodyLimits => ({
+    maxBytes: 1_000_000,
+    until: performance.now() + 600_000,
+    admit: async (bytes) => {
+      asked.push(bytes)
+      return hasRoom
+    },
+    beforeBody: () => void begun++,
+  })
+  const read = (size: number, isDeclared: boolean, hasRoom: boolean): Promise<Body> => {
+    const { stream } = countedBody(['x'.repeat(10), 'x'.repeat(size - 10)])
+    const headers = isDeclared ? { 'content-length': String(size) } : {}
+    const init = { method: 'POST', body: stream, duplex: 'half', headers }
+    return readBody(new Request('http://x/', init as RequestInit), limits(hasRoom))
+  }
+  for (const isDeclared of [true, false]) {
+    assert.equal((await read(smallBody, isDeclared, false)).ok, true)
+    assert.deepEqual(asked.splice(0), [])
+    begun = 0
+    assert.deepEqual(await read(smallBody + 1, isDeclared, false), { ok: false, refusal: tooMany })
+    assert.equal(begun, isDeclared ? 0 : 1)
+    assert.deepEqual(asked.splice(0), [isDeclared ? smallBody + 1 : 1_000_000])
+    const all = await read(smallBody + 1, isDeclared, true)
+    assert.equal(all.ok && all.bytes.length, smallBody + 1)
+    assert.equal(asked.splice(0).length, 1)
   }
 })

@@ -194,3 +194,14 @@ test(
     assert.equal(await receiver.stop(), 0)
   },
 )
+
+test('a database that cannot be used is refused with the reason, and stays as it was', options, async () => {
+  await empty()
+  const root = await treeOf(['one'])
+  await server.sql('UPDATE civic.state SET version = version + 1')
+  const { exit, err } = await run(root)
+  await server.sql('UPDATE civic.state SET version = version - 1')
+  assert.equal(exit, 1)
+  assert.match(err, /the database cannot be used: its tables are of another version of this program/)
+  assert.deepEqual(await state(), { importing: false, records: 0, files: 0 })
+})

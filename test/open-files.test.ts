@@ -1,13 +1,14 @@
 /** Reaching the limit of open files (`ulimit -n`) is no disk error. No connection is reset, and nothing is lost. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openFilesShared } from '../src/server/open-files.ts'
 import { receiverCommand } from './bundle.ts'
 import { chainOf, recordsPath } from './disk.ts'
 import { allowNoFurtherFile, limitFiles } from './open-files.ts'
-import { scn01, startReceiver, vs01 } from './receiver.ts'
+import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
+import { stored, storeIn } from './records.ts'
 import { head, request, type Wire, wire } from './wire.ts'
 
 const notStored = 'urn:civic-orchestrator:problem:too-many-open-files'
@@ -86,4 +87,21 @@ test('connections, requests and associations together need fewer files than the 
   }
   assert.deepEqual(openFilesShared(16_384), { connections: 3_072, inFlight: 256, associations: 1_000 })
   assert.deepEqual(openFilesShared(undefined), openFilesShared(16_384))
+})
+
+test('a store that is closed has no file open', async () => {
+  const openNow = (): number => readdirSync('/proc/self/fd').length
+  const run = async (): Promise<void> => {
+    const store = storeIn(scratchDir())
+    for (let n = 0; n < 20; n++) {
+      await stored(store, scn01({ association_slug: `house-${n}` }))
+      await stored(store, vs01({ association_slug: `house-${n}` }))
+    }
+    await store.close()
+  }
+  // The first run loads what the process keeps.
+  await run()
+  const before = openNow()
+  await run()
+  assert.ok(openNow() < before + 10, `${openNow()} after ${before}`)
 })

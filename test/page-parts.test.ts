@@ -4,8 +4,10 @@ import { test } from 'node:test'
 import { firstAnswer, headLine, verdictWords } from '../src/audit/page/answer.ts'
 import type { Report } from '../src/audit/page/check.ts'
 import { Columns, everything, type Filter } from '../src/audit/page/columns.ts'
+import { openedDirectory } from '../src/audit/page/opened-directory.ts'
 import { filesOfInput } from '../src/audit/page/opening.ts'
 import { nothingPlaced, placed } from '../src/audit/page/placed.ts'
+import { uncheckedStamps } from '../src/audit/page/unchecked-stamps.ts'
 
 const link = { offset: 2, length: 10, line: 2, sha256: '', previous_sha256: '', id: '' }
 
@@ -168,4 +170,35 @@ test('a head to be kept is the one after the last record, and there is none befo
     headLine({ place, last } as unknown as Report['associations'][number])
   assert.equal(line({ sequence: 12, sha256: 'ab' }), 'scn01/heron-ridge:12:ab')
   assert.deepEqual([line({ sequence: 0, sha256: '' }), line(undefined)], [undefined, undefined])
+})
+
+test('stamps are named with one command for each folder, in which a shell cannot misread a name', () => {
+  const { files, commands } = uncheckedStamps(
+    ['b/two.tsr', 'one.tsr', 'b/one.tsr', 'a b/x.tsr', 'n.txt'],
+    'data/',
+  )
+  assert.deepEqual(files, ['a b/x.tsr', 'b/one.tsr', 'b/two.tsr', 'one.tsr'])
+  const command = (stamps: string): string =>
+    `node audit.cjs verify --data data --stamps ${stamps} --authority ROOT.pem`
+  assert.deepEqual(commands, ['STAMPS', 'b', '.'].map(command))
+  assert.match(uncheckedStamps(['x.tsr'], undefined).commands[0] as string, /--data DATA --stamps \. /)
+})
+
+test('opened files are a directory: sorted, with sizes, and no file is read that is longer than asked for', async () => {
+  const directory = openedDirectory([
+    { ...opened('scn01/b/records.json', '[\n'), changedMs: 5 },
+    opened('scn01/a/records.json'),
+    opened('.civic-orchestrator', '{}'),
+  ])
+  const names = async (path: string) =>
+    (await directory.entries(path)).map(({ name, kind }) => `${kind} ${name}`)
+  assert.deepEqual(await names(''), ['file .civic-orchestrator', 'directory scn01'])
+  assert.deepEqual(await names('scn01'), ['directory a', 'directory b'])
+  await assert.rejects(directory.entries('vs01'), { code: 'ENOENT' })
+  const state = { kind: 'file', size: 2, changedMs: 5, mode: undefined, links: 1 }
+  assert.deepEqual(await directory.state('scn01/b/records.json'), state)
+  assert.deepEqual(await directory.state('scn01/b'), { ...state, kind: 'directory', size: 0, changedMs: 0 })
+  assert.equal(await directory.state('scn01/c'), undefined)
+  assert.equal((await directory.read('.civic-orchestrator', 2)).length, 2)
+  await assert.rejects(directory.read('.civic-orchestrator', 1), { code: 'EFBIG' })
 })

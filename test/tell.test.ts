@@ -13,7 +13,7 @@ test('of a flood of strangers ten get a line each, one line gives the number of 
   })
   let counted = 0
   const info = (fields: object): void => void ('more' in fields ? summary(fields) : lines.push(fields))
-  const tell = teller({ ...quiet, info }, { answered: () => counted++ })
+  const { tell, end } = teller({ ...quiet, info }, { answered: () => counted++ })
   for (let n = 0; n < 15; n++) tell(visitOf(undefined), 401, 'unauthorized')
   assert.equal(lines.length, 10)
   tell(visitOf(undefined), 404, 'not-found')
@@ -24,4 +24,5 @@ test('of a flood of strangers ten get a line each, one line gives the number of 
   tell(visitOf(undefined), 401, 'unauthorized')
   assert.equal(lines.length, 25)
   assert.equal(counted, 30, 'the metrics count every request')
+  end()
 })

@@ -8,7 +8,7 @@ import { accept } from '../src/envelope/accept.ts'
 import { assemble, draftOf } from '../src/records/batch.ts'
 import { utf8 } from '../src/records/bytes.ts'
 import { headOf, headText } from '../src/records/head.ts'
-import { emptyPosition } from '../src/records/position.ts'
+import { closing, emptyPosition } from '../src/records/position.ts'
 import { audit } from './said.ts'
 
 export const slug = 'plum-grove-21'
@@ -34,15 +34,22 @@ export const numbered = (index: number): JsonObject => ({
   g1_tx_hash: index % 2 === 0 ? index.toString(16).padStart(64, '0') : null,
 })
 
+const context = { tokenSha256: 'ab'.repeat(32), now: new Date('2027-02-07') }
+
 /** The text of a records file of these envelopes, with its chain, and the head after the last one. */
-export function lines(envelopes: readonly JsonObject[]): { text: string; head: string } {
-  const drafts = envelopes.map((sent) => {
-    const accepted = accept(sent, [], { tokenSha256: 'ab'.repeat(32), now: new Date() }, contracts)
+export function lines(
+  envelopes: readonly JsonObject[],
+  receivedAt: (index: number) => string = () => '2026-07-02T06:30:01.000Z',
+) {
+  let position = emptyPosition
+  const parts = envelopes.map((sent, index) => {
+    const accepted = accept(sent, [], context, contracts)
     if (!accepted.ok) throw new Error(JSON.stringify(accepted.errors))
-    return draftOf(accepted.record)
+    const { bytes, next } = assemble(position, index === 0, [draftOf(accepted.record)], receivedAt(index))
+    position = next
+    return utf8(bytes.subarray(0, -closing.length))
   })
-  const { bytes, next } = assemble(emptyPosition, true, drafts, '2026-07-02T06:30:01.000Z')
-  return { text: utf8(bytes), head: headText(headOf(next)) }
+  return { text: parts.join('') + closing, head: headText(headOf(position)), position }
 }
 
 export type Association = { readonly directory: string; readonly records: string; readonly head: string }
@@ -54,9 +61,17 @@ export function association(root: string, name = slug): Association {
 
 /** Writes an association of `count` records with the modes of the receiver. */
 export function build(root: string, count: number): Association {
-  const made = association(root)
-  const { text, head } = lines(Array.from({ length: count }, (_, index) => numbered(index + 1)))
   makeDirectory(join(root, 'scn01'))
+  const envelopes = Array.from({ length: count }, (_, index) => numbered(index + 1))
+  return writeAssociation(root, slug, lines(envelopes))
+}
+
+export function writeAssociation(
+  root: string,
+  name: string,
+  { text, head }: { readonly text: string; readonly head: string },
+): Association {
+  const made = association(root, name)
   makeDirectory(made.directory)
   writeFileSync(made.records, text, { mode: 0o640 })
   writeFileSync(made.head, head, { mode: 0o640 })

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { build, envelope, slug, type VerifyMessage } from './audit-build.ts'
+import { build, envelope, lines, slug, type VerifyMessage, writeAssociation } from './audit-build.ts'
 import { fileOf, linesOf, rechained } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
-import { placekey, wholeDirectory, writeAssociation } from './variants.ts'
+import { placekey, wholeDirectory } from './variants.ts'
 
 /** Six records, received on the 1st to the 6th of July at noon. */
 function days(root: string): void {
@@ -116,7 +116,7 @@ test('a record that could not be read is reported, because it may have come betw
 test('g1 shows the text that was sent in place of a hash, and always names the record', async () => {
   const root = scratchDir()
   mkdirSync(join(root, 'scn01'))
-  writeAssociation(root, slug, [{ ...envelope, g1_tx_hash: 'paid\u001b[2J\u0085 on \u202eFriday' }])
+  writeAssociation(root, slug, lines([{ ...envelope, g1_tx_hash: 'paid\u001b[2J\u0085 on \u202eFriday' }]))
   const { exit, out } = await audit('g1', '--data', root)
   assert.equal(exit, 1)
   assert.match(out, /record 1/)

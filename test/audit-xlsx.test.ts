@@ -6,11 +6,11 @@ import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { readZip } from '../src/audit/page/zip.ts'
 import { Workbook } from '../src/audit/xlsx.ts'
-import { envelope, slug } from './audit-build.ts'
+import { envelope, lines, slug, writeAssociation } from './audit-build.ts'
 import { linesOf, sha256 } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
-import { placekey, wholeDirectory, writeAssociation } from './variants.ts'
+import { placekey, wholeDirectory } from './variants.ts'
 
 const exported = (...args: string[]) => audit('export', ...args)
 
@@ -66,7 +66,7 @@ test('every cell holds the text that was stored, whatever a spreadsheet would ma
   const { records } = writeAssociation(
     root,
     slug,
-    awkward.map((narrative): JsonObject => ({ ...envelope, narrative })),
+    lines(awkward.map((narrative): JsonObject => ({ ...envelope, narrative }))),
   )
   const { exit, bytes } = await exported('--xlsx', slug, '--data', root)
   assert.equal(exit, 0)

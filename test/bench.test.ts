@@ -15,6 +15,7 @@ import { readBackAppends, readBackOverwrites } from './bench/readback.ts'
 import { numberOf, placekeyOf, requestFor, slugOf } from './bench/request.ts'
 import type { Result, Round } from './bench/run.ts'
 import { median, medianRatio, percentile } from './bench/statistics.ts'
+import { linesOf } from './disk.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'civic-bench-test-'))
 after(() => rmSync(scratch, { recursive: true }))
@@ -94,14 +95,14 @@ test('an acknowledged record that is not on disk as acknowledged is counted as l
   const root = mkdtempSync(join(scratch, 'lost-'))
   const from = await fill(root, 10, () => {})
   const path = join(directoryOf(root), 'records.json')
-  const lines = readFileSync(path, 'utf8').split('\n').slice(1, -2)
+  const lines = linesOf(path)
   const { hash } = await import('node:crypto')
   const list = join(root, 'acknowledged')
   const acknowledged = lines.map((line, at) =>
     JSON.stringify({
       slug: slugOf(0),
       sequence: at + 1,
-      sha256: hash('sha256', line.replace(/,$/, ''), 'hex'),
+      sha256: hash('sha256', line, 'hex'),
     }),
   )
   writeFileSync(list, acknowledged.join('\n'))

@@ -9,14 +9,14 @@ import { before, test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { contentDigest } from '../src/audit/g1/digest.ts'
 import { recordIds } from '../src/records/id.ts'
-import { envelope, slug } from './audit-build.ts'
+import { envelope, lines, slug, writeAssociation } from './audit-build.ts'
 import { makeKeys, stampFileAt } from './authority.ts'
 import { chainIn, fileOf, linesOf, rechained, sha256 } from './disk.ts'
 import { vectors } from './fixtures/g1/chain.ts'
 import { scratchDir } from './receiver.ts'
 import { audit } from './said.ts'
 import { missingTool, paste, recipes, type Said, type Shell, shellBlocks, shells } from './shells.ts'
-import { placekey, type Variant, variants, type Whole, wholeDirectory, writeAssociation } from './variants.ts'
+import { placekey, type Variant, variants, type Whole, wholeDirectory } from './variants.ts'
 
 const options = missingTool === undefined ? { concurrency: 4 } : { skip: `needs ${missingTool}` }
 /** A recipe starts a hundred processes. `RECIPES=all` tries every variant; without it only variants that a recipe once missed are tried. */
@@ -196,7 +196,7 @@ for (const shell of oddNames) {
     const envelopes = odd.map((vs_snapshot) => ({ ...envelope, vs_snapshot: vs_snapshot as JsonObject }))
     const tamper = ({ root, directory }: Whole): void => {
       rmSync(directory, { recursive: true })
-      writeAssociation(root, slug, envelopes)
+      writeAssociation(root, slug, lines(envelopes))
     }
     for (const sequence of odd.keys()) {
       const order = ['snapshot', 'id', 'digest']

@@ -6,7 +6,15 @@ import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeF
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { JsonObject } from '../contracts/contract.ts'
-import { type Association, association, lines, makeDirectory, numbered, slug } from './audit-build.ts'
+import {
+  type Association,
+  association,
+  lines,
+  makeDirectory,
+  numbered,
+  slug,
+  writeAssociation,
+} from './audit-build.ts'
 import { fileOf, linesOf, rechained, sha256 } from './disk.ts'
 
 /** A directory as a receiver leaves it, with Scenarios of two associations, and one file of each addon that keeps no history. */
@@ -28,8 +36,8 @@ export function wholeDirectory(root: string): Whole {
   writeFileSync(join(root, '.civic-orchestrator'), 'Records belong in this directory.\n', { mode: 0o640 })
   makeDirectory(join(root, 'scn01'))
   const envelopes = Array.from({ length: recordCount }, (_, at) => numbered(at + 1))
-  const made = writeAssociation(root, slug, envelopes)
-  const second = writeAssociation(root, other, [{ ...numbered(7), association_slug: other }])
+  const made = writeAssociation(root, slug, lines(envelopes))
+  const second = writeAssociation(root, other, lines([{ ...numbered(7), association_slug: other }]))
   const file = (addon: string): string => {
     makeDirectory(join(root, addon))
     makeDirectory(join(root, addon, slug))
@@ -58,15 +66,6 @@ export function latest(addon: string): JsonObject {
     fields: { ho_claimed_type: 'condominium' },
     receipt: { received_at: '2026-07-02T06:30:01.000Z' },
   }
-}
-
-export function writeAssociation(root: string, name: string, envelopes: readonly JsonObject[]): Association {
-  const made = association(root, name)
-  const { text, head } = lines(envelopes)
-  makeDirectory(made.directory)
-  writeFileSync(made.records, text, { mode: 0o640 })
-  writeFileSync(made.head, head, { mode: 0o640 })
-  return made
 }
 
 export type Variant = {
@@ -371,7 +370,7 @@ const aroundIt: [string, Variant['told'], Variant['tamper'], RegExp][] = [
     'cannot be told',
     (at) => {
       const again = { ...numbered(2), association_slug: 'a-third' }
-      writeAssociation(at.root, 'a-third', [again])
+      writeAssociation(at.root, 'a-third', lines([again]))
     },
     /same payment/,
   ],

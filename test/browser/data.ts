@@ -2,12 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JsonObject } from '../../contracts/contract.ts'
-import { contracts } from '../../contracts/index.ts'
-import { accept } from '../../src/envelope/accept.ts'
-import { assemble, draftOf } from '../../src/records/batch.ts'
-import { headOf, headText } from '../../src/records/head.ts'
-import { emptyPosition } from '../../src/records/position.ts'
-import { makeDirectory, numbered } from '../audit-build.ts'
+import { lines, makeDirectory, numbered, writeAssociation } from '../audit-build.ts'
 import { latest } from '../variants.ts'
 
 export const slug = 'heron-ridge-condominium'
@@ -47,27 +42,11 @@ export function scenario(index: number, name = slug): JsonObject {
 
 /** Writes the envelopes as records, each received three days after the one before, and gives the head as `heads` prints it. */
 export function writeScenarios(root: string, name: string, envelopes: readonly JsonObject[]): string {
-  const directory = join(root, 'scn01', name)
   mkdirSync(join(root, 'scn01'), { recursive: true })
-  makeDirectory(directory)
-  let position = emptyPosition
-  let file = Buffer.alloc(0)
-  for (const [index, sent] of envelopes.entries()) {
-    const accepted = accept(
-      sent,
-      [],
-      { tokenSha256: 'ab'.repeat(32), now: new Date(began + 400 * day) },
-      contracts,
-    )
-    if (!accepted.ok) throw new Error(JSON.stringify(accepted.errors))
-    const received = new Date(began + index * 3 * day + 1000).toISOString()
-    const { bytes, next } = assemble(position, index === 0, [draftOf(accepted.record)], received)
-    file = Buffer.concat([file.subarray(0, index === 0 ? 0 : position.end), bytes])
-    position = next
-  }
-  writeFileSync(join(directory, 'records.json'), file, { mode: 0o640 })
-  writeFileSync(join(directory, '.records.head.json'), headText(headOf(position)), { mode: 0o640 })
-  return `scn01/${name}:${position.count}:${position.sha256}`
+  const received = (index: number): string => new Date(began + index * 3 * day + 1000).toISOString()
+  const made = lines(envelopes, received)
+  writeAssociation(root, name, made)
+  return `scn01/${name}:${made.position.count}:${made.position.sha256}`
 }
 
 /** Writes the whole data directory, and gives the heads, one a line. */

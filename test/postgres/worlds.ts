@@ -5,7 +5,7 @@ import type { Log } from '../../src/log.ts'
 import { openPostgresStore } from '../../src/storage/postgres/store.ts'
 import { readUrl } from '../../src/storage/postgres/url.ts'
 import type { Store } from '../../src/storage/store.ts'
-import { chainOf, recordsPath } from '../disk.ts'
+import { chainOf, fileOf, recordsPath } from '../disk.ts'
 import { scn01, scratchDir } from '../receiver.ts'
 import { quiet, stored, storeIn } from '../records.ts'
 import { type Server, withoutServer } from './cluster.ts'
@@ -87,7 +87,7 @@ export function postgresWorld(server: Server): World {
       const rows = await server.sql(`SELECT line FROM civic.record WHERE slug = $1 ORDER BY sequence`, [slug])
       const path = join(scratchDir(), 'records.json')
       if (rows.length === 0) return []
-      writeFileSync(path, `[\n${rows.map(({ line }) => line).join(',\n')}\n]\n`)
+      writeFileSync(path, fileOf(rows.map(({ line }) => String(line))))
       return chainOf(path)
     },
     latest: async (addon, slug, participant) => {

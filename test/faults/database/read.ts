@@ -1,4 +1,6 @@
 /** Reads a database for `judge`, which gets the rows in the form of the files that they stand for. */
+
+import { fileOf } from '../../disk.ts'
 import type { Server } from '../../postgres/cluster.ts'
 import { type Disk, recordsIn, wholeText } from '../audit-disk.ts'
 
@@ -27,7 +29,7 @@ export async function readDatabase(server: Server): Promise<Disk> {
   for (const slug of new Set([...heads.keys(), ...lines.map((line) => line.slug)])) {
     read(`scn01/${slug}`, () => {
       const own = lines.filter((line) => line.slug === slug).map(({ line }) => String(line))
-      const records = recordsIn(Buffer.from(`[\n${own.join(',\n')}\n]\n`))
+      const records = recordsIn(fileOf(own))
       const last = records.at(-1)
       if (heads.get(slug) !== `${last?.sequence} ${last?.sha256}`)
         throw new Error('the head is of another line')

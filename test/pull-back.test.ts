@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -71,6 +71,19 @@ describe('pull', () => {
     assert.ok(await small.answers())
     assert.equal(readFileSync(join(small.host.root, 'good'), 'utf8').split('\n')[0], '0.0.2')
     assert.match(readFileSync(join(small.host.root, 'settled'), 'utf8'), /going back to 0\.0\.2/)
+  })
+
+  test('a release that is ready stays in service, though there is no room to record that it is good', async () => {
+    const { host } = small
+    const inTheWay = join(host.root, 'good.new')
+    mkdirSync(inTheWay)
+    const { code, output } = await host.run('pull', [small.archive('0.0.3')])
+    assert.equal(code, 1)
+    assert.match(output, /0\.0\.3 is in service and ready, but .* could not be written/)
+    assert.equal((await host.run('pull', ['settle'])).code, 0)
+    assert.equal(host.current(), '0.0.3')
+    rmSync(inTheWay, { recursive: true })
+    await small.inService('0.0.2')
   })
 
   for (const [name, signal] of [

@@ -1,10 +1,12 @@
-/** Starts a real receiver in a child process for tests, gives its port and output, and ends it. Also makes envelopes to post to it. */
+/** Starts a real receiver in a child process for tests, gives its port and output, and ends it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { receiverCommand } from './bundle.ts'
+
+export { scn01, vs01 } from './envelopes.ts'
 
 export const token = 'test-token-of-the-suite-'.padEnd(40, 't')
 export const wrongToken = 'wrong-token-'.padEnd(40, 'w')
@@ -97,22 +99,4 @@ export async function startReceiver(
       return child.exitCode ?? (child.signalCode as string)
     },
   }
-}
-
-const common = {
-  contract_version: '1.0',
-  association_slug: 'heron-ridge',
-  association_channel_id: '118',
-  participant_id: 'SASE1-22c-at-5sb-8hm-54v',
-  submitted_at: '2026-06-15T14:32:00+00:00',
-  standing: 'participant',
-}
-
-export function vs01(changes: object = {}): Record<string, unknown> {
-  return { addon: 'vs01', ...common, fields: { ho_claimed_type: 'condominium' }, ...changes }
-}
-
-export function scn01(changes: object = {}): Record<string, unknown> {
-  const own = { pinned_scenario_ids: ['DSC-01-S03'], narrative: 'x', vs_snapshot: {}, dsc_snapshot: {} }
-  return { addon: 'scn01', ...common, ...own, ...changes }
 }

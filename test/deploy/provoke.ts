@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:tls'
-import { scn01 } from '../receiver.ts'
+import { scn01 } from '../envelopes.ts'
 
 export const serverName = 'receiver.example.org'
 

@@ -1,6 +1,6 @@
 /** Senders that post until they are told to stop, and count only a receipt as success. */
 import { Agent, request } from 'node:http'
-import { scn01 } from '../receiver.ts'
+import { scn01 } from '../envelopes.ts'
 
 export type Senders = {
   /** The number of posts that were answered so far. */

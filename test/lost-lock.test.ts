@@ -9,7 +9,7 @@ import type { AcceptedRecord } from '../contracts/record.ts'
 import { batchOf, draftOf } from '../src/records/batch.ts'
 import { AppendLog } from '../src/storage/files/append.ts'
 import { AssociationFile } from '../src/storage/files/association-file.ts'
-import { acquire } from '../src/storage/files/lock.ts'
+import { acquire, staleMs } from '../src/storage/files/lock.ts'
 import { chainOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 
@@ -175,6 +175,24 @@ test('an error of the disk right after the fdatasync does not store a retry twic
   const again = await log.put(record('two'), soon())
   await log.close()
   assert.equal(again.ok && again.receipt.sequence, 2)
+  assert.equal(chainOf(path).length, 2)
+})
+
+test('a record that was written while the lock was lost is stored once, and its first receipt says duplicate', async (t) => {
+  const { directory, path } = disk()
+  const log = new AppendLog([join(directory, '..'), directory], quiet)
+  await log.put(record('one'), soon())
+  const { writeSync } = fs
+  const { now } = performance
+  const restore = replace(t, fs, 'writeSync', ((...args: Parameters<typeof writeSync>) => {
+    restore()
+    // The disk is so busy that the record and the heartbeats of the lock take longer than half of the stale time.
+    replace(t, performance, 'now', () => now.call(performance) + staleMs / 2)
+    return writeSync(...args)
+  }) as typeof writeSync)
+  const outcome = await log.put(record('two'), soon())
+  await log.close()
+  assert.deepEqual(outcome.ok && [outcome.receipt.outcome, outcome.receipt.sequence], ['duplicate', 2])
   assert.equal(chainOf(path).length, 2)
 })
 

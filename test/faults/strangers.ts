@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { chainIn, recordsPath } from '../disk.ts'
 import { type Receiver, scn01, startReceiver } from '../receiver.ts'
 import type { Part, Row, Run } from './part.ts'
 import { kinds, type StrangerKind } from './strangers-process.ts'
@@ -33,48 +34,85 @@ async function strangers({ url }: Receiver, kind: StrangerKind, many: number): P
   }
 }
 
-/** Posts one after the other. Gives for each post the milliseconds that it took, or why it was not stored. */
-async function post(receiver: Receiver, name: string, many: number): Promise<(number | string)[]> {
-  const results: (number | string)[] = []
+type Posted = {
+  readonly narrative: string
+  readonly ms: number
+  /** Why it was not stored. */
+  readonly refusal?: string
+  /** The receiver had lost its lock while it wrote the record, and found the record when it tried again. */
+  readonly isDuplicate?: boolean
+}
+
+/** Posts one envelope after the other. */
+async function post(receiver: Receiver, name: string, many: number): Promise<Posted[]> {
+  const posted: Posted[] = []
   for (let n = 0; n < many; n++) {
+    const narrative = `${name} ${n}`
     const began = performance.now()
-    try {
-      const answer = await receiver.post(scn01({ narrative: `${name} ${n}` }))
-      await answer.arrayBuffer()
-      results.push(answer.status === 201 ? performance.now() - began : String(answer.status))
-    } catch (error) {
-      results.push(String((error as Error).cause ?? error))
-    }
+    const more = await receiver.post(scn01({ narrative })).then(judged, (error: Error) => ({
+      refusal: String(error.cause ?? error),
+    }))
+    posted.push({ narrative, ms: performance.now() - began, ...more })
   }
-  return results
+  return posted
+}
+
+async function judged(answer: Response): Promise<Pick<Posted, 'refusal' | 'isDuplicate'>> {
+  const { outcome } = (await answer.json()) as { outcome?: string }
+  if (answer.status === 201) return {}
+  return answer.status === 200 && outcome === 'duplicate'
+    ? { isDuplicate: true }
+    : { refusal: String(answer.status) }
+}
+
+/** How often each narrative is in the records file. */
+function storedIn(dataDir: string): Map<unknown, number> {
+  const { records } = chainIn(readFileSync(recordsPath(dataDir)))
+  const times = new Map<unknown, number>()
+  for (const { narrative } of records) times.set(narrative, (times.get(narrative) ?? 0) + 1)
+  return times
 }
 
 async function holdOff(kind: StrangerKind, { share, scratch }: Run): Promise<Row> {
-  const receiver = await startReceiver({ DATA_DIR: `${scratch}/${kinds.indexOf(kind)}` })
+  const dataDir = `${scratch}/${kinds.indexOf(kind)}`
+  const receiver = await startReceiver({ DATA_DIR: dataDir })
   const end = await strangers(receiver, kind, Math.ceil(mostStrangers * share))
+  const each = Math.ceil((mostPosts * share) / senders)
+  let memory = 0
+  let all: Posted[]
   try {
-    const each = Math.ceil((mostPosts * share) / senders)
-    const all = await Promise.all(
-      Array.from({ length: senders }, (_, n) => post(receiver, `sender ${n}`, each)),
-    )
-    const times = all.flat().filter((result) => typeof result === 'number')
-    const refused = all.flat().filter((result) => typeof result === 'string')
-    times.sort((a, b) => a - b)
-    const at = (part: number): string => `${Math.round(times[Math.floor(times.length * part)] ?? 0)} ms`
-    const told = `half of the posts within ${at(0.5)}, 99 of 100 within ${at(0.99)}, all within ${at(1 - 1e-9)}; ${peakOf(receiver)} MB`
-    return {
-      fault: kind,
-      rule: 'append-only',
-      cases: all.flat().length,
-      lost: 0,
-      duplicated: 0,
-      unreadable: 0,
-      wrong: refused.length,
-      notes: [told, ...new Set(refused)],
-    }
+    const ofSenders = Array.from({ length: senders }, (_, n) => post(receiver, `sender ${n}`, each))
+    all = (await Promise.all(ofSenders)).flat()
+    memory = peakOf(receiver)
   } finally {
     await end()
     await receiver.stop()
+  }
+  return rowOf(kind, all, memory, storedIn(dataDir))
+}
+
+function rowOf(
+  kind: StrangerKind,
+  all: readonly Posted[],
+  memory: number,
+  stored: ReadonlyMap<unknown, number>,
+): Row {
+  const acknowledged = all.filter(({ refusal }) => refusal === undefined)
+  const refusals = all.flatMap(({ refusal }) => refusal ?? [])
+  const duplicates = all.filter(({ isDuplicate }) => isDuplicate).length
+  const times = acknowledged.map(({ ms }) => ms).sort((a, b) => a - b)
+  const at = (part: number): string => `${Math.round(times[Math.floor(times.length * part)] ?? 0)} ms`
+  const told = `half of the posts within ${at(0.5)}, 99 of 100 within ${at(0.99)}, all within ${at(1 - 1e-9)}; ${memory} MB`
+  const late = `${duplicates} were answered as a duplicate, because the lock was lost while they were written`
+  return {
+    fault: kind,
+    rule: 'append-only',
+    cases: all.length,
+    lost: acknowledged.filter(({ narrative }) => !stored.has(narrative)).length,
+    duplicated: [...stored.values()].filter((times) => times > 1).length,
+    unreadable: 0,
+    wrong: refusals.length,
+    notes: [told, ...(duplicates > 0 ? [late] : []), ...new Set(refusals)],
   }
 }
 

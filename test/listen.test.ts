@@ -23,6 +23,7 @@ import { ConfigError, readConfig } from '../src/server/config.ts'
 import { listen } from '../src/server/listen.ts'
 import { boundPort, boundSocket } from './bound.ts'
 import { receiverCommand } from './bundle.ts'
+import { endTogether } from './guard.ts'
 import { isRoot } from './needs.ts'
 import { scn01, scratchDir, token, vs01 } from './receiver.ts'
 
@@ -49,12 +50,8 @@ function start(env: Record<string, string>, fds: readonly number[] = []): Starte
     },
     stdio: ['ignore', 'pipe', 'pipe', ...fds],
   })
-  const killed = (): boolean => child.kill('SIGKILL')
-  process.once('exit', killed)
-  const exit = once(child, 'exit').then(([code, signal]) => {
-    process.off('exit', killed)
-    return code ?? signal
-  })
+  endTogether(child)
+  const exit = once(child, 'exit').then(([code, signal]) => code ?? signal)
   let output = ''
   const arrived: (() => void)[] = []
   for (const stream of [child.stdout, child.stderr])

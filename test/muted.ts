@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { boundPort } from './bound.ts'
 import { receiverCommand } from './bundle.ts'
+import { endTogether } from './guard.ts'
 import { scratchDir, token } from './receiver.ts'
 
 /** A FIFO. `here` reads and writes without blocking. `writer`, for the receiver, blocks as a pipe of a shell does. */
@@ -58,12 +59,8 @@ export async function startMuted(
     },
     stdio: ['ignore', output === 'closed' ? 'ignore' : output, 'inherit', held.fd],
   })
-  const killed = (): boolean => child.kill('SIGKILL')
-  process.once('exit', killed)
-  const ended = once(child, 'exit').then(([code, signal]) => {
-    process.off('exit', killed)
-    return code ?? signal
-  })
+  endTogether(child)
+  const ended = once(child, 'exit').then(([code, signal]) => code ?? signal)
   held.close()
   const url = `http://127.0.0.1:${held.port}`
   while ((await fetch(`${url}/health`).catch(() => undefined))?.status !== 200) await delay(20)

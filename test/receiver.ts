@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { receiverCommand } from './bundle.ts'
+import { endTogether } from './guard.ts'
 
 export { scn01, vs01 } from './envelopes.ts'
 
@@ -58,9 +59,7 @@ export async function startReceiver(
     env: { ...settings, DATA_DIR: dataDir, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const killed = (): boolean => child.kill('SIGKILL')
-  process.once('exit', killed)
-  child.once('exit', () => process.off('exit', killed))
+  endTogether(child)
   let output = ''
   const port = await new Promise<number>((resolve, reject) => {
     const gather = (chunk: Buffer): void => {

@@ -4,6 +4,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../bound.ts'
+import { endTogether } from '../guard.ts'
 import { lacking } from '../needs.ts'
 import { scratchDir } from '../receiver.ts'
 import { serverName } from './provoke.ts'
@@ -121,9 +122,7 @@ export function startProxy(proxy: Proxy, host: Host, hear: (text: string) => voi
     env: { PATH: `${process.env.PATH}:/usr/sbin`, HOME: host.work },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const killed = (): boolean => child.kill('SIGKILL')
-  process.once('exit', killed)
-  child.once('exit', () => process.off('exit', killed))
+  endTogether(child)
   for (const stream of [child.stdout, child.stderr]) stream.on('data', hear)
   return child
 }

@@ -20,6 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { freePort } from '../bound.ts'
+import { endTogether } from '../guard.ts'
 
 const debian = '/usr/lib/postgresql'
 
@@ -66,10 +67,8 @@ async function run(program: string, args: readonly string[]): Promise<void> {
   })
 }
 
-const running = new Set<ChildProcess>()
 const scratch: string[] = []
 process.once('exit', () => {
-  for (const child of running) killAll(child.pid as number)
   for (const directory of scratch) rmSync(directory, { recursive: true, force: true })
 })
 
@@ -162,8 +161,7 @@ export class Server {
       },
     )
     this.#child = child
-    running.add(child)
-    child.once('exit', () => running.delete(child))
+    endTogether(child, () => killAll(child.pid as number))
     child.stderr?.on('data', (chunk) => {
       this.#log += chunk
     })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from './bound.ts'
+import { endTogether } from './guard.ts'
 import { lacking } from './needs.ts'
 import { type Receiver, scratchDir, startReceiver, token, vs01 } from './receiver.ts'
 
@@ -65,6 +66,7 @@ for (const [name, start] of [
     ] as const
     const port = await freePort()
     const proxy = start(scratchDir(), port, receivers)
+    endTogether(proxy)
     const post = (what: string): Promise<Response> =>
       fetch(`http://127.0.0.1:${port}/receive`, {
         method: 'POST',

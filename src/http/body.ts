@@ -48,9 +48,7 @@ export async function readBody(request: Request, limits: BodyLimits): Promise<Bo
 
 const tooSlow: Body = {
   ok: false,
-  refusal: problem('body-too-slow', 'Send the whole body within 8 seconds of the request head.', {
-    headers: { connection: 'close' },
-  }),
+  refusal: problem('body-too-slow', 'Send the whole body within 8 seconds of the request head.'),
 }
 const aborted: Body = {
   ok: false,
@@ -86,22 +84,7 @@ async function readCounted(
     chunks.push(chunk.value)
     if (length > smallBody && !isAdmitted) isAdmitted = await admit(maxBytes)
     const refused = length > maxBytes ? ({ ok: false, refusal: tooLarge(maxBytes) } as const) : undefined
-    if (refused || (length > smallBody && !isAdmitted)) {
-      void discard(reader)
-      return refused ?? noRoom
-    }
-  }
-}
-
-/**
- * Reads the rest of a refused body, because unread bytes would block the next requests of the connection. The server limits the
- * rest.
- */
-async function discard(reader: ReadableStreamDefaultReader<Uint8Array> | undefined): Promise<void> {
-  try {
-    while (reader && !(await reader.read()).done);
-  } catch {
-    // the connection ended
+    if (refused || (length > smallBody && !isAdmitted)) return refused ?? noRoom
   }
 }
 

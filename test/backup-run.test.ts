@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
+import { ownerFor } from '../src/backup/owner.ts'
 import { acquire } from '../src/storage/files/lock.ts'
 import { copyOf, dataWith, newestIn, store, workplace } from './backup-tools.ts'
 import { lacking } from './needs.ts'
@@ -72,4 +73,17 @@ describe('a run of the backup', () => {
     assert.equal(next.bytes_written, statSync(copyOf(newestIn(at('counted')), /^records/)).size - before)
     assert.ok((next.bytes_written as number) > 0)
   })
+})
+
+test('only root gives restored files to another user', () => {
+  const here = process.geteuid?.() as number
+  const user = here === 0 ? 65_534 : here
+  process.seteuid?.(user)
+  try {
+    assert.throws(() => ownerFor('/nowhere', `${user + 1}:0`), /only root can give files away/)
+    assert.equal(ownerFor('/nowhere', `${user}:0`), undefined)
+    assert.equal(ownerFor('/nowhere', undefined), undefined)
+  } finally {
+    process.seteuid?.(here)
+  }
 })

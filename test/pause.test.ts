@@ -1,7 +1,7 @@
 /** Whatever stands at the name `.paused`, the receiver is closed, goes on answering, and says why. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -74,4 +74,18 @@ test('a device without end and a FIFO that nobody writes to stop neither the rec
   execFileSync('rm', [path])
   assert.equal((await receiver.post(vs01())).status, 200)
   await receiver.stop()
+})
+
+test('the pause file is closed after each look', async () => {
+  const path = inNewDirectory()
+  writeFileSync(path, 'a move')
+  const reason = pauseCheck(path)
+  const openNow = (): number => readdirSync('/proc/self/fd').length
+  const before = openNow()
+  for (let looks = 0; looks < 50; looks++) {
+    assert.equal(reason(), 'a move')
+    await nextTurn()
+    await nextTurn()
+  }
+  assert.ok(openNow() < before + 10, `${openNow()} after ${before}`)
 })

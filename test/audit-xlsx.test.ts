@@ -124,3 +124,9 @@ test('export needs exactly one format', async () => {
   for (const args of [[], ['--csv', '--xlsx'], ['--xlsx', '--bom']])
     assert.equal((await exported(...args, '--data', root)).exit, 2)
 })
+
+test('a workbook without a record has one sheet, with the heading', async () => {
+  const chunks: Uint8Array[] = []
+  await new Workbook(async (bytes) => void chunks.push(bytes), ['one', 'two']).end()
+  assert.match(Buffer.concat(chunks).toString('latin1'), /xl\/worksheets\/sheet1\.xml/)
+})

@@ -124,3 +124,27 @@ test('into a file, lines are out by themselves, each once and in order, and the 
     child.kill('SIGKILL')
   }
 })
+
+test('a single lost line is reported, too', async () => {
+  const child = logging(
+    `for (let at = 0; at < 5_000; at++) log.info({ fill: 'x'.repeat(1_000) }, String(at));
+     const full = setInterval(() => {
+       if (log.state.waitingBytes < 4 * 1024 * 1024) return;
+       clearInterval(full); log.info({}, 'lost'); process.stderr.write('lost');
+       const empty = setInterval(() => {
+         if (log.state.waitingBytes > 0) return;
+         clearInterval(empty); log.info({}, 'last'); log.flush(); process.exit(0)
+       }, 10)
+     }, 10)`,
+  )
+  try {
+    await once(child.stderr, 'data')
+    const text = await outputUntil(child, '"last"}\n')
+    const lines = text.split('\n').slice(0, -1)
+    assert.equal(lines.length, 5_002)
+    const { lines: lost, msg } = JSON.parse(lines.at(-2) as string)
+    assert.deepEqual([lost, msg], [1, 'lines of this log are lost: standard output did not take them'])
+  } finally {
+    child.kill('SIGKILL')
+  }
+})

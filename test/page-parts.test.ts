@@ -8,6 +8,7 @@ import { openedDirectory } from '../src/audit/page/opened-directory.ts'
 import { filesOfInput } from '../src/audit/page/opening.ts'
 import { nothingPlaced, placed } from '../src/audit/page/placed.ts'
 import { uncheckedStamps } from '../src/audit/page/unchecked-stamps.ts'
+import { whyUnread } from '../src/audit/verify/directory.ts'
 
 const link = { offset: 2, length: 10, line: 2, sha256: '', previous_sha256: '', id: '' }
 
@@ -201,4 +202,14 @@ test('opened files are a directory: sorted, with sizes, and no file is read that
   assert.equal(await directory.state('scn01/c'), undefined)
   assert.equal((await directory.read('.civic-orchestrator', 2)).length, 2)
   await assert.rejects(directory.read('.civic-orchestrator', 1), { code: 'EFBIG' })
+})
+
+test('why a file was not read is said in words', () => {
+  const why = (code: string, more: object = {}): string =>
+    whyUnread(Object.assign(new Error('as the system says'), { code, ...more }))
+  assert.equal(why('EACCES'), 'cannot be opened by this user')
+  assert.equal(why('ENOENT'), 'went away while it was read')
+  assert.equal(why('ECHANGED'), 'was changed while it was read')
+  assert.equal(why('ENOTREGULAR', { kind: 'a FIFO' }), 'is a FIFO, not a regular file; it was not read')
+  assert.equal(why('EIO'), 'as the system says')
 })

@@ -21,6 +21,7 @@ import {
   dataWith,
   fileAt,
   flip,
+  holdsText,
   newestIn,
   placekey,
   recordsAt,
@@ -255,6 +256,14 @@ describe('the files that a backup copies from a data directory', () => {
     writeFileSync(join(data, 'scn01', slug, name), 'half a rec')
     assert.equal((await save(data, to)).exit, 0)
     assert.equal(readFileSync(join(await restored(), 'scn01', slug, name), 'utf8'), 'half a rec')
+  })
+
+  test('a file that a receiver is just writing is left out without a word', async () => {
+    for (const place of [dirname(recordsAt(data)), dirname(fileAt(data, 1))])
+      writeFileSync(join(place, '.tmp-17-0123456789ab'), 'half a rec')
+    const { exit, err } = await save(data, to)
+    assert.deepEqual([exit, err], [0, ''])
+    assert.ok(!holdsText(to, 'half a rec'))
   })
 
   test('an association of which there is nothing is not in it', async () => {

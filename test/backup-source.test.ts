@@ -266,6 +266,12 @@ describe('the files that a backup copies from a data directory', () => {
     assert.ok(!holdsText(to, 'half a rec'))
   })
 
+  test('what an earlier version or a killed run left beside the manifest is removed', async () => {
+    writeFileSync(join(newestIn(to), 'manifest.old'), 'x')
+    assert.equal((await save(data, to)).exit, 0)
+    assert.deepEqual(readdirSync(newestIn(to)).sort(), ['manifest', 'scn01', 'vs01'])
+  })
+
   test('an association of which there is nothing is not in it', async () => {
     mkdirSync(join(data, 'scn01', 'hollow'))
     mkdirSync(join(data, 'vs01', 'hollow'))

@@ -199,7 +199,9 @@ describe('the files in a backup directory', () => {
       assert.equal(exit, 1)
       assert.match(err, /a list of it is damaged or gone; it is left alone/)
       assert.equal(readdirSync(to).length, 2)
-      assert.equal((await check(to)).exit, 0)
+      const checked = await check(to)
+      assert.equal(checked.exit, 0)
+      assert.match(checked.out + checked.err, /beside it lie other backups, .*: backup-\d{8}T\d{9}Z\n/)
       rmSync(to, { recursive: true })
     }
   })

@@ -68,3 +68,12 @@ test('the program of the database shows its commands, and refuses one that it do
   assert.match(unknown.err, /there is no command "drop"/)
   assert.match((await database('mirror', '--help')).out, /--check/)
 })
+
+test('a head of no records has the hash of nothing, and every other one is refused as no head', async () => {
+  const root = scratchDir()
+  build(root, 1)
+  const verify = (head: string) => audit('verify', '--data', root, '--expect', `scn01/plum-grove-21:${head}`)
+  assert.ok((await verify(`0:${'0'.repeat(64)}`)).exit < 2)
+  for (const head of [`0:${'1'.repeat(64)}`, `-1:${'0'.repeat(64)}`, '1:abc', '1'])
+    assert.match((await verify(head)).err, /expected ADDON\/SLUG:SEQUENCE:SHA256/, head)
+})

@@ -14,6 +14,7 @@ import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { build } from 'esbuild'
+import { onDatabase } from '../test/deploy/database.ts'
 import { makePublisher, type Publisher } from '../test/deploy/host.ts'
 import { bootMachine, debianTree, type Machine, obstacle } from '../test/deploy/machine.ts'
 import { witnessed } from '../test/deploy/witness.ts'
@@ -273,6 +274,15 @@ const steps: readonly Step[] = [
       assert.equal(must(post(current)), '200', 'the first record of all is known again')
       return `${told.trim().split('\n').at(-1)}; ${receipts.length} receipts found`
     },
+  ],
+  [
+    'on a database: import, a standby, a mirror, the primary lost',
+    (machine) =>
+      onDatabase(machine, (narrative) => {
+        if (narrative === undefined) return machine.must(post(current))
+        machine.must(`jq -c '.narrative = "${narrative}"' envelope.json > other.json`)
+        return machine.run(post(current).replace('envelope.json', 'other.json')).output
+      }),
   ],
 ]
 

@@ -39,7 +39,7 @@ function cgroupRoot(): string | undefined {
 }
 
 const packages =
-  'systemd,systemd-sysv,dbus,nodejs,openssh-client,openssl,curl,jq,strace,nginx-light,caddy,haproxy'
+  'systemd,systemd-sysv,dbus,nodejs,openssh-client,openssl,curl,jq,strace,nginx-light,caddy,haproxy,postgresql'
 
 /** The mirror that the apt of this host uses. */
 export function debianMirror(): string {
@@ -52,7 +52,7 @@ export function debianMirror(): string {
 /** The tree of a Debian 13. It is made once and kept. */
 export function debianTree(): string {
   const tree = process.env.CIVIC_DEPLOY_TREE ?? join(tmpdir(), 'civic-debian-13')
-  if (existsSync(join(tree, 'usr/sbin/haproxy'))) return tree
+  if (existsSync(join(tree, 'usr/lib/postgresql'))) return tree
   const unfinished = `${tree}.unfinished`
   rmSync(unfinished, { recursive: true, force: true })
   execFileSync(
@@ -62,11 +62,12 @@ export function debianTree(): string {
       stdio: ['ignore', 'ignore', 'inherit'],
     },
   )
-  for (const unit of ['nginx', 'caddy', 'haproxy'])
+  for (const unit of ['nginx', 'caddy', 'haproxy', 'postgresql'])
     execFileSync('systemctl', ['--root', unfinished, 'disable', '--quiet', unit])
   // An installer or the first start would make these files.
   writeFileSync(join(unfinished, 'etc/hosts'), '127.0.0.1 localhost\n::1 localhost\n')
   writeFileSync(join(unfinished, 'etc/machine-id'), '')
+  rmSync(tree, { recursive: true, force: true })
   renameSync(unfinished, tree)
   return tree
 }

@@ -18,7 +18,7 @@ import { onDatabase } from '../test/deploy/database.ts'
 import { makePublisher, type Publisher } from '../test/deploy/host.ts'
 import { bootMachine, debianTree, type Machine, obstacle } from '../test/deploy/machine.ts'
 import { witnessed } from '../test/deploy/witness.ts'
-import { scn01 } from '../test/receiver.ts'
+import { scn01 } from '../test/envelopes.ts'
 
 const isLong = process.argv.includes('--long')
 const deploy = '/srv/civic-orchestrator/current/deploy'

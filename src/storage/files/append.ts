@@ -212,18 +212,18 @@ export class AppendLog {
         if (found) stored.set(waiting.id, found)
         else if (!fresh.has(waiting.id)) fresh.set(waiting.id, waiting)
       }
-      const written = await this.#write([...fresh.values()], lock)
+      const receivedAt = new Date().toISOString()
+      const written = await this.#write([...fresh.values()], receivedAt, lock)
       if (!written) {
+        for (const waiting of fresh.values()) waiting.writtenAt = receivedAt
         this.#queue.unshift(...batch)
         return false
       }
       for (const record of written) stored.set(record.id, record)
       for (const waiting of batch) {
-        const isFirst = fresh.get(waiting.id) === waiting
-        waiting.answer({
-          ok: true,
-          receipt: receiptOf(stored.get(waiting.id) as Written, isFirst ? 'appended' : 'duplicate'),
-        })
+        const record = stored.get(waiting.id) as Written
+        const isOwn = fresh.get(waiting.id) === waiting || record.received_at === waiting.writtenAt
+        waiting.answer({ ok: true, receipt: receiptOf(record, isOwn ? 'appended' : 'duplicate') })
       }
       return true
     } catch (error) {
@@ -232,8 +232,12 @@ export class AppendLog {
     }
   }
 
-  async #write(fresh: readonly Draft[], lock: Lock): Promise<readonly Written[] | undefined> {
-    if (fresh.length > 0) return this.#file.append(batchOf(fresh, new Date().toISOString()), lock.held)
+  async #write(
+    fresh: readonly Draft[],
+    receivedAt: string,
+    lock: Lock,
+  ): Promise<readonly Written[] | undefined> {
+    if (fresh.length > 0) return this.#file.append(batchOf(fresh, receivedAt), lock.held)
     if (!lock.held() || !this.#file.isUnchanged()) return undefined
     await this.#file.syncInherited()
     return []

@@ -7,6 +7,8 @@ const mostBatchBytes = 1024 * 1024
 
 export type WaitingRecord = Draft & {
   readonly deadline: number
+  /** The time of receipt in an attempt that lost its lock while it wrote. A record that stands there with this time is that one. */
+  writtenAt?: string
   readonly answer: (outcome: Outcome) => void
 }
 

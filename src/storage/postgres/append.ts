@@ -54,7 +54,13 @@ const longestLossPauseMs = 20
 const mostLosses = 3
 
 /** `key` is the name of the association, `bytes` the line up to the receipt. */
-type WaitingDraft = Waiting & Draft & { readonly of: AssociationName; readonly recordKey: string }
+type WaitingDraft = Waiting &
+  Draft & {
+    readonly of: AssociationName
+    readonly recordKey: string
+    /** The time of receipt in the last attempt. A record that stands there with this time is that one. */
+    writtenAt?: string
+  }
 
 type Result = {
   /** All records of the batch, by `recordKey`. */
@@ -213,6 +219,7 @@ function chained(fresh: readonly WaitingDraft[], heads: ReadonlyMap<string, Tabl
     .map(([key, own]) => {
       const head = heads.get(key) as TableHead
       const receivedAt = [now, head.receivedAt].sort()[1] as string
+      for (const draft of own) draft.writtenAt = receivedAt
       const { lines, records } = chainBehind((own[0] as WaitingDraft).of, head, own, receivedAt)
       const last = records.at(-1) as StoredLine
       return { key, lines, records, head: { count: last.sequence, sha256: last.sha256, receivedAt } }
@@ -222,13 +229,12 @@ function chained(fresh: readonly WaitingDraft[], heads: ReadonlyMap<string, Tabl
 /** Gives the receipts. Of several requests with the same new record, the first one gets `appended`. */
 function giveReceipts(batch: readonly WaitingDraft[], { records, fresh }: Result): void {
   const appended = new Set<string>()
-  for (const { recordKey, answer } of batch) {
-    const isFirst = fresh.has(recordKey) && !appended.has(recordKey)
+  for (const { recordKey, answer, writtenAt } of batch) {
+    const record = records.get(recordKey) as StoredLine
+    const isOwn = fresh.has(recordKey) || record.received_at === writtenAt
+    const outcome = isOwn && !appended.has(recordKey) ? 'appended' : 'duplicate'
     appended.add(recordKey)
-    answer.give({
-      ok: true,
-      receipt: receiptOf(records.get(recordKey) as StoredLine, isFirst ? 'appended' : 'duplicate'),
-    })
+    answer.give({ ok: true, receipt: receiptOf(record, outcome) })
   }
 }
 

@@ -22,11 +22,11 @@ export async function onDatabase(machine: Machine, posted: (narrative?: string) 
   const { must, run } = machine
   makePrimary(machine)
   makeStandby(machine)
-  const refused = run(`printf '%s\\n' '${url}' | ${root}/current/deploy/database -`)
+  const refused = run(feed)
   assert.equal(refused.code, 1)
   assert.match(refused.output, /there are records in/)
   const imported = moveRecords(machine)
-  const told = must(`printf '%s\\n' '${url}' | ${root}/current/deploy/database -`)
+  const told = must(feed)
   assert.match(told, /REQUIRE_STANDBY=1/)
   assert.equal(must('systemctl show -P PrivateNetwork civic-orchestrator').trim(), 'no')
   assert.equal(posted(), '200', 'a record that was imported is known')
@@ -101,6 +101,9 @@ function moveRecords({ must }: Machine): string {
   const told = must(`cd / && runuser -u postgres -- ${program} import ${root}/data --owner '${owner}'`)
   must(`mv ${root}/data ${root}/data-before-the-database`)
   must(`install -d -m 2750 -o civic-orchestrator -g civic-auditors ${root}/data`)
+  must(
+    `runuser -u civic-orchestrator -- env DATA_DIR=${root}/data node ${root}/current/server.cjs --mark-data-dir`,
+  )
   must('systemctl start civic-orchestrator.socket')
   return told.trim().split('\n').at(-1) as string
 }

@@ -9,7 +9,7 @@ import type { AcceptedRecord } from '../contracts/record.ts'
 import { batchOf, draftOf } from '../src/records/batch.ts'
 import { AppendLog } from '../src/storage/files/append.ts'
 import { AssociationFile } from '../src/storage/files/association-file.ts'
-import { acquire, staleMs } from '../src/storage/files/lock.ts'
+import { acquire } from '../src/storage/files/lock.ts'
 import { chainOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 

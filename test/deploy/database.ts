@@ -12,6 +12,7 @@ const owner = 'postgres://postgres@/civic?host=/var/run/postgresql'
 const tls = 'sslmode=verify-full&sslrootcert=/etc/civic-orchestrator/db-ca.pem'
 const hosts = 'localhost:5432,localhost:5433'
 const url = `postgres://civic_receiver:receiver-secret@${hosts}/civic?${tls}`
+const feed = `printf '%s\\n' '${url}' | ${root}/current/deploy/database -`
 const readerUrl = `postgres://civic_reader:reader-secret@${hosts}/civic?${tls}`
 const envFile = '/etc/civic-orchestrator/env_file'
 const psql = (port: number, ...statements: readonly string[]): string =>

@@ -1,6 +1,8 @@
 /** The lock on a records file between processes: invariants 1 to 3 of src/storage/files/lock.ts. */
 import assert from 'node:assert/strict'
-import fs, { existsSync, mkdirSync, renameSync, utimesSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import fs, { closeSync, existsSync, mkdirSync, openSync, renameSync, utimesSync } from 'node:fs'
+import fsp from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -55,6 +57,29 @@ test('lock (2): a lost lock is not removed by its release', async () => {
   replaceLock(`${path}.lock`)
   await lock.release()
   assert.ok(existsSync(`${path}.lock`))
+})
+
+test('lock (1): a heartbeat that the thread pool holds up does not spoil the next lock at the same path', async (t) => {
+  const directory = scratchDir()
+  const path = join(directory, 'records.json')
+  const first = await locked(path)
+  // Each open of a FIFO that nobody writes to holds one thread of the pool.
+  const fifos = Array.from({ length: 8 }, (_, n) => join(directory, `fifo-${n}`))
+  execFileSync('mkfifo', fifos)
+  const writers: number[] = []
+  const opened = fifos.map((fifo) => fsp.open(fifo, 'r'))
+  t.after(async () => {
+    for (const file of await Promise.all(opened)) await file.close()
+    for (const fd of writers) closeSync(fd)
+  })
+  await sleep(1_500) // longer than a heartbeat
+  await first.release()
+  const second = await locked(path)
+  for (const fifo of fifos) writers.push(openSync(fifo, fs.constants.O_RDWR | fs.constants.O_NONBLOCK))
+  await Promise.all(opened)
+  assert.ok(second.held())
+  await second.release()
+  assert.ok(!existsSync(`${path}.lock`))
 })
 
 describe('a lock that a dead process has left', { concurrency: true }, () => {

@@ -43,10 +43,9 @@ export type Lock = {
 
 /**
  * Identifies the directory that this process made. An inode number may be used again at once, so the time of birth counts too.
- * Not every file system keeps the time of birth (ext4 with inodes of 128 bytes), so the times of the last heartbeat and of one that
- * is on its way count as well.
+ * Not every file system keeps the time of birth (ext4 with inodes of 128 bytes), so the time of the last heartbeat counts as well.
  */
-type Own = { readonly ino: bigint; readonly birth: bigint; beats: readonly number[]; beatAt: number }
+type Own = { readonly ino: bigint; readonly birth: bigint; beat: number; beatAt: number }
 
 /** What this process knows of the lock at one path. */
 type KnownLock = {
@@ -95,7 +94,7 @@ function ownAt(path: string): { own: Own; found: fs.BigIntStats } | undefined {
   const own = locks.get(path)?.own
   const found = own && statOf(path)
   if (!found || found.ino !== own.ino || found.birthtimeNs !== own.birth) return undefined
-  return own.beats.includes(beatOf(found)) ? { own, found } : undefined
+  return own.beat === beatOf(found) ? { own, found } : undefined
 }
 
 function beatOf(found: fs.BigIntStats): number {
@@ -149,8 +148,8 @@ function removeStale(path: string, stamp: string): void {
 const [longAgo, never] = [new Date(0), new Date(8.64e15)]
 
 /**
- * The functions with which proper-lockfile reaches the disk. Making and removing the directory is synchronous, because in the
- * thread pool it would wait behind the flushes of other associations, for longer than the change itself takes.
+ * The functions with which proper-lockfile reaches the disk. They are synchronous, because in the thread pool they would wait behind
+ * the flushes of other associations, for longer than the change itself takes.
  */
 const guarded = {
   mkdir(path: string, done: (error?: unknown) => void): void {
@@ -185,17 +184,21 @@ const guarded = {
     }
     done(null, { mtime })
   },
-  utimes(path: string, atime: Date, mtime: Date, done: (error?: Error | null) => void): void {
+  // synchronous: a heartbeat that waits in the thread pool can land after the release, on the next directory with this path
+  utimes(path: string, atime: Date, mtime: Date, done: (error?: unknown) => void): void {
     const own = locks.get(path)?.own
     const began = performance.now()
-    if (own) own.beats = [...own.beats.slice(0, 1), mtime.getTime()]
-    fs.utimes(path, atime, mtime, (error) => {
-      if (own && !error) {
-        own.beats = [mtime.getTime()]
-        own.beatAt = began
-      }
+    try {
+      fs.utimesSync(path, atime, mtime)
+    } catch (error) {
       done(error)
-    })
+      return
+    }
+    if (own) {
+      own.beat = mtime.getTime()
+      own.beatAt = began
+    }
+    done()
   },
   rmdir(path: string, done: (error?: unknown) => void): void {
     try {
@@ -246,7 +249,7 @@ async function tryOnce(file: string, path: string): Promise<Lock | undefined> {
   const { made } = known
   // if this process was stopped in between, the directory that was looked at may be another process's
   if (made && performance.now() - madeAt < staleMs / 2) {
-    known.own = { ino: made.ino, birth: made.birthtimeNs, beats: [beatOf(made)], beatAt: madeAt }
+    known.own = { ino: made.ino, birth: made.birthtimeNs, beat: beatOf(made), beatAt: madeAt }
   }
   const lock = lockAt(path, known, release, () => isLost)
   if (known.hasTakenOver) await sleep(settleMs)

@@ -13,9 +13,20 @@ const listeningState = '0A'
 /** Lets the debugger choose a port, because its default port may be taken and would then not be opened for that reason. */
 const anyPort = '--inspect-port=0'
 
+/** What the open descriptors of a process are. One that is closed meanwhile is left out. */
+function openedBy(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`)
+    } catch {
+      return []
+    }
+  })
+}
+
 /** The ports on which a process listens. */
 function portsOf(pid: number): number[] {
-  const sockets = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+  const sockets = openedBy(pid)
   return readFileSync(`/proc/${pid}/net/tcp`, 'latin1')
     .split('\n')
     .slice(1, -1)

@@ -94,7 +94,8 @@ export class AppendLog {
     const draft = draftOf(record)
     if (draft.opening.length > longestRecord) return Promise.resolve({ ok: false, fault: 'long' })
     // the file is still being read, and that will take longer than the record may wait
-    if (this.#file.readingLeftMs > deadline - performance.now())
+    const leftMs = this.#file.readingLeftMs
+    if (leftMs > 0 && leftMs > deadline - performance.now())
       return Promise.resolve({ ok: false, fault: 'reading' })
     return new Promise((answer) => {
       this.#queue.push({ id: draft.id, opening: draft.opening, deadline, answer })

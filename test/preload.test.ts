@@ -112,21 +112,6 @@ test('an accepted post that would come too late is refused before the reading en
   await log.close()
 })
 
-test('an association that is being read is named, and a post that could only come late is refused at once', async () => {
-  const { log, reading, state } = beingRead(6_000)
-  let toldBefore = 0
-  while (!state.hasEnded) {
-    const outcome = log.put(accepted(numbered(9_000)), performance.now())
-    outcome.then((told) => {
-      if (!state.hasEnded && !told.ok && told.fault === 'reading') toldBefore++
-    })
-    await new Promise(setImmediate)
-  }
-  await reading
-  assert.ok(toldBefore > 0)
-  await log.close()
-})
-
 test('the refusal of a post that cannot wait for the reading says why, and when to send again', {
   skip: missingHere(['strace']),
 }, async () => {

@@ -27,7 +27,10 @@ export function stampedFindings(
   chain: ChainReport,
   told: readonly FileFinding[],
 ): FileFinding[] {
-  const byTime = [...stamped].sort((a, b) => (a.stamp.at < b.stamp.at ? -1 : 1))
+  // two stamps of one second are in the order of what they cover
+  const byTime = [...stamped].sort((a, b) =>
+    a.stamp.at === b.stamp.at ? a.sequence - b.sequence : a.stamp.at < b.stamp.at ? -1 : 1,
+  )
   const holds = ({ sequence, sha256 }: Stamped): boolean =>
     met.get(sequence)?.some((link) => link.sha256 === sha256) === true
   const holding = byTime.filter((each) => each.sequence > 0 && holds(each))

@@ -55,7 +55,8 @@ for (const { name, needs, mount } of kinds) {
       assert.equal((await again.post(vs01())).status, 200)
       assert.equal((await fetch(`${again.url}/ready`)).status, 200)
       await again.stop()
-      assert.equal((await audit('verify', '--data', root)).exit, 0)
+      const verified = await audit('verify', '--data', root)
+      assert.equal(verified.exit, 0, JSON.stringify(verified))
       assert.deepEqual(readdirSync(join(recordsPath(root), '..')).sort(), [
         '.records.head.json',
         'records.json',

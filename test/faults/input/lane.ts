@@ -55,10 +55,13 @@ export class Lane {
       tally.note(what, `${waiting.length} unanswered, first: ${shown(waiting[0]!.post.bytes)}`)
       this.socket.destroy()
     }
-    /** Ends the lane. Posts without an answer may have been stored, so they count as accepted without an answer. */
     const cut = (): undefined => {
       if (!beforeBody.has(lastStatus) && !waiting.some(isRefusedBeforeBody)) return failed('closed early')
       tally.answered(cutKind, 0)
+      return end()
+    }
+    /** Ends the lane. Posts without an answer may have been stored, so they count as accepted without an answer. */
+    const end = (): undefined => {
       for (const { post } of waiting) {
         if ('verdict' in post.expected) accepted.push({ verdict: post.expected.verdict })
       }
@@ -82,9 +85,10 @@ export class Lane {
         tally.answered('pipelined', performance.now() - first.at)
         lastStatus = answer.status
         if (!answer.closes) continue
-        this.socket.destroy()
-        if (sent < count || waiting.length > 0) tally.note('closed early', `after ${shown(first.post.bytes)}`)
-        return undefined
+        // An answer that came before the whole body says that it is the last one.
+        if (!beforeBody.has(answer.status) && (sent < count || waiting.length > 0))
+          tally.note('closed early', `after ${shown(first.post.bytes)}`)
+        return end()
       }
       if (waiting.length === 0 || (sent < count && waiting.length < depth)) continue
       if (this.#isClosed) return cut()

@@ -36,7 +36,7 @@ export async function onDatabase(machine: Machine, posted: (narrative?: string) 
 
   must(`cd /root && DATABASE_URL='${readerUrl}' ${program} mirror /root/mirror`)
   const verified = must(`node ${root}/current/audit.cjs verify --data /root/mirror`)
-  assert.match(verified, /WHOLE/)
+  assert.match(verified, /result +NOTHING FOUND/)
 
   must('systemctl disable --now postgresql@17-main')
   must('runuser -u postgres -- pg_ctlcluster 17 db2 promote')

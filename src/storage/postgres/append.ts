@@ -36,6 +36,7 @@ import {
   insertLines,
   lookFor,
   type NewLine,
+  recordKeyOf,
   type StoredLine,
   type TableHead,
 } from './statements.ts'
@@ -90,7 +91,7 @@ export class Appends {
     const of = { addon, association_slug }
     const key = nameOf(of)
     const answer = new Answer(deadline)
-    this.#batches.put({ key, of, id, recordKey: `${key}/${id}`, opening, bytes: opening, answer })
+    this.#batches.put({ key, of, id, recordKey: recordKeyOf(key, id), opening, bytes: opening, answer })
     return answer.promise
   }
 
@@ -166,7 +167,7 @@ export class Appends {
     await confirm(this.#shared, connection)
     for (const { key, head, records } of added) {
       this.#heads.set(key, head)
-      for (const record of records) stored.set(`${key}/${record.id}`, record)
+      for (const record of records) stored.set(recordKeyOf(key, record.id), record)
     }
     return { records: stored, fresh: new Set(fresh.map(({ recordKey }) => recordKey)) }
   }

@@ -35,7 +35,7 @@ export class Heads {
     this.#heads.delete(name)
   }
 
-  /** Another receiver was first. */
+  /** Another receiver was first, or a record was sent again that is stored. */
   distrust(): void {
     this.#distrustedUntil = performance.now() + distrustMs
   }

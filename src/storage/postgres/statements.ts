@@ -17,7 +17,7 @@ export type StoredLine = LineReceipt & { readonly sha256: string }
 // waiting for another writer it still sees the old state.
 const look: Statement = {
   name: 'look',
-  text: `SELECT w.addon || '/' || w.slug AS name, encode(w.id, 'hex') AS id, a.count::text, a.sha256, a.received_at,
+  text: `SELECT w.addon || '/' || w.slug AS name, a.count::text, a.sha256, a.received_at,
     encode(sha256(r.line), 'hex') AS line_sha256, substring(r.line FROM greatest(1, octet_length(r.line) - 255)) AS tail
   FROM unnest($1::text[], $2::text[], $3::bytea[]) AS w(addon, slug, id)
   LEFT JOIN civic.association a ON a.addon = w.addon AND a.slug = w.slug
@@ -26,11 +26,14 @@ const look: Statement = {
 
 export type Wanted = { readonly of: AssociationName; readonly id: string }
 
-/** The heads of associations and the given records that are stored already, both by the name of the association. */
+/** The heads by the name of their association, and by `recordKeyOf` the given records that are stored already. */
 export type Found = {
   readonly heads: Map<string, TableHead>
-  /** By `keyOfRecord`. */
   readonly stored: Map<string, StoredLine>
+}
+
+export function recordKeyOf(name: string, id: string): string {
+  return `${name}/${id}`
 }
 
 export async function lookFor(connection: Connection, wanted: readonly Wanted[]): Promise<Found> {
@@ -45,7 +48,7 @@ export async function lookFor(connection: Connection, wanted: readonly Wanted[])
     const name = String(row.name)
     heads.set(name, headOf(row))
     const record = storedOf(row)
-    if (record) stored.set(`${name}/${record.id}`, record)
+    if (record) stored.set(recordKeyOf(name, record.id), record)
   }
   return { heads, stored }
 }

@@ -12,7 +12,7 @@ import { runBackup } from '../src/backup/cli.ts'
 import { lockName } from '../src/records/layout.ts'
 import { markDirectory } from '../src/storage/files/mark.ts'
 import { build } from './audit-build.ts'
-import { receiverCommand } from './bundle.ts'
+import { commandOf, receiverCommand } from './bundle.ts'
 import { makeSmallHost } from './deploy/small-host.ts'
 import { recordsPath } from './disk.ts'
 import { attach } from './faults/strace.ts'
@@ -229,20 +229,11 @@ describe('without any post an alert fires when', options, () => {
     const [data, backups] = [scratchDir(), join(scratchDir(), 'backups')]
     build(data, 3)
     assert.equal((await said(runBackup, backups, '--unsigned', '--data', data)).exit, 0)
+    const restoring = await commandOf('scripts/restore.ts')
     const cutOff = (target: string): void => {
       const kill = ['-e', 'trace=rename', '-e', 'inject=rename:signal=SIGKILL:when=1']
-      const restore = ['scripts/restore.ts', backups, target, '--unsigned', '--owner', '0:0']
-      const strace = [
-        '-f',
-        '-qq',
-        '-o',
-        '/dev/null',
-        ...kill,
-        process.execPath,
-        '--import',
-        'tsx',
-        ...restore,
-      ]
+      const restore = [...restoring, backups, target, '--unsigned', '--owner', '0:0']
+      const strace = ['-f', '-qq', '-o', '/dev/null', ...kill, ...restore]
       const { signal } = spawnSync('strace', strace, { env: { ...process.env, TSX_DISABLE_CACHE: '1' } })
       assert.equal(signal, 'SIGKILL')
     }

@@ -9,7 +9,7 @@ import type { JsonObject } from '../contracts/contract.ts'
 import { contentDigest } from '../src/audit/g1/digest.ts'
 import { envelope, slug, verify } from './audit-build.ts'
 import { freePort } from './bound.ts'
-import { receiverCommand } from './bundle.ts'
+import { commandOf, receiverCommand } from './bundle.ts'
 import { linesOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { missingTool, paste, type Said, type Shell, shells } from './shells.ts'
@@ -191,8 +191,9 @@ test('the same payment under two records is found in the live files, and nothing
 test('the tool has no findings in the live directory, however often it runs', options, async () => {
   for (let turn = 0; turn < 2; turn++) {
     const kept = [...receipts].slice(-3).map(([sequence, record]) => `${slug}:${sequence}:${record}`)
-    const args = ['verify', '--data', data, '--json', ...kept.flatMap((each) => ['--expect', each])]
-    const { status, out } = await run(process.execPath, ['--import', 'tsx', 'scripts/audit.ts', ...args])
+    const [program, ...args] = await commandOf('scripts/audit.ts')
+    const verify = ['verify', '--data', data, '--json', ...kept.flatMap((each) => ['--expect', each])]
+    const { status, out } = await run(program, [...args, ...verify])
     assert.equal(status, 0, out)
   }
 })

@@ -18,6 +18,7 @@ import { run } from '../src/audit/cli.ts'
 import { cell, spread } from '../src/audit/csv.ts'
 import { plain } from '../src/cli/plain.ts'
 import { association, build, envelope, lines, makeDirectory, slug } from './audit-build.ts'
+import { commandOf } from './bundle.ts'
 import { linesOf } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { audit, saidTo } from './said.ts'
@@ -230,8 +231,8 @@ test('text for a terminal keeps letters of every script and joined emoji', () =>
   assert.equal(plain('\ud800'), '\\u{d800}')
 })
 
-const program = (...args: string[]) =>
-  spawnSync(process.execPath, ['--import', 'tsx', 'scripts/audit.ts', ...args], { encoding: 'utf8' })
+const [node, ...entry] = await commandOf('scripts/audit.ts')
+const program = (...args: string[]) => spawnSync(node, [...entry, ...args], { encoding: 'utf8' })
 
 test('progress on a terminal overwrites itself, and is gone at the end', async () => {
   const root = scratchDir()

@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
 import { association, build, lines, makeDirectory, numbered, slug, verify } from './audit-build.ts'
+import { commandOf } from './bundle.ts'
 import { fileOf, linesOf } from './disk.ts'
 import { isRoot } from './needs.ts'
 import { scratchDir } from './receiver.ts'
@@ -195,15 +196,16 @@ test('--copy does not check modes', async () => {
   assert.equal((await verify(root, '--copy')).exit, 0)
 })
 
-test('a directory that this user may not open is a finding', () => {
+test('a directory that this user may not open is a finding', async () => {
   const root = scratchDir()
   wholeDirectory(root)
   chmodSync(root, 0o755)
   chmodSync(join(root, 'scn01'), 0o755)
   chmodSync(join(root, 'vs01'), 0)
   const somebody = isRoot ? { uid: 65_534, gid: 65_534 } : {}
-  const args = ['--import', 'tsx', 'scripts/audit.ts', 'verify', '--copy', '--data', root, '--json']
-  const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', ...somebody })
+  const [program, ...args] = await commandOf('scripts/audit.ts')
+  const verify = [...args, 'verify', '--copy', '--data', root, '--json']
+  const { status, stdout } = spawnSync(program, verify, { encoding: 'utf8', ...somebody })
   chmodSync(join(root, 'vs01'), 0o700)
   assert.equal(status, 1)
   assert.match(stdout, /"kind":"unreadable","path":"vs01"/)

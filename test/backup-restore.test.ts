@@ -21,8 +21,11 @@ import { restore } from '../src/backup/restore.ts'
 import { pauseCheck } from '../src/server/pause.ts'
 import { pausedFile } from '../src/storage/files/paths.ts'
 import { dataWith, me, newestIn, recordsAt, signAgain, slug, workplace } from './backup-tools.ts'
+import { commandOf } from './bundle.ts'
 import { isRoot, lacking } from './needs.ts'
 import { audit, said } from './said.ts'
+
+const restoring = await commandOf('scripts/restore.ts')
 
 describe('restore', () => {
   const { key, at, save, check, bring } = workplace()
@@ -46,7 +49,7 @@ describe('restore', () => {
 
   /** Starts `npm run restore` in a process of its own, under another command. */
   function child(command: readonly string[], target: string, env: Record<string, string> = {}) {
-    const [program, ...args] = [...command, process.execPath, '--import', 'tsx', 'scripts/restore.ts']
+    const [program, ...args] = [...command, ...restoring]
     return spawnSync(program as string, [...args, from, target, '--key', `${key}.pub`, '--owner', me], {
       env: { ...process.env, ...env },
       encoding: 'utf8',

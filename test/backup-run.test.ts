@@ -8,6 +8,7 @@ import { before, describe, test } from 'node:test'
 import { ownerFor } from '../src/backup/owner.ts'
 import { acquire } from '../src/storage/files/lock.ts'
 import { copyOf, dataWith, newestIn, store, workplace } from './backup-tools.ts'
+import { commandOf } from './bundle.ts'
 import { lacking } from './needs.ts'
 import { scn01 } from './receiver.ts'
 
@@ -22,7 +23,7 @@ describe('a run of the backup', () => {
   test('has everything on disk before the manifest gets its name', {
     skip: lacking('strace') ? 'strace is not installed' : false,
   }, async () => {
-    const program = [process.execPath, '--import', 'tsx', 'scripts/backup.ts', at('synced'), '--data', data]
+    const program = [...(await commandOf('scripts/backup.ts')), at('synced'), '--data', data]
     const trace = at('trace')
     const calls = ['-e', 'trace=syncfs,rename,renameat,renameat2,openat']
     const child = spawn('strace', ['-f', '-qq', '-o', trace, ...calls, ...program, '--key', key], {

@@ -27,6 +27,7 @@ import {
   store,
   workplace,
 } from './backup-tools.ts'
+import { commandOf } from './bundle.ts'
 import { makeKey } from './deploy/host.ts'
 import { send } from './deploy/senders.ts'
 import { lacking } from './needs.ts'
@@ -165,17 +166,7 @@ describe('backup and restore', () => {
         await store(own, vs01({ fields: { note: `state ${points}` } }), scn01({ narrative: `${call} ${n}` }))
         const names = `?${call},?${call}at,?${call}at2`
         const inject = ['-e', `trace=${names}`, '-e', `inject=${names}:signal=SIGKILL:when=${n}`]
-        const program = [
-          process.execPath,
-          '--import',
-          'tsx',
-          'scripts/backup.ts',
-          to,
-          '--data',
-          own,
-          '--key',
-          key,
-        ]
+        const program = [...(await commandOf('scripts/backup.ts')), to, '--data', own, '--key', key]
         const env = { ...process.env, TSX_DISABLE_CACHE: '1' }
         const traced = spawnSync('strace', ['-f', '-qq', '-o', at('trace'), ...inject, ...program], { env })
         if (traced.status === 0) break

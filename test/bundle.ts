@@ -1,10 +1,10 @@
 /**
- * The receiver in one file, as a release has it, for tests that start it: it starts in a third of the time that the sources take.
- * The file is made once for each state of the sources, and kept for other test files and other runs.
+ * Programs in one file each, as a release has them, for tests that start them: the receiver starts in a third of the time that the
+ * sources take. A file is made once for each state of the sources, and kept for other test files and other runs.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -12,14 +12,21 @@ const project = fileURLToPath(new URL('../', import.meta.url))
 const kept = join(project, 'node_modules/.cache/civic-orchestrator')
 const keptMs = 3_600_000
 
-async function receiverFile(): Promise<string> {
-  const file = join(kept, `receiver-${stateOfSources()}.cjs`)
+/** What starts the program with this entry file. From the sources when coverage is measured, because it is counted by source file. */
+export async function commandOf(entry: string): Promise<readonly [program: string, ...args: string[]]> {
+  return process.env.NODE_V8_COVERAGE
+    ? [process.execPath, '--import', 'tsx', entry]
+    : [process.execPath, await fileOf(entry)]
+}
+
+async function fileOf(entry: string): Promise<string> {
+  const file = join(kept, `${basename(entry, '.ts')}-${stateOfSources(entry)}.cjs`)
   if (existsSync(file)) return file
   mkdirSync(kept, { recursive: true })
   removeOld()
   const made = `${file}.${process.pid}`
   await build({
-    entryPoints: [join(project, 'src/main.ts')],
+    entryPoints: [join(project, entry)],
     outfile: made,
     bundle: true,
     platform: 'node',
@@ -33,9 +40,9 @@ async function receiverFile(): Promise<string> {
   return file
 }
 
-function stateOfSources(): string {
+function stateOfSources(entry: string): string {
   const hash = createHash('sha256')
-  for (const path of ['package-lock.json', ...filesBelow('contracts'), ...filesBelow('src')])
+  for (const path of ['package-lock.json', entry, ...filesBelow('contracts'), ...filesBelow('src')])
     hash.update(`${path}\n`).update(readFileSync(join(project, path)))
   return hash.digest('hex').slice(0, 16)
 }
@@ -48,7 +55,7 @@ function filesBelow(directory: string): string[] {
     .sort()
 }
 
-/** Files of other states of the sources. A receiver that was started from one has read it long ago. */
+/** Files of other states of the sources. A program that was started from one has read it long ago. */
 function removeOld(): void {
   for (const name of readdirSync(kept)) {
     const path = join(kept, name)
@@ -57,7 +64,4 @@ function removeOld(): void {
   }
 }
 
-/** What starts the receiver. From the sources when coverage is measured, because it is counted by source file. */
-export const receiverCommand: readonly [string, ...string[]] = process.env.NODE_V8_COVERAGE
-  ? [process.execPath, '--import', 'tsx', 'src/main.ts']
-  : [process.execPath, await receiverFile()]
+export const receiverCommand = await commandOf('src/main.ts')

@@ -6,6 +6,7 @@ import { readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { runDatabase } from '../src/database/cli.ts'
+import { commandOf } from './bundle.ts'
 import { chainOf, recordsPath } from './disk.ts'
 import { type Server, until, withoutServer } from './postgres/cluster.ts'
 import { preparedServer } from './postgres/prepared.ts'
@@ -156,11 +157,8 @@ test(
     )
     await server.asOwner(async (client) => {
       await client.query('SELECT pg_advisory_lock(7)')
-      const child = spawn(
-        process.execPath,
-        ['--import', 'tsx', 'scripts/database.ts', 'import', root, '--owner', owner()],
-        { stdio: 'ignore' },
-      )
+      const [program, ...args] = await commandOf('scripts/database.ts')
+      const child = spawn(program, [...args, 'import', root, '--owner', owner()], { stdio: 'ignore' })
       const waiting = async () =>
         (await server.sql(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)).length > 0
       await until(waiting)

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { commandOf } from './bundle.ts'
 import { chainOf, recordsPath } from './disk.ts'
 import { attachStandby, type Server, until, withoutServer } from './postgres/cluster.ts'
 import { readableServer } from './postgres/prepared.ts'
@@ -23,6 +24,7 @@ before(async () => {
 })
 after(async () => server?.stop())
 
+const [program, ...args] = await commandOf('scripts/database.ts')
 const mirror = (root: string, ...more: readonly string[]) => database('mirror', root, ...more)
 const fill = (narratives: readonly string[], slug?: string) => fillServer(server, narratives, slug)
 
@@ -31,9 +33,7 @@ test('killed at any moment it goes on where the tree ends', options, async () =>
   const narratives = Array.from({ length: 60 }, (_, n) => `${n} ${'x'.repeat(n * 400)}`)
   for (let slug = 0; slug < 3; slug++) {
     await fill(narratives.slice(slug), `a${slug}`)
-    const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/database.ts', 'mirror', root], {
-      stdio: 'ignore',
-    })
+    const child = spawn(program, [...args, 'mirror', root], { stdio: 'ignore' })
     const path = recordsPath(root, `a${slug}`)
     await until(() => existsSync(path) || child.exitCode !== null)
     child.kill('SIGKILL')
@@ -49,14 +49,10 @@ test('killed at any moment it goes on where the tree ends', options, async () =>
 test('follows a standby, as a role that may only read, until SIGTERM', options, async () => {
   const standby = await attachStandby(server)
   const root = scratchDir()
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', 'scripts/database.ts', 'mirror', root, '--follow'],
-    {
-      stdio: 'inherit',
-      env: { ...process.env, DATABASE_URL: standby.url('civic_reader') },
-    },
-  )
+  const child = spawn(program, [...args, 'mirror', root, '--follow'], {
+    stdio: 'inherit',
+    env: { ...process.env, DATABASE_URL: standby.url('civic_reader') },
+  })
   const has = (count: number) => () =>
     existsSync(recordsPath(root)) && chainOfWhole(recordsPath(root)) === count
   try {

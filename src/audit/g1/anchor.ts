@@ -30,13 +30,13 @@ export function headsComment(lines: readonly string[]): string {
 const lineOf = ({ place, sequence, sha256 }: Expectation): string =>
   `${placeName(place)}:${sequence}:${sha256}`
 
-/** The signer of an extrinsic with this comment; undefined when the comment is another one, or missing. */
-function signerOf(bytes: Uint8Array, comment: string): string | undefined {
+/** The public key that signed an extrinsic with this comment; undefined when the comment is another one, or missing. */
+function signerOf(bytes: Uint8Array, comment: string): Uint8Array | undefined {
   const extrinsic = decodeExtrinsic(bytes)
   if (extrinsic.kind !== 'signed') return undefined
   const remarks = extrinsic.forms.flatMap(({ call }) => effectsOf(call)?.remarks ?? [])
   const isNamed = remarks.some((remark) => Buffer.from(remark).toString('latin1').toLowerCase() === comment)
-  return isNamed ? g1Address(extrinsic.signer) : undefined
+  return isNamed ? extrinsic.signer : undefined
 }
 
 type Anchor = {
@@ -125,9 +125,11 @@ async function onChain(
     if (search.verdict !== 'found') return { verdict: search.verdict, meaning: notFound, exit: 1 }
     const { block, extrinsic } = search.found
     const at = new Date(block.time).toISOString()
+    const signer = signerOf(extrinsic, comment)
+    const address = signer && (await g1Address(signer))
     return {
       verdict: 'anchored',
-      meaning: `Finalized block ${block.number} of ${at}, as the endpoint tells, holds this comment, signed by ${signerOf(extrinsic, comment)}: exactly these heads existed then, and with them every record up to them.`,
+      meaning: `Finalized block ${block.number} of ${at}, as the endpoint tells, holds this comment, signed by ${address}: exactly these heads existed then, and with them every record up to them.`,
       exit: 0,
       block: { number: block.number, hash: block.hash, time: at },
     }

@@ -99,7 +99,7 @@ async function checkExtrinsic(hex: string, options: Parsed, io: Io): Promise<Exi
   }
   const print = printer(io, options.json)
   const asking = await openEndpoint(options, print)
-  const offline = proveExtrinsic(bytes, subject.record, facts)
+  const offline = await proveExtrinsic(bytes, subject.record, facts)
   // the chain is searched for the hash that the record names, so its answer is about the given extrinsic only if that has the hash
   const online = asking && offline.hash_matches ? await ask(asking, subject, progressOn(io)) : undefined
   const proof = online?.proof ?? offline

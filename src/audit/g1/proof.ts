@@ -29,11 +29,16 @@ export type Proof = {
 
 const comment = new RegExp(`^scn01:(${hex64})$`, 'i')
 
-export function proveExtrinsic(bytes: Uint8Array, record: JsonObject, chain: ChainFacts = noFacts): Proof {
+export async function proveExtrinsic(
+  bytes: Uint8Array,
+  record: JsonObject,
+  chain: ChainFacts = noFacts,
+): Promise<Proof> {
   const extrinsic_hash = blake2b256(bytes)
   const digest = contentDigest(record)
   const hash_matches = extrinsic_hash === record.g1_tx_hash
-  return { extrinsic_hash, hash_matches, digest, warning: warningOf(chain), ...reading(bytes, digest, chain) }
+  const read = await reading(bytes, digest, chain)
+  return { extrinsic_hash, hash_matches, digest, warning: warningOf(chain), ...read }
 }
 
 function warningOf({ specVersion }: ChainFacts): string | null {
@@ -50,28 +55,30 @@ const unrecognised = {
 
 type CallReading = Pick<Proof, 'comment' | 'payer' | 'signature' | 'payments' | 'unread'>
 
-function reading(bytes: Uint8Array, digest: string, chain: ChainFacts): CallReading {
+async function reading(bytes: Uint8Array, digest: string, chain: ChainFacts): Promise<CallReading> {
   const extrinsic = decodeExtrinsic(bytes)
   if (extrinsic.kind !== 'signed') {
     const unread =
       extrinsic.kind === 'bare' ? 'nobody signed it: it is an inherent, not a payment' : extrinsic.why
     return { ...unrecognised, payer: null, unread }
   }
-  const payer = g1Address(extrinsic.signer)
+  const payer = await g1Address(extrinsic.signer)
   const read = extrinsic.forms
     .map((form) => ({ form, effects: effectsOf(form.call) }))
     .find(({ effects }) => effects !== undefined)
   if (!read?.effects) return { ...unrecognised, payer, unread: 'call not recognised' }
   const { form, effects } = read
-  const payments = effects.transfers.map((transfer) => ({
-    call: transfer.call,
-    payee: g1Address(transfer.payee),
-    amount: amountText(transfer),
-  }))
+  const payments = await Promise.all(
+    effects.transfers.map(async (transfer) => ({
+      call: transfer.call,
+      payee: await g1Address(transfer.payee),
+      amount: amountText(transfer),
+    })),
+  )
   return {
     comment: commentIn(effects.remarks, digest),
     payer,
-    signature: checkSignature(extrinsic, form, chain),
+    signature: await checkSignature(extrinsic, form, chain),
     payments,
     unread: null,
   }

@@ -32,11 +32,11 @@ export type SignatureVerdict =
 const longestPayload = 256
 
 /** `form` is the candidate of the extrinsic in which the call could be read. */
-export function checkSignature(
+export async function checkSignature(
   { signer, scheme, signature, era, extensions }: Signed,
   form: Signed['forms'][number],
   { genesis, specVersion, transactionVersion, eraBlock }: ChainFacts,
-): SignatureVerdict {
+): Promise<SignatureVerdict> {
   if (!genesis || specVersion === undefined || transactionVersion === undefined)
     return {
       verdict: 'not checked',
@@ -62,7 +62,7 @@ export function checkSignature(
     Uint8Array.from(noMetadataHash),
   ])
   const message = payload.length > longestPayload ? blake2b256Bytes(payload) : payload
-  return { verdict: isSignedBy(scheme, message, signature, signer) ? 'valid' : 'not valid' }
+  return { verdict: (await isSignedBy(scheme, message, signature, signer)) ? 'valid' : 'not valid' }
 }
 
 const littleEndian = (number: number): Uint8Array =>

@@ -68,7 +68,7 @@ async function judged(search: Search, record: JsonObject, chain: Chain): Promise
   if (search.verdict === 'not found in window')
     return nothing(search.verdict, `${search.looked} blocks looked through`)
   const { block, index, extrinsic } = search.found
-  const proof = proveExtrinsic(extrinsic, record, await factsAt(chain, block.number, extrinsic))
+  const proof = await proveExtrinsic(extrinsic, record, await factsAt(chain, block.number, extrinsic))
   const verdict = proof.comment === 'this record' ? 'bound' : 'paid, not bound'
   const { number, hash, time } = block
   return {

@@ -181,6 +181,23 @@ test(
           ),
           refusedWith('CV004'),
         )
+        await client.query('RESET synchronous_commit')
+        await assert.rejects(
+          client.query(
+            `INSERT INTO civic.latest (addon, slug, participant_id, body)
+             SELECT 'vs01', 'a', 'b', set_config('synchronous_commit', '${level}', false)::bytea`,
+          ),
+          refusedWith('CV004'),
+        )
+        const [{ id, sequence, line }] = rowsAfter(noHead, ['x'], { slug: 'level' }) as [TableRow]
+        await assert.rejects(
+          client.query(
+            `INSERT INTO civic.record (addon, slug, sequence, id, line)
+             SELECT 'scn01', 'level', $1, $2, $3 WHERE set_config('synchronous_commit', '${level}', false) <> ''`,
+            [sequence, id, line],
+          ),
+          refusedWith('CV004'),
+        )
       })
     }
     await server.sql('ALTER SYSTEM SET full_page_writes = off')

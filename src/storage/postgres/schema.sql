@@ -60,9 +60,12 @@ CREATE TABLE civic.latest (
 CREATE INDEX latest_changed ON civic.latest (changed);
 ALTER TABLE civic.latest SET (toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 100);
 
--- Checks the settings under which a commit means "on disk twice". They belong to the session, so each statement checks them.
-CREATE FUNCTION civic.require_durable() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Raises an error unless a commit of this statement means "on disk twice". Tells whether an import is under way. The settings belong
+-- to the session, so each statement checks them: when it has run, so that no function in it can change a setting afterwards.
+CREATE FUNCTION civic.require_durable() RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+  importing boolean := (SELECT s.importing FROM civic.state s);
 BEGIN
   IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
     OR current_setting('fsync') <> 'on' OR current_setting('full_page_writes') <> 'on'
@@ -70,33 +73,45 @@ BEGIN
     RAISE EXCEPTION 'civic: synchronous_commit must be on or remote_apply, fsync and full_page_writes on'
       USING ERRCODE = 'CV004';
   END IF;
-  IF (SELECT importing FROM civic.state) AND NOT pg_has_role(session_user, 'civic_owner', 'MEMBER') THEN
+  IF importing AND NOT pg_has_role(session_user, 'civic_owner', 'MEMBER') THEN
     RAISE EXCEPTION 'civic: an import is under way or was broken off' USING ERRCODE = 'CV006';
   END IF;
+  RETURN importing;
+END
+$$;
+
+CREATE FUNCTION civic.durable() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  importing boolean := civic.require_durable();
+BEGIN
   RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER a_durable BEFORE INSERT ON civic.record
-FOR EACH STATEMENT EXECUTE FUNCTION civic.require_durable();
-CREATE TRIGGER a_durable BEFORE INSERT OR UPDATE ON civic.latest
-FOR EACH STATEMENT EXECUTE FUNCTION civic.require_durable();
+CREATE TRIGGER durable AFTER INSERT OR UPDATE ON civic.latest
+FOR EACH STATEMENT EXECUTE FUNCTION civic.durable();
 
 -- The names become a path in the tree that a mirror writes. The body is bound when this file is applied, so no search_path is
--- needed, and the planner can put it in place of the call. The length is not part of the pattern: that would be 30 times slower.
+-- needed, and the planner puts it in place of the call, which it would not do if the function were STRICT. The length is not part
+-- of the pattern: that would be 30 times slower.
 CREATE FUNCTION civic.is_name(name text) RETURNS boolean
-LANGUAGE sql IMMUTABLE STRICT
+LANGUAGE sql IMMUTABLE
 RETURN name ~ '^[A-Za-z0-9@_][A-Za-z0-9@_-]*$' AND length(name) <= 128;
 
--- Runs once for each INSERT into `record`, however many lines and associations it has. The last 111 bytes of a line have a fixed
--- shape, `<received_at>","previous_sha256":"<64 hex>"}}`; the whole receipt is built anew and compared byte by byte.
--- (Reading it as json would fail for ever on a text with \u0000.)
+-- Runs once for each INSERT into `record`, however many lines and associations it has. It reads the lines in the order in which they
+-- were inserted, and refuses a chain that is not in the order of its sequence. The last 111 bytes of a line have a fixed shape,
+-- `<received_at>","previous_sha256":"<64 hex>"}}`; the whole receipt is built anew and compared byte by byte. (Reading it as json
+-- would fail for ever on a text with \u0000.) A call of a function is an assignment, because PERFORM would make a query of it.
 CREATE FUNCTION civic.append() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  importing boolean := (SELECT s.importing FROM civic.state s);
+  importing boolean := civic.require_durable();
   latest_time text COLLATE "C" := to_char(clock_timestamp() AT TIME ZONE 'UTC' + interval '5 s', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
   one record;
+  receipt bytea;
+  received_at text COLLATE "C";
+  previous text;
   -- the lines of one association that were read so far: its name, the first of them, and the last
   of_addon text;
   of_slug text;
@@ -106,59 +121,51 @@ DECLARE
   last_sequence bigint;
   last_sha256 text;
   to_time text COLLATE "C";
+  moved boolean;
 BEGIN
-  FOR one IN
-    SELECT addon, slug, sequence, sha256, received_at, previous,
-      sequence BETWEEN 1 AND 9007199254740991 AND octet_length(id) = 32
-        AND received_at ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$'
-        AND get_byte(line, 0) = 123 AND position('\x0a'::bytea IN line) = 0 AND octet_length(line) <= 8388608
-        AND substring(line FROM octet_length(line) - octet_length(receipt) + 1) = receipt AS holds
-    FROM (
-      SELECT *, convert_to(format(',"receipt":{"id":"%s","sequence":%s,"received_at":"%s","previous_sha256":"%s"}}',
-        encode(id, 'hex'), sequence, received_at, previous), 'UTF8') AS receipt
-      FROM (
-        SELECT *, encode(sha256(line), 'hex') AS sha256,
-          encode(substring(line FROM octet_length(line) - 111 FOR 24), 'escape') COLLATE "C" AS received_at,
-          encode(substring(line FROM octet_length(line) - 66 FOR 64), 'escape') AS previous
-        FROM fresh
-      ) AS read
-    ) AS built
-    ORDER BY addon, slug, sequence
-  LOOP
-    IF one.holds IS NOT TRUE THEN
+  FOR one IN SELECT addon, slug, sequence, id, line, octet_length(line) AS length FROM fresh LOOP
+    received_at := encode(substring(one.line FROM one.length - 111 FOR 24), 'escape');
+    previous := encode(substring(one.line FROM one.length - 66 FOR 64), 'escape');
+    receipt := convert_to(format(',"receipt":{"id":"%s","sequence":%s,"received_at":"%s","previous_sha256":"%s"}}',
+      encode(one.id, 'hex'), one.sequence, received_at, previous), 'UTF8');
+    IF (one.sequence BETWEEN 1 AND 9007199254740991 AND octet_length(one.id) = 32
+      AND received_at ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$'
+      AND get_byte(one.line, 0) = 123 AND position('\x0a'::bytea IN one.line) = 0 AND one.length <= 8388608
+      AND substring(one.line FROM one.length - octet_length(receipt) + 1) = receipt) IS NOT TRUE
+    THEN
       RAISE EXCEPTION 'civic: not lines of a chain' USING ERRCODE = 'CV005';
     END IF;
-    IF NOT importing AND one.received_at > latest_time THEN
+    IF NOT importing AND received_at > latest_time THEN
       RAISE EXCEPTION 'civic: the clock of the receiver' USING ERRCODE = 'CV003';
     END IF;
     IF one.addon = of_addon AND one.slug = of_slug THEN
-      IF one.sequence <> last_sequence + 1 OR one.previous <> last_sha256 THEN
+      IF one.sequence <> last_sequence + 1 OR previous <> last_sha256 THEN
         RAISE EXCEPTION 'civic: not lines that continue a chain' USING ERRCODE = 'CV005';
       END IF;
-      IF one.received_at < to_time AND NOT importing THEN
+      IF received_at < to_time AND NOT importing THEN
         RAISE EXCEPTION 'civic: the clock of the receiver' USING ERRCODE = 'CV003';
       END IF;
-      to_time := greatest(to_time, one.received_at);
+      to_time := greatest(to_time, received_at);
     ELSE
       IF (civic.is_name(one.addon) AND civic.is_name(one.slug)) IS NOT TRUE THEN
         RAISE EXCEPTION 'civic: not the name of an association' USING ERRCODE = 'CV005';
       END IF;
       IF of_addon IS NOT NULL THEN
-        PERFORM civic.move_head(of_addon, of_slug, first_sequence, last_sequence, first_previous, last_sha256,
+        moved := civic.move_head(of_addon, of_slug, first_sequence, last_sequence, first_previous, last_sha256,
           from_time, to_time, importing);
       END IF;
       of_addon := one.addon;
       of_slug := one.slug;
       first_sequence := one.sequence;
-      first_previous := one.previous;
-      from_time := one.received_at;
-      to_time := one.received_at;
+      first_previous := previous;
+      from_time := received_at;
+      to_time := received_at;
     END IF;
     last_sequence := one.sequence;
-    last_sha256 := one.sha256;
+    last_sha256 := encode(sha256(one.line), 'hex');
   END LOOP;
   IF of_addon IS NOT NULL THEN
-    PERFORM civic.move_head(of_addon, of_slug, first_sequence, last_sequence, first_previous, last_sha256,
+    moved := civic.move_head(of_addon, of_slug, first_sequence, last_sequence, first_previous, last_sha256,
       from_time, to_time, importing);
   END IF;
   RETURN NULL;
@@ -169,7 +176,7 @@ $$;
 CREATE FUNCTION civic.move_head(
   of_addon text, of_slug text, first bigint, last bigint, previous text, last_sha256 text,
   from_time text, to_time text, importing boolean
-) RETURNS void
+) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
   head record;
@@ -177,7 +184,7 @@ BEGIN
   IF first = 1 THEN
     IF previous = repeat('0', 64) THEN
       INSERT INTO civic.association VALUES (of_addon, of_slug, last, last_sha256, to_time) ON CONFLICT DO NOTHING;
-      IF FOUND THEN RETURN; END IF;
+      IF FOUND THEN RETURN true; END IF;
     END IF;
     RAISE EXCEPTION 'civic: the head has moved' USING ERRCODE = 'CV001';
   END IF;
@@ -196,6 +203,7 @@ BEGIN
   THEN
     RAISE EXCEPTION 'civic: the last stored line was altered' USING ERRCODE = 'CV002';
   END IF;
+  RETURN true;
 END
 $$;
 REVOKE ALL ON FUNCTION civic.move_head FROM PUBLIC;
@@ -219,5 +227,5 @@ $$;
 CREATE TRIGGER replace BEFORE INSERT OR UPDATE ON civic.latest
 FOR EACH ROW EXECUTE FUNCTION civic.replace();
 
-REVOKE ALL ON FUNCTION civic.append, civic.replace, civic.require_durable, civic.is_name FROM PUBLIC;
+REVOKE ALL ON FUNCTION civic.append, civic.replace, civic.durable, civic.require_durable, civic.is_name FROM PUBLIC;
 RESET ROLE;

@@ -15,17 +15,18 @@ const help = `Breaks each invariant on purpose, in a copy of the tree, and shows
 
   npm run test:mutants -- [--only name,name] [--seed N] [--list] [--no-baseline] [--help]
   npm run test:mutants -- --sample
-  npm run test:mutants -- --draw N [--seed N]
-  npm run test:mutants -- --over N [--seed N]
+  npm run test:mutants -- --over N [--seed N] [--kept DIR]
+  npm run test:mutants -- --draw N [--seed N] --kept DIR
 
   --sample        not those of the list, but the mistakes made by rule that test/faults/mutants/sample.json keeps, each
-                  against the test that noticed it (4 minutes for 40)
-  --draw N        draws that sample anew: N of the mistakes that can be made by rule in src/, always the same ones for one
-                  seed and tree, each against the tests that import least beside its file; for one that survives, write
-                  the reason into sample.json, or a test and draw again
-  --over N        goes over all of src/: makes N mistakes in each file, each against the shortest tests that run its line,
-                  and writes those that nothing noticed into test/faults/mutants/survivors.json; first runs every test once
-                  to see which lines it runs (two hours for N = 2)
+                  against the test that noticed it (2 minutes for 40)
+  --over N        goes over all of src/: makes N mistakes in each file, each against the tests that run its line, those
+                  made for its file first, and writes the mistakes that nothing noticed into
+                  test/faults/mutants/survivors.json; first runs every test once to see which lines it runs
+                  (two hours for N = 1)
+  --kept DIR      what --over has found so far is kept in this directory, and a second run continues from there
+  --draw N        draws the sample anew from what --over has kept: N mistakes that quick tests noticed, in turn from each
+                  directory of src/, and some that live with a reason; the same ones for one seed
 
   --only a,b      these mutants (--list names them)
   --seed N        for the fault parts (default 1)
@@ -88,6 +89,7 @@ const { values } = parseArgs({
     sample: { type: 'boolean', default: false },
     draw: { type: 'string' },
     over: { type: 'string' },
+    kept: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -104,8 +106,12 @@ if (values.list) {
   process.exit(0)
 }
 
-if (values.draw !== undefined) process.exit(await draw(Number(values.draw), values.seed))
-if (values.over !== undefined) process.exit(await goOver(Number(values.over), values.seed))
+if (values.draw !== undefined) {
+  if (values.kept) process.exit(draw(Number(values.draw), values.seed, values.kept))
+  console.error('--draw takes the directory that a run with --over has kept: --draw 40 --kept DIR')
+  process.exit(2)
+}
+if (values.over !== undefined) process.exit(await goOver(Number(values.over), values.seed, values.kept))
 if (values.sample) process.exit(await judgeSample())
 
 const { root } = new Copy()

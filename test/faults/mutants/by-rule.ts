@@ -1,11 +1,12 @@
-/** Makes mistakes by rule (`generate.ts`) one after another, each in a copy of the tree, and runs the tests that should notice it. */
+/** Chooses mistakes by rule (`generate.ts`) and the tests that should notice them, has them judged, and keeps the result. */
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { Copy, tree } from './copy.ts'
-import { type Generated, importsOf, mutantsOf, sample, sourcesIn, spread, testsFor } from './generate.ts'
+import { dirname, join } from 'node:path'
+import { tree } from './copy.ts'
+import { type Generated, importsOf, mutantsOf, sample, sourcesIn, spread } from './generate.ts'
+import { inCopies, judgeAll, type Verdict } from './judge.ts'
+import { Kept } from './kept.ts'
 import { linesRun, type Ran, testsRunning } from './lines-run.ts'
 import {
-  isLeftOut,
   leastPresent,
   readSample,
   readSurvivors,
@@ -14,10 +15,12 @@ import {
   writeSurvivors,
 } from './sample.ts'
 
-/** A test file that takes longer than this, without coverage, counts as one that a mistake made hang. */
-const longestTestMs = 120_000
-/** At most so many test files are run to notice a mistake of the sample. */
-const mostTests = 4
+/** A mistake of the sample that makes its test take longer than this made it hang. */
+const longestTestMs = 60_000
+/** A test that takes no longer, measured with its coverage, is quick enough for the sample. */
+const quickMs = 4_000
+/** This share of the sample are mistakes that live with a reason. */
+const shareOfLiving = 0.1
 /** With a mistake a test file may take this many times as long as without it. */
 const patience = 5
 const leastPatienceMs = 30_000
@@ -27,88 +30,40 @@ function allMistakes(): Generated[] {
   return sourcesIn(tree, 'src').flatMap((file) => mutantsOf(file, readFileSync(join(tree, file), 'utf8')))
 }
 
-type Judged = { readonly mutant: Generated; readonly by: string | undefined }
-type Plan = {
-  readonly testsOf: (mutant: Generated) => readonly string[]
-  readonly limitOf: (test: string) => number
-}
+/** These tests are for what lies outside `src/`: the client in PHP, deploy/, the documents, the tools and the rules of this tree. */
+const elsewhere =
+  /\/(alerts|bench|citations|fourth-addon|guard|host|hubzilla|node-version|pack|proxies|pull|readme|recipes|schemas|units|walls)\b/
+const isTest = (file: string): boolean =>
+  /^test\/(browser\/)?[^/]+\.test\.ts$/.test(file) && !elsewhere.test(file)
 
-class Judge {
-  readonly #copy: Copy
-  readonly #plan: Plan
-  /** Tests that failed without any mistake. */
-  readonly unsound = new Set<string>()
-
-  constructor(copy: Copy, plan: Plan) {
-    this.#copy = copy
-    this.#plan = plan
+/**
+ * Draws the sample for CI from what a run over `src/` has kept: mistakes that a quick test noticed, in turn from each directory of `src/`, and a
+ * few of those that live with a reason.
+ */
+export function draw(count: number, seed: string, kept: string): number {
+  const { lines, verdicts } = keptIn(kept)
+  const killerOf = ({ name }: Generated): string | undefined => {
+    const by = verdicts.found.get(name)?.by
+    const its = by && lines.found.get(by)
+    return its && its !== 'left out' && its.ms <= quickMs ? by : undefined
   }
-
-  async judge(mutant: Generated): Promise<Judged> {
-    for (const test of this.#plan.testsOf(mutant))
-      if (await this.#kills(test, mutant)) return told(mutant, test)
-    return told(mutant, undefined)
-  }
-
-  /**
-   * Whether the test fails with the mistake and passes right afterwards without it. On a busy machine a test may fail by chance, so if both
-   * runs fail, the pair is tried once more.
-   */
-  async #kills(test: string, mutant: Generated): Promise<boolean> {
-    const limit = this.#plan.limitOf(test)
-    for (let tries = 0; tries < 2; tries++) {
-      if (await this.#copy.with(mutant, () => this.#copy.passes(test, limit))) return false
-      if (await this.#copy.passes(test, limit)) return true
-    }
-    this.unsound.add(test)
-    return false
-  }
-}
-
-function told(mutant: Generated, by: string | undefined): Judged {
-  console.log(`${mutant.name}  ${by ? `killed by ${by}` : 'survived'}`)
-  return { mutant, by }
-}
-
-/** Judges the mistakes two at a time, each in a copy of its own, or one at a time. */
-async function judgeAll(
-  chosen: readonly Generated[],
-  plan: Plan,
-  copies: readonly Copy[],
-): Promise<{ judged: Judged[]; unsound: ReadonlySet<string> }> {
-  const waiting = [...chosen]
-  const judged: Judged[] = []
-  const unsound = new Set<string>()
-  const work = async (copy: Copy): Promise<void> => {
-    const judge = new Judge(copy, plan)
-    for (let mutant = waiting.shift(); mutant; mutant = waiting.shift())
-      judged.push(await judge.judge(mutant))
-    for (const test of judge.unsound) unsound.add(test)
-  }
-  await Promise.all(copies.map(work))
-  return { judged, unsound }
-}
-
-const isTest = (file: string): boolean => /^test\/(browser\/)?[^/]+\.test\.ts$/.test(file)
-
-/** Draws a sample, judges it with the tests that import least beside each file, and keeps it for CI. */
-export async function draw(count: number, seed: string): Promise<number> {
-  const all = allMistakes().filter(({ file }) => !isLeftOut(file))
-  const tests = sourcesIn(tree, 'test').filter((file) => /^test\/[^/]+\.test\.ts$/.test(file))
-  const imports = importsOf(tree, tests)
-  const plan = {
-    testsOf: ({ file }: Generated) => testsFor(file, imports, mostTests),
-    limitOf: () => longestTestMs,
-  }
-  const { judged, unsound } = await judgeAll(sample(all, count, seed), plan, [new Copy(), new Copy()])
-  const reasons = new Map(readSample().map((each) => [each.name, 'lives' in each ? each.lives : '']))
-  const sampled = judged.map(({ mutant: { name }, by }) =>
-    by ? { name, killedBy: by } : { name, lives: reasons.get(name) ?? '' },
+  const all = allMistakes()
+  const reasons = reasonsFor()
+  const living = sample(
+    all.filter(({ name }) => reasons.get(name)),
+    Math.round(count * shareOfLiving),
+    seed,
   )
-  writeSample(sampled.sort((a, b) => (a.name < b.name ? -1 : 1)))
-  const killed = judged.filter(({ by }) => by).length
-  console.log(`\n${killed} of ${judged.length} killed, of ${all.length} that can be made; seed ${seed}`)
-  return closing(withoutReason(sampled), unsound)
+  const noticed = spread(all.filter(killerOf), ({ file }) => dirname(file), count, seed)
+  const sampled = [
+    ...living.map(({ name }) => ({ name, lives: reasons.get(name) as string })),
+    ...noticed
+      .slice(0, count - living.length)
+      .map((mutant) => ({ name: mutant.name, killedBy: killerOf(mutant) as string })),
+  ]
+  writeSample(sampled.sort((x, y) => (x.name < y.name ? -1 : 1)))
+  console.log(`${sampled.length} drawn; seed ${seed}`)
+  return sampled.length === count ? 0 : 1
 }
 
 /** Makes the mistakes of the kept sample again, each against the test that noticed it. */
@@ -120,40 +75,62 @@ export async function judgeSample(): Promise<number> {
     testsOf: ({ name }: Generated) => [killers.get(name) as string],
     limitOf: () => longestTestMs,
   }
-  const { judged, unsound } = await judgeAll(present, plan, [new Copy(), new Copy()])
-  const lives = judged.filter(({ by }) => by === undefined).map(({ mutant }) => mutant.name)
+  const { judged, unsound } = await judgeAll(present, plan, new Kept())
+  const lives = judged.filter(({ by }) => by === null).map(({ mutant }) => mutant.name)
   const excused = sampled.length - killers.size
   const gone = killers.size - present.length
   console.log(
     `\n${judged.length - lives.length} of ${present.length} killed; ${excused} live with a reason; ${gone} are gone, since their line has changed`,
   )
   if (present.length < killers.size * leastPresent) {
-    console.log('too many are gone: draw a new sample with npm run test:mutants -- --draw 60')
+    console.log('too many are gone: draw a new sample with npm run test:mutants -- --draw 40')
     return 1
   }
   return closing([...lives, ...withoutReason(sampled)], unsound)
 }
 
-/** Makes `perFile` mistakes in each file of `src/`, and keeps the list of those that no test noticed. */
-export async function goOver(perFile: number, seed: string): Promise<number> {
-  const copy = new Copy()
-  const tests = sourcesIn(tree, 'test').filter(isTest)
-  const ran = new Map<string, Ran>()
-  for (const test of tests) {
-    const found = await linesRun(copy, test)
-    if (found) ran.set(test, found)
-    console.log(`${test}  ${found ? `${Math.round(found.ms)} ms` : 'does not pass, and is left out'}`)
+/** What a run over `src/` keeps in a directory: the lines that each test runs, and the verdict on each mistake. */
+function keptIn(kept: string | undefined) {
+  const at = (name: string): string | undefined => kept && join(kept, name)
+  return {
+    lines: new Kept<Ran | 'left out'>(at('lines.jsonl')),
+    verdicts: new Kept<Verdict>(at('verdicts.jsonl')),
   }
+}
+
+/** The reasons why mistakes live, as far as somebody has written them down. */
+function reasonsFor(): ReadonlyMap<string, string> {
+  return new Map(readSurvivors().survivors.map((each) => [each.name, each.lives]))
+}
+
+/** Which lines each test runs. A test that does not pass, or that takes too long to be run for single mistakes, is left out. */
+async function mapTests(lines: Kept<Ran | 'left out'>): Promise<Map<string, Ran>> {
+  const ran = new Map<string, Ran>()
+  await inCopies(sourcesIn(tree, 'test').filter(isTest), async (copy, test) => {
+    const its = await lines.of(test, async () => (await linesRun(copy, test)) ?? 'left out')
+    console.log(`${test}  ${its === 'left out' ? its : `${Math.round(its.ms)} ms`}`)
+    if (its !== 'left out') ran.set(test, its)
+  })
+  return ran
+}
+
+/**
+ * Makes `perFile` mistakes in each file of `src/`, and keeps the list of those that no test noticed. `kept` is a directory for what was found so
+ * far: a second run with the same one continues there.
+ */
+export async function goOver(perFile: number, seed: string, kept?: string): Promise<number> {
+  const { lines, verdicts } = keptIn(kept)
+  const ran = await mapTests(lines)
   const imports = importsOf(tree, [...ran.keys()])
   const plan = {
     testsOf: ({ file, line }: Generated) => testsRunning(file, line, ran, imports),
     limitOf: (test: string) => Math.max(leastPatienceMs, patience * (ran.get(test)?.ms ?? 0)),
   }
-  const chosen = spread(allMistakes(), perFile, seed)
-  const { judged, unsound } = await judgeAll(chosen, plan, [copy])
+  const chosen = spread(allMistakes(), ({ file }) => file, perFile, seed)
+  const { judged, unsound } = await judgeAll(chosen, plan, verdicts)
   const killed = judged.filter(({ by }) => by).length
   const lives = judged.flatMap(({ mutant: { name }, by }) => (by ? [] : [name]))
-  const reasons = new Map(readSurvivors().survivors.map((each) => [each.name, each.lives]))
+  const reasons = reasonsFor()
   const survivors = lives.sort().map((name) => ({ name, lives: reasons.get(name) ?? '' }))
   const files = new Set(chosen.map(({ file }) => file)).size
   writeSurvivors({ seed, perFile, files, made: judged.length, killed, survivors })
@@ -165,8 +142,8 @@ function withoutReason(sampled: readonly Sampled[]): string[] {
   return sampled.filter((each) => 'lives' in each && each.lives === '').map(({ name }) => name)
 }
 
-function closing(unexcused: readonly string[], unsound: ReadonlySet<string>): number {
+function closing(unexcused: readonly string[], unsound: readonly string[]): number {
   for (const name of unexcused) console.log(`no test and no reason: ${name}`)
   for (const test of unsound) console.log(`fails without any mistake: ${test}`)
-  return unexcused.length > 0 ? 1 : unsound.size > 0 ? 2 : 0
+  return unexcused.length > 0 ? 1 : unsound.length > 0 ? 2 : 0
 }

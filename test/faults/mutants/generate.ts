@@ -94,17 +94,17 @@ export function sample(all: readonly Generated[], count: number, seed: string): 
   return ranked.slice(0, count).map(({ each }) => each)
 }
 
-/** `perFile` mistakes of every file: first one of each file, then a second one of each file, and so on. */
-export function spread(all: readonly Generated[], perFile: number, seed: string): Generated[] {
-  const files = [...new Set(all.map(({ file }) => file))]
-  const ofFiles = files.map((name) =>
-    sample(
-      all.filter(({ file }) => file === name),
-      perFile,
-      seed,
-    ),
-  )
-  return Array.from({ length: perFile }, (_, at) => ofFiles.flatMap((own) => own.slice(at, at + 1))).flat()
+/** `most` mistakes of every group, a file or a directory: first one of each group, then a second one of each group, and so on. */
+export function spread(
+  all: readonly Generated[],
+  groupOf: (mutant: Generated) => string,
+  most: number,
+  seed: string,
+): Generated[] {
+  const groups = new Map<string, Generated[]>()
+  for (const each of all) groups.set(groupOf(each), [...(groups.get(groupOf(each)) ?? []), each])
+  const ranked = [...groups.values()].map((own) => sample(own, most, seed))
+  return Array.from({ length: most }, (_, at) => ranked.flatMap((own) => own.slice(at, at + 1))).flat()
 }
 
 export function sourcesIn(root: string, folder: string): string[] {

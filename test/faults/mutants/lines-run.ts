@@ -1,22 +1,24 @@
 /** Finds out which lines of `src/` each test file runs, in its own process and in the processes that it starts, and how long it takes. */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import type { Copy } from './copy.ts'
 import { type importsOf, testsFor } from './generate.ts'
 
-export type Ran = { readonly ms: number; readonly lines: ReadonlyMap<string, ReadonlySet<number>> }
+/** `lines` are the numbers of the lines that were run, for each file. */
+export type Ran = { readonly ms: number; readonly lines: Readonly<Record<string, readonly number[]>> }
 
 type Covered = Readonly<
   Record<string, { statementMap: Record<string, { start: { line: number } }>; s: Record<string, number> }>
 >
 
-/** This is longer than any test file takes on a busy machine. */
-const longestMs = 600_000
+/** A test file that takes longer, with its coverage and beside another one, is too slow to be run for single mistakes. */
+const longestMs = 90_000
 const collectedName = 'v8'
 
-/** Undefined for a test file that does not pass, because nothing can be learned from it. */
+/** Undefined for a test file that does not pass in time. */
 export async function linesRun(copy: Copy, test: string): Promise<Ran | undefined> {
   const directory = mkdtempSync(join(tmpdir(), 'civic-lines-'))
   const collected = join(directory, collectedName)
@@ -31,41 +33,48 @@ export async function linesRun(copy: Copy, test: string): Promise<Ran | undefine
     const began = performance.now()
     const passed = await copy.passes(test, longestMs, { NODE_V8_COVERAGE: collected })
     const ms = performance.now() - began
-    return passed ? { ms, lines: report(copy.root, directory) } : undefined
+    return passed ? { ms, lines: await report(copy.root, directory) } : undefined
   } finally {
     rmSync(directory, { recursive: true })
   }
 }
 
-function report(root: string, directory: string): Ran['lines'] {
+async function report(root: string, directory: string): Promise<Ran['lines']> {
   const args = ['report', '--temp-directory', join(directory, collectedName), '--reports-dir', directory]
-  spawnSync(join(root, 'node_modules/.bin/c8'), [...args, '--reporter', 'json', '--include', 'src/**'], {
-    cwd: root,
-    stdio: 'ignore',
-  })
+  const all = [...args, '--reporter', 'json', '--include', 'src/**']
+  await once(spawn(join(root, 'node_modules/.bin/c8'), all, { cwd: root, stdio: 'ignore' }), 'exit')
   return parseReport(root, readFileSync(join(directory, 'coverage-final.json'), 'utf8'))
 }
 
-export function parseReport(root: string, text: string): Ran['lines'] {
+function parseReport(root: string, text: string): Ran['lines'] {
   const covered = JSON.parse(text) as Covered
-  return new Map(
+  return Object.fromEntries(
     Object.entries(covered).map(([path, { statementMap, s }]) => {
       const run = Object.entries(s).filter(([, count]) => count > 0)
-      const lines = run.map(([id]) => (statementMap[id] as { start: { line: number } }).start.line)
-      return [relative(root, path), new Set(lines)]
+      return [
+        relative(root, path),
+        run.map(([id]) => (statementMap[id] as { start: { line: number } }).start.line),
+      ]
     }),
   )
 }
 
-/** At most so many test files are run to notice a mistake. */
-const most = 6
+/** So many test files are run to notice a mistake, however long they take; after them only those that fit into the budget, and never more than most. */
+const least = 3
+const most = 7
+const budgetMs = 16_000
+/** A test that takes longer is run only where no quicker one runs the line. */
+const slowMs = 20_000
+/** A test that runs this share of the lines that the best one runs in a file is there to test that file. */
+const near = 0.8
 const page = 'src/audit/page/'
-const inBrowser = 'test/browser/'
+/** A page file without a browser test of its own name is tested by these, in this order. */
+const browsing = ['page', 'walk', 'hostile'].map((name) => `test/browser/${name}.test.ts`)
 
 /**
- * The test files that should notice a mistake in a line: first those that run the line, the quickest first. A killed receiver leaves no
- * coverage, and that of a browser cannot be read. So the test files that import the file come after them, and for the page also those in a
- * browser.
+ * The test files that should notice a mistake in a line: first the one with the name of the file, then those that run most of the file, the quickest
+ * first. A killed receiver leaves no coverage, and that of a browser cannot be read. So where no test runs the line, those that import the file
+ * are taken, and for the page also those in a browser.
  */
 export function testsRunning(
   file: string,
@@ -74,10 +83,27 @@ export function testsRunning(
   imports: ReturnType<typeof importsOf>,
 ): string[] {
   const msOf = (test: string): number => ran.get(test)?.ms ?? 0
-  const quick = (a: string, b: string): number => msOf(a) - msOf(b)
-  const known = [...ran.keys()]
-  const running = known.filter((test) => ran.get(test)?.lines.get(file)?.has(line)).sort(quick)
-  const browsing = file.startsWith(page) ? known.filter((test) => test.startsWith(inBrowser)).sort(quick) : []
-  const importing = running.length + browsing.length > 0 ? [] : testsFor(file, imports, most)
-  return [...running.slice(0, most), ...browsing, ...importing]
+  const linesOf = (test: string): readonly number[] => ran.get(test)?.lines[file] ?? []
+  const known = [...ran.keys()].sort((a, b) => msOf(a) - msOf(b))
+  const enough = near * Math.max(...known.map((test) => linesOf(test).length))
+  const isNamed = (test: string): boolean => basename(test, '.test.ts') === basename(file).split('.')[0]
+  const rank = (test: string): number => (isNamed(test) ? 0 : linesOf(test).length >= enough ? 1 : 2)
+  const running = known.filter((test) => linesOf(test).includes(line)).sort((a, b) => rank(a) - rank(b))
+  const quick = running.filter((test) => msOf(test) <= slowMs)
+  const seen = quick.length > 0 ? withinBudget(quick, msOf) : running.slice(0, 1)
+  if (file.startsWith(page)) {
+    const named = known.filter((test) => test.startsWith('test/browser/') && isNamed(test))
+    return [...new Set([...seen, ...named, ...browsing])]
+  }
+  return seen.length > 0 ? seen : testsFor(file, imports, least)
+}
+
+function withinBudget(tests: readonly string[], msOf: (test: string) => number): string[] {
+  let sum = 0
+  return tests
+    .filter((test, at) => {
+      sum += msOf(test)
+      return at < least || sum <= budgetMs
+    })
+    .slice(0, most)
 }

@@ -41,8 +41,3 @@ export function readSurvivors(): Survivors {
 export function writeSurvivors(survivors: Survivors): void {
   writeFileSync(survivorsPath, `${JSON.stringify(survivors, undefined, 2)}\n`)
 }
-
-/** Whether a file gets no mistakes by rule. The PostgreSQL store would need a server for each one, and the progress line is not tested word for word. */
-export function isLeftOut(file: string): boolean {
-  return file.startsWith('src/storage/postgres/') || file === 'src/cli/progress.ts'
-}

@@ -1,0 +1,77 @@
+/** Makes mistakes one after another, each in a copy of the tree, and runs the tests that should notice it. */
+import { Copy } from './copy.ts'
+import type { Generated } from './generate.ts'
+import type { Kept } from './kept.ts'
+
+export type Plan = {
+  readonly testsOf: (mutant: Generated) => readonly string[]
+  readonly limitOf: (test: string) => number
+}
+/** `by` is the test that noticed the mistake; null when none of the tests did. */
+export type Verdict = { readonly by: string | null; readonly tests: readonly string[] }
+export type Judged = { readonly mutant: Generated; readonly by: string | null }
+
+class Judge {
+  readonly #plan: Plan
+  /** Whether each test passes without any mistake. A test is run without one only once, when it has failed for the first time. */
+  readonly #sound = new Map<string, boolean>()
+
+  constructor(plan: Plan) {
+    this.#plan = plan
+  }
+
+  async judge(copy: Copy, mutant: Generated): Promise<Verdict> {
+    const tests = this.#plan.testsOf(mutant)
+    for (const test of tests) if (await this.#kills(copy, test, mutant)) return { by: test, tests }
+    return { by: null, tests }
+  }
+
+  /** The tests that failed without any mistake. */
+  unsound(): string[] {
+    return [...this.#sound].filter(([, isSound]) => !isSound).map(([test]) => test)
+  }
+
+  /** Whether the test fails with the mistake and passes without it. */
+  async #kills(copy: Copy, test: string, mutant: Generated): Promise<boolean> {
+    const limit = this.#plan.limitOf(test)
+    if (await copy.with(mutant, () => copy.passes(test, limit))) return false
+    const passes = async (): Promise<boolean> => await copy.passes(test, limit)
+    // A test may fail by chance once on a busy machine.
+    const isSound = this.#sound.get(test) ?? ((await passes()) || (await passes()))
+    this.#sound.set(test, isSound)
+    return isSound
+  }
+}
+
+function told({ name }: Generated, { by, tests }: Verdict, began: number): void {
+  const seconds = Math.round((performance.now() - began) / 1000)
+  console.log(`${name}  ${by ? `killed by ${by}` : `survived ${tests.join(', ')}`} (${seconds} s)`)
+}
+
+/** Runs `work` on all items, in two copies of the tree at once, because a test waits most of its time. */
+export async function inCopies<T>(
+  items: readonly T[],
+  work: (copy: Copy, item: T) => Promise<void>,
+): Promise<void> {
+  const waiting = [...items]
+  const one = async (copy: Copy): Promise<void> => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(copy, item)
+  }
+  await Promise.all([new Copy(), new Copy()].map(one))
+}
+
+export async function judgeAll(
+  chosen: readonly Generated[],
+  plan: Plan,
+  kept: Kept<Verdict>,
+): Promise<{ judged: Judged[]; unsound: readonly string[] }> {
+  const judged: Judged[] = []
+  const judge = new Judge(plan)
+  await inCopies(chosen, async (copy, mutant) => {
+    const began = performance.now()
+    const verdict = await kept.of(mutant.name, () => judge.judge(copy, mutant))
+    told(mutant, verdict, began)
+    judged.push({ mutant, by: verdict.by })
+  })
+  return { judged, unsound: judge.unsound() }
+}

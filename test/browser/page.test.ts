@@ -160,6 +160,68 @@ test('each filter shows the records with the chosen value', async () => {
   }
 })
 
+test('a filter belongs to its association: the next one shows all its records', async () => {
+  await using open = await opened()
+  const { page } = open
+  await go(page, `#/a/scn01/${slug}`)
+  await page.getByLabel('Standing').selectOption('public')
+  await page.getByText('21 of 64 records', { exact: true }).waitFor()
+  await go(page, '#/a/scn01/plum-grove-21')
+  await page.getByText('12 records', { exact: true }).last().waitFor()
+  assert.equal(await page.getByLabel('Standing').inputValue(), '')
+})
+
+test('more addresses than a list holds are suggested while one is typed in', async () => {
+  const root = join(scratch, 'many')
+  const letters = '23456789bcdf'
+  const participant = (index: number): string =>
+    `2${letters[Math.floor(index / 12)]}${letters[index % 12]}@5sb-8hm-54v`
+  writeScenarios(
+    root,
+    'many',
+    Array.from({ length: 101 }, (_, index) => ({
+      ...scenario(index, 'many'),
+      participant_id: participant(index),
+    })),
+  )
+  await using open = await file.open()
+  await openFolder(open.page, root)
+  await go(open.page, '#/a/scn01/many')
+  const field = open.page.getByLabel('Address (Placekey)', { exact: true })
+  await field.waitFor()
+  assert.equal(await field.evaluate((element) => (element as HTMLInputElement).list?.options.length), 101)
+  await field.fill(participant(100))
+  await open.page.getByText('1 of 101 records', { exact: true }).waitFor()
+})
+
+test('two records of an address stand side by side: how many vital signs are different', async () => {
+  await using open = await opened()
+  const { page } = open
+  await go(page, `#/p/${slug}/${address}`)
+  const compared = page.locator('section', { has: page.locator('#compare-title') })
+  await compared.getByText('3 of 3 vital signs are different.', { exact: true }).waitFor()
+  assert.deepEqual(
+    await compared.locator('tr', { hasText: 'ho_monthly_fee' }).locator('td').allInnerTexts(),
+    ['310', '385', 'changed'],
+  )
+  await compared.getByLabel('Compared with').selectOption('0')
+  await compared.getByText('No vital sign is different.', { exact: true }).waitFor()
+})
+
+test('a record with a payment names the comment that a wallet may put into the transfer', async () => {
+  await using open = await opened()
+  const { page } = open
+  const said = page.locator('.box.said')
+  await go(page, `#/r/scn01/${slug}/2`)
+  const { out } = await audit('g1', slug, '--sequence', '2', '--data', data)
+  const comment = /scn01:[0-9a-f]{64}/.exec(out)?.[0]
+  assert.ok(comment, out)
+  await said.getByText(comment, { exact: true }).waitFor()
+  await go(page, `#/r/scn01/${slug}/1`)
+  await page.getByRole('heading', { name: 'Record 1', exact: false }).first().waitFor()
+  assert.doesNotMatch(await said.innerText(), /scn01:|Comment that a wallet/)
+})
+
 test('an address with more records than its view shows: all are counted, and the view says where the others are', async () => {
   const root = join(scratch, 'talkative')
   writeScenarios(

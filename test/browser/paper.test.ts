@@ -123,4 +123,5 @@ test('one association on paper: the records that pass the filter, each with ever
   for (const line of lines.slice(0, 10)) assert.ok(unbroken(text).includes(sha256(line)))
   assert.ok(!unbroken(text).includes(sha256(lines[10] as string)))
   for (const narrative of narratives.slice(0, 3)) verbatim(pages, narrative)
+  assert.doesNotMatch(text, /more records/)
 })

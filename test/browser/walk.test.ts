@@ -178,6 +178,7 @@ test('4. what changed between two dates?', async (t) => {
   const paid = between.filter(({ g1_tx_hash }) => g1_tx_hash !== null)
   await toAssociation(walk)
   await walk.step('open the two dates', () => page.getByRole('link', { name: 'Compare two dates' }).click())
+  await page.getByText(`${records.length} records between the two`).waitFor()
   await walk.step('fill in the first', () => page.getByLabel('From (this day counts)').fill(from))
   await walk.step('fill in the second', async () => {
     await page.getByLabel('To (this day counts)').fill(to)

@@ -5,7 +5,7 @@ import { tree } from './copy.ts'
 import { type Generated, importsOf, mutantsOf, sample, sourcesIn, spread } from './generate.ts'
 import { inCopies, judgeAll, type Verdict } from './judge.ts'
 import { Kept } from './kept.ts'
-import { linesRun, type Ran, testsRunning } from './lines-run.ts'
+import { linesRun, longestMs, type Ran, testsRunning } from './lines-run.ts'
 import {
   leastPresent,
   readSample,
@@ -22,7 +22,7 @@ const quickMs = 4_000
 /** This share of the sample are mistakes that live with a reason. */
 const shareOfLiving = 0.1
 /** With a mistake a test file may take this many times as long as without it. */
-const patience = 5
+const patience = 3
 const leastPatienceMs = 30_000
 
 /** Every mistake that can be made by rule in this tree. */
@@ -124,7 +124,7 @@ export async function goOver(perFile: number, seed: string, kept?: string): Prom
   const imports = importsOf(tree, [...ran.keys()])
   const plan = {
     testsOf: ({ file, line }: Generated) => testsRunning(file, line, ran, imports),
-    limitOf: (test: string) => Math.max(leastPatienceMs, patience * (ran.get(test)?.ms ?? 0)),
+    limitOf: (test: string) => Math.max(leastPatienceMs, patience * (ran.get(test)?.ms ?? longestMs)),
   }
   const chosen = spread(allMistakes(), ({ file }) => file, perFile, seed)
   const { judged, unsound } = await judgeAll(chosen, plan, verdicts)

@@ -15,7 +15,7 @@ type Covered = Readonly<
 >
 
 /** A test file that takes longer, with its coverage and beside another one, is too slow to be run for single mistakes. */
-const longestMs = 90_000
+export const longestMs = 90_000
 const collectedName = 'v8'
 
 /** Undefined for a test file that does not pass in time. */
@@ -69,7 +69,7 @@ const slowMs = 20_000
 const near = 0.8
 const page = 'src/audit/page/'
 /** A page file without a browser test of its own name is tested by these, in this order. */
-const browsing = ['page', 'walk', 'hostile'].map((name) => `test/browser/${name}.test.ts`)
+const browsing = ['page', 'paper', 'walk', 'hostile'].map((name) => `test/browser/${name}.test.ts`)
 
 /**
  * The test files that should notice a mistake in a line: first the one with the name of the file, then those that run most of the file, the quickest

@@ -21,8 +21,7 @@ export function Association({ checked, place }: { checked: Checked; place: Place
   const [busy, setBusy] = useState('')
   const sha256 = useFileHash(checked, place)
   const found = useFound(checked, place, filter)
-  useLayoutEffect(() => setPrinted(undefined), [filter, placeName(place)])
-  useLayoutEffect(() => setFilter(everything), [placeName(place)])
+  useLayoutEffect(() => setPrinted(undefined), [filter])
   useLayoutEffect(() => {
     if (printed) requestAnimationFrame(() => window.print())
   }, [printed])

@@ -27,10 +27,6 @@ export function TwoDates({ checked, place }: { checked: Checked; place: Place })
   const [between, setBetween] = useState<Between | undefined>(undefined)
   const sha256 = useFileHash(checked, place)
   useLayoutEffect(() => {
-    setFrom(days[0]?.[0] ?? '')
-    setTo(days.at(-1)?.[0] ?? '')
-  }, [placeName(place)])
-  useLayoutEffect(() => {
     let current = true
     void betweenOf(checked, place, from, to).then((found) => {
       if (current) setBetween(found)

@@ -8,8 +8,8 @@ import { billOfMaterials, componentsOf, licencesText } from './components.ts'
 import { Refusal, type Source, withSource } from './source.ts'
 import { type TarEntry, tarGz } from './tar.ts'
 
-/** In bytes. The archive holds the audit page, the database and source maps. The limit shows a file that grew by mistake. */
-const largest = 2 * 1024 * 1024
+/** In bytes. The archive holds the audit page, its pictures, the database and source maps. The limit shows a file that grew by mistake. */
+const largest = 2.5 * 1024 * 1024
 /** Files and directories that are packed as they are in the commit. `data/` is not packed. */
 const asCommitted = ['LICENSE', 'CHANGELOG.md', 'README.md', 'contracts', 'deploy']
 /** Files of contracts/ that are left out, because the bundles contain the TypeScript. */

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import type { Copy } from './copy.ts'
 import { type importsOf, testsFor } from './generate.ts'
 
@@ -64,7 +64,7 @@ const least = 3
 const most = 7
 const budgetMs = 16_000
 /** A test that takes longer is run only where no quicker one runs the line. */
-const slowMs = 20_000
+const slowMs = 36_000
 /** A test that runs this share of the lines that the best one runs in a file is there to test that file. */
 const near = 0.8
 const page = 'src/audit/page/'
@@ -72,8 +72,8 @@ const page = 'src/audit/page/'
 const browsing = ['page', 'paper', 'walk', 'hostile'].map((name) => `test/browser/${name}.test.ts`)
 
 /**
- * The test files that should notice a mistake in a line: first the one with the name of the file, then those that run most of the file, the quickest
- * first. A killed receiver leaves no coverage, and that of a browser cannot be read. So where no test runs the line, those that import the file
+ * The test files that should notice a mistake in a line: first the one with the name of the file, then those that run most of the file, of these
+ * first the ones that are named after its directory, and the quickest first. A killed receiver leaves no coverage, and that of a browser cannot be read. So where no test runs the line, those that import the file
  * are taken, and for the page also those in a browser.
  */
 export function testsRunning(
@@ -87,7 +87,9 @@ export function testsRunning(
   const known = [...ran.keys()].sort((a, b) => msOf(a) - msOf(b))
   const enough = near * Math.max(...known.map((test) => linesOf(test).length))
   const isNamed = (test: string): boolean => basename(test, '.test.ts') === basename(file).split('.')[0]
-  const rank = (test: string): number => (isNamed(test) ? 0 : linesOf(test).length >= enough ? 1 : 2)
+  const isOfRoom = (test: string): boolean => basename(test).startsWith(`${basename(dirname(file))}-`)
+  const rank = (test: string): number =>
+    isNamed(test) ? 0 : linesOf(test).length < enough ? 3 : isOfRoom(test) ? 1 : 2
   const running = known.filter((test) => linesOf(test).includes(line)).sort((a, b) => rank(a) - rank(b))
   const quick = running.filter((test) => msOf(test) <= slowMs)
   const seen = quick.length > 0 ? withinBudget(quick, msOf) : running.slice(0, 1)

@@ -14,7 +14,6 @@ import { effectsOf } from './call.ts'
 import { openChain } from './chain.ts'
 import { decodeExtrinsic } from './extrinsic.ts'
 import { identityOf } from './facts.ts'
-import { g1Address } from './hash.ts'
 import { bytesFromHex } from './hex.ts'
 import { connect, defaultLimits, EndpointError, endpointUrl } from './rpc.ts'
 import { findWhere } from './search.ts'
@@ -126,7 +125,8 @@ async function onChain(
     const { block, extrinsic } = search.found
     const at = new Date(block.time).toISOString()
     const signer = signerOf(extrinsic, comment)
-    const address = signer && (await g1Address(signer))
+    const { g1Address } = await import('./address.ts')
+    const address = signer && g1Address(signer)
     return {
       verdict: 'anchored',
       meaning: `Finalized block ${block.number} of ${at}, as the endpoint tells, holds this comment, signed by ${address}: exactly these heads existed then, and with them every record up to them.`,

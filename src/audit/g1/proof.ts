@@ -5,7 +5,6 @@ import { blake2b256 } from './blake2b.ts'
 import { amountText, effectsOf, knownSpecVersions } from './call.ts'
 import { contentDigest } from './digest.ts'
 import { decodeExtrinsic } from './extrinsic.ts'
-import { g1Address } from './hash.ts'
 import { type ChainFacts, checkSignature, noFacts, type SignatureVerdict } from './signature.ts'
 
 type Payment = { readonly call: string; readonly payee: string; readonly amount: string }
@@ -62,19 +61,18 @@ async function reading(bytes: Uint8Array, digest: string, chain: ChainFacts): Pr
       extrinsic.kind === 'bare' ? 'nobody signed it: it is an inherent, not a payment' : extrinsic.why
     return { ...unrecognised, payer: null, unread }
   }
-  const payer = await g1Address(extrinsic.signer)
+  const { g1Address } = await import('./address.ts')
+  const payer = g1Address(extrinsic.signer)
   const read = extrinsic.forms
     .map((form) => ({ form, effects: effectsOf(form.call) }))
     .find(({ effects }) => effects !== undefined)
   if (!read?.effects) return { ...unrecognised, payer, unread: 'call not recognised' }
   const { form, effects } = read
-  const payments = await Promise.all(
-    effects.transfers.map(async (transfer) => ({
-      call: transfer.call,
-      payee: await g1Address(transfer.payee),
-      amount: amountText(transfer),
-    })),
-  )
+  const payments = effects.transfers.map((transfer) => ({
+    call: transfer.call,
+    payee: g1Address(transfer.payee),
+    amount: amountText(transfer),
+  }))
   return {
     comment: commentIn(effects.remarks, digest),
     payer,

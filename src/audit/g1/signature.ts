@@ -7,7 +7,6 @@
 import { joined } from '../../records/bytes.ts'
 import { blake2b256Bytes } from './blake2b.ts'
 import type { Signed } from './extrinsic.ts'
-import { isSignedBy } from './hash.ts'
 
 export type ChainFacts = {
   readonly genesis: Uint8Array | undefined
@@ -62,7 +61,8 @@ export async function checkSignature(
     Uint8Array.from(noMetadataHash),
   ])
   const message = payload.length > longestPayload ? blake2b256Bytes(payload) : payload
-  return { verdict: (await isSignedBy(scheme, message, signature, signer)) ? 'valid' : 'not valid' }
+  const { isSignedBy } = await import('./is-signed-by.ts')
+  return { verdict: isSignedBy(scheme, message, signature, signer) ? 'valid' : 'not valid' }
 }
 
 const littleEndian = (number: number): Uint8Array =>

@@ -98,8 +98,9 @@ describe('as processes', () => {
   for (const [server, database] of [
     ['sqliteChecked', 'SQLite'],
     ['postgresChecked', 'PostgreSQL'],
+    ['postgresTransactions', 'PostgreSQL'],
   ] as const) {
-    test(`${database} keeps the chain, finds a retry, and overwrites`, async (t) => {
+    test(`${server} on ${database} keeps the chain, finds a retry, and overwrites`, async (t) => {
       const lacking = missing.find((one) => one.server === database)
       if (lacking) return t.skip(lacking.why)
       const root = join(scratch, server)

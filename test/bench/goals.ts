@@ -42,11 +42,11 @@ function ratio(of: string, to: string, least: number): Goal {
   return { of: `receiver: ${of}`, to, least }
 }
 
-/** The goals for the receiver on a database, compared with one transaction for each request. */
+/** The goals for the receiver on a database, compared with one transaction for each request and the same checks. */
 function onDatabase(of: string, least: number): Goal[] {
-  return ['PostgreSQL', 'PostgreSQL with standby'].map((peer) => ({
-    of: `receiver on ${peer}: ${of}`,
-    to: `${peer}: ${of}`,
+  return ['', ' with standby'].map((standby) => ({
+    of: `receiver on PostgreSQL${standby}: ${of}`,
+    to: `transactions${standby}: ${of}`,
     least,
   }))
 }

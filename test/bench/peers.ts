@@ -19,8 +19,13 @@ export type Peers = {
   startPostgres(kind: PostgresKind): Promise<StartedPeer>
 }
 
-/** A PostgreSQL is for the receiver or for the peer, which makes its own tables, and has a synchronous standby on the same disk or none. */
-export type PostgresKind = { readonly isReceivers: boolean; readonly standby: boolean }
+/**
+ * A PostgreSQL has a synchronous standby on the same disk or none. It has the tables of the receiver, except that `peer` makes its own.
+ */
+export type PostgresKind = {
+  readonly of: 'receiver' | 'peer with checks' | 'peer'
+  readonly standby: boolean
+}
 type StartedPeer = { readonly url: string; stop(): Promise<void> }
 
 export type Missing = { readonly server: 'SQLite' | 'PostgreSQL'; readonly why: string }
@@ -47,19 +52,20 @@ export async function findPeers(
 
 const servers = new Map<string, PostgresServer>()
 
-async function startPostgres(scratch: string, { isReceivers, standby }: PostgresKind): Promise<StartedPeer> {
-  const name = JSON.stringify([isReceivers, standby])
+async function startPostgres(scratch: string, { of, standby }: PostgresKind): Promise<StartedPeer> {
+  const name = JSON.stringify([of, standby])
   const server = servers.get(name) ?? (await stoppedServer(scratch))
   servers.set(name, server)
   // The standby for which the server was last told to wait is gone.
   server.set(`synchronous_standby_names = ''`)
   await server.start()
-  await server.sql('DROP TABLE IF EXISTS appended, latest, head')
+  await server.sql('DROP TABLE IF EXISTS appended, latest')
   await server.sql('DROP SCHEMA IF EXISTS civic CASCADE')
-  if (isReceivers) await makeTables(server)
+  const hasTables = of !== 'peer'
+  if (hasTables) await makeTables(server)
   const attached = standby ? await attachStandby(server, { below: scratch }) : undefined
   return {
-    url: isReceivers ? server.url() : server.url('postgres'),
+    url: hasTables ? server.url() : server.url('postgres'),
     async stop() {
       await server.stop()
       await attached?.discard()

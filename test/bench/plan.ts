@@ -126,8 +126,8 @@ export function plan(mode: Mode): readonly Point[] {
 }
 
 /**
- * The receiver on a database, with and without a synchronous standby, beside one transaction for each request: of a peer that only
- * one process may run, and of one that several may run.
+ * The receiver on a database, with and without a synchronous standby, beside one transaction for each request: of a program with the same
+ * checks in the database, and of one with none, which only one process may run.
  */
 const onDatabase = [
   'postgresTransactions',
@@ -144,11 +144,7 @@ function onDatabases(): LoadPoint[] {
     [overwrites, { kind: 'overwrite' }],
     [appendName(1), { concurrency: 1 }],
   ]
-  return shapes.flatMap(([name, more]) =>
-    onDatabase
-      .filter((server) => more.kind !== 'overwrite' || !/ransactions/.test(server))
-      .map((server) => load(server, name, more)),
-  )
+  return shapes.flatMap(([name, more]) => onDatabase.map((server) => load(server, name, more)))
 }
 
 /** Points like real traffic: Hubzilla opens a connection for each post, and posts a few times an hour. */

@@ -30,8 +30,8 @@ const sources = {
 
 /**
  * The servers to measure. `source` and `bundled` are the receiver. `answer`, `unchecked` and `sqlite` are floors that check nothing.
- * `sqliteChecked` and `postgresChecked` do the same work as the receiver in one process, `postgresTransactions` in as many processes as
- * one likes. `obvious` is the program that one would write at first. `database` is the receiver on PostgreSQL. The commits of a server
+ * `sqliteChecked` and `postgresChecked` do the same work as the receiver in one process; `postgresTransactions` does it in as many
+ * processes as one likes, on the tables and triggers of the receiver. `obvious` is the program that one would write at first. `database` is the receiver on PostgreSQL. The commits of a server
  * whose name ends in `Standby` wait for a synchronous standby.
  */
 export type Server =
@@ -118,9 +118,9 @@ export async function bundlePrograms(into: string, peers: Peers): Promise<Progra
       const env = { DATA_DIR: dataDir, PEER: peers.sqliteFolder }
       const kind = databases.get(server)
       if (!kind) return startServer(commands[server], env)
-      if (url !== undefined) return startServer(commands[server], { ...env, DATABASE_URL: url })
-      const name = kind.isReceivers ? 'DATABASE_URL' : 'PEER_URL'
-      return withPostgres(peers, kind, (url) => startServer(commands[server], { ...env, [name]: url }))
+      const startOn = (url: string) =>
+        startServer(commands[server], { ...env, DATABASE_URL: url, PEER_URL: url })
+      return url === undefined ? withPostgres(peers, kind, startOn) : startOn(url)
     },
     load: (job) => startLoad([...bundled('load'), JSON.stringify(job)]),
     async loop(job) {
@@ -141,12 +141,12 @@ export async function bundlePrograms(into: string, peers: Peers): Promise<Progra
 }
 
 const databases: ReadonlyMap<Server, PostgresKind> = new Map([
-  ['postgresChecked', { isReceivers: false, standby: false }],
-  ['postgresStandby', { isReceivers: false, standby: true }],
-  ['postgresTransactions', { isReceivers: false, standby: false }],
-  ['transactionsStandby', { isReceivers: false, standby: true }],
-  ['database', { isReceivers: true, standby: false }],
-  ['databaseStandby', { isReceivers: true, standby: true }],
+  ['postgresChecked', { of: 'peer', standby: false }],
+  ['postgresStandby', { of: 'peer', standby: true }],
+  ['postgresTransactions', { of: 'peer with checks', standby: false }],
+  ['transactionsStandby', { of: 'peer with checks', standby: true }],
+  ['database', { of: 'receiver', standby: false }],
+  ['databaseStandby', { of: 'receiver', standby: true }],
 ])
 
 /** Starts a program on a PostgreSQL, which runs as long as the program. */

@@ -6,6 +6,9 @@ import { noHash } from '../../records/position.ts'
 import { byteaArray } from './arrays.ts'
 import type { Connection, Row, Statement } from './connection.ts'
 
+/** What sends a statement. */
+export type Runner = Pick<Connection, 'run'>
+
 export type AssociationName = { readonly addon: string; readonly association_slug: string }
 
 export type TableHead = { readonly count: number; readonly sha256: string; readonly receivedAt: string }
@@ -36,7 +39,7 @@ export function recordKeyOf(name: string, id: string): string {
   return `${name}/${id}`
 }
 
-export async function lookFor(connection: Connection, wanted: readonly Wanted[]): Promise<Found> {
+export async function lookFor(connection: Runner, wanted: readonly Wanted[]): Promise<Found> {
   const rows = await connection.run(look, [
     wanted.map(({ of }) => of.addon),
     wanted.map(({ of }) => of.association_slug),
@@ -99,7 +102,7 @@ const append: Statement = {
  * Inserts lines with one statement, which the trigger checks. Resolves when the commit has come back. Two receivers that insert
  * into several associations at once do not wait for each other in a circle if each gives its lines in the order of the names.
  */
-export async function insertLines(connection: Connection, lines: readonly NewLine[]): Promise<void> {
+export async function insertLines(connection: Runner, lines: readonly NewLine[]): Promise<void> {
   await connection.run(append, [
     lines.map(({ addon }) => addon),
     lines.map(({ association_slug }) => association_slug),
@@ -113,7 +116,7 @@ export async function insertLines(connection: Connection, lines: readonly NewLin
  * Makes an empty commit and waits for it. When it has come back, all commits before it have reached the standby. (A record that was
  * only read may be on one disk. `pg_current_xact_id()` alone writes nothing and does not wait.)
  */
-export async function barrier(connection: Connection): Promise<void> {
+export async function barrier(connection: Runner): Promise<void> {
   const [row] = await connection.run(emptyMessage)
   if (row?.commit !== 'on' && row?.commit !== 'remote_apply')
     throw new Error('synchronous_commit was changed')
@@ -165,7 +168,7 @@ export type Latest = AssociationName & { readonly participant_id: string; readon
  * row. Gives for each stored key whether it is new.
  */
 export async function replaceAll(
-  connection: Connection,
+  connection: Runner,
   bodies: readonly Latest[],
   deadline: Date,
 ): Promise<ReadonlyMap<string, boolean>> {

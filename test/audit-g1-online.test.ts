@@ -354,6 +354,21 @@ test('a block without a time, and another block than asked, are endpoint errors'
   }
 })
 
+test('an endpoint that gives an empty text for a hash or a number is refused', async () => {
+  for (const [asked, result] of [
+    ['chain_getFinalizedHead', ''],
+    ['chain_getHeader', { number: '' }],
+    ['chain_getBlockHash', ''],
+  ] as const) {
+    await using server = await serve((body, response) => {
+      const { id, method } = JSON.parse(body) as { id: number; method: string }
+      const sent = method === asked ? { jsonrpc: '2.0', id, result } : answer(synthetic, body)
+      response.end(JSON.stringify(sent))
+    })
+    await assert.rejects(openChain(connect(new URL(server.url), patient)), EndpointError, asked)
+  }
+})
+
 test('reads the time of a block from the constructed Ğ1 inherent, version 4 and 5', async () => {
   const { bare_v4, bare_v5, ms } = vectors.g1_timestamp_inherent
   for (const inherent of [bare_v4, bare_v5]) {

@@ -8,6 +8,7 @@ import { contentDigest } from '../src/audit/g1/digest.ts'
 import { decodeExtrinsic } from '../src/audit/g1/extrinsic.ts'
 import { bytesFromHex } from '../src/audit/g1/hex.ts'
 import { proveExtrinsic } from '../src/audit/g1/proof.ts'
+import { checkSignature } from '../src/audit/g1/signature.ts'
 import { vectors } from './fixtures/g1/chain.ts'
 
 const bytes = (hex: string): Uint8Array => bytesFromHex(hex)!
@@ -119,6 +120,21 @@ test('an inherent is no payment, in version 4 and in version 5', async () => {
     assert.equal(decodeExtrinsic(bytes(hex)).kind, 'bare')
     assert.match((await proveExtrinsic(bytes(hex), record)).unread!, /inherent/)
   }
+})
+
+test('a signature over a metadata hash, which is not in the extrinsic, is not checked', async () => {
+  const decoded = decodeExtrinsic(bytes(withComment.extrinsic_hex))
+  assert.equal(decoded.kind, 'signed')
+  if (decoded.kind !== 'signed') return
+  const facts = {
+    genesis: bytes(`0x${'11'.repeat(32)}`),
+    specVersion: 1_000,
+    transactionVersion: 1,
+    eraBlock: undefined,
+  }
+  const form = decoded.forms[0]!
+  assert.deepEqual(await checkSignature(decoded, form, facts), { verdict: 'valid' })
+  assert.equal((await checkSignature(decoded, { ...form, mode: 1 }, facts)).verdict, 'not checked')
 })
 
 test('a general transaction of version 5 is named as such, not guessed at', () => {

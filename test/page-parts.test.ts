@@ -1,6 +1,7 @@
 /** Parts of the auditors' page that need no browser: the filtered columns, the place of each opened file, and the first answer. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { member, textMember } from '../src/audit/members.ts'
 import { firstAnswer, headLine, verdictWords } from '../src/audit/page/answer.ts'
 import type { Report } from '../src/audit/page/check.ts'
 import { Columns, everything, type Filter } from '../src/audit/page/columns.ts'
@@ -212,4 +213,12 @@ test('why a file was not read is said in words', () => {
   assert.equal(why('ECHANGED'), 'was changed while it was read')
   assert.equal(why('ENOTREGULAR', { kind: 'a FIFO' }), 'is a FIFO, not a regular file; it was not read')
   assert.equal(why('EIO'), 'as the system says')
+})
+
+test('a record that could not be read has no members, and no record has those of every object', () => {
+  assert.equal(textMember(undefined, 'narrative'), undefined)
+  assert.equal(textMember({}, 'narrative'), undefined)
+  assert.equal(textMember({ narrative: 'a' }, 'narrative'), 'a')
+  assert.equal(member(undefined, 'narrative'), undefined)
+  assert.equal(member({}, 'constructor'), undefined)
 })

@@ -68,13 +68,19 @@ const slowMs = 36_000
 /** A test that runs this share of the lines that the best one runs in a file is there to test that file. */
 const near = 0.8
 const page = 'src/audit/page/'
-/** A page file without a browser test of its own name is tested by these, in this order. */
-const browsing = ['page', 'paper', 'walk', 'hostile'].map((name) => `test/browser/${name}.test.ts`)
+/** Page files are tested by these, in this order: the bundle of the engine without a browser, and the page in a browser. */
+const ofBundles = [
+  'audit-page-engine',
+  'browser/page',
+  'browser/paper',
+  'browser/walk',
+  'browser/hostile',
+].map((name) => `test/${name}.test.ts`)
 
 /**
  * The test files that should notice a mistake in a line: first the one with the name of the file, then those that run most of the file, of these
- * first the ones that are named after its directory, and the quickest first. A killed receiver leaves no coverage, and that of a browser cannot be read. So where no test runs the line, those that import the file
- * are taken, and for the page also those in a browser.
+ * first the ones that are named after its directory, and the quickest first. A killed receiver leaves no coverage, and that of a bundle cannot be read. So where no test runs the line, those that import the file
+ * are taken, and for the page also those of its bundles.
  */
 export function testsRunning(
   file: string,
@@ -95,7 +101,7 @@ export function testsRunning(
   const seen = quick.length > 0 ? withinBudget(quick, msOf) : running.slice(0, 1)
   if (file.startsWith(page)) {
     const named = known.filter((test) => test.startsWith('test/browser/') && isNamed(test))
-    return [...new Set([...seen, ...named, ...browsing])]
+    return [...new Set([...seen, ...named, ...ofBundles])]
   }
   return seen.length > 0 ? seen : testsFor(file, imports, least)
 }

@@ -9,6 +9,7 @@ import { openedDirectory } from '../src/audit/page/opened-directory.ts'
 import { filesOfInput } from '../src/audit/page/opening.ts'
 import { nothingPlaced, placed } from '../src/audit/page/placed.ts'
 import { uncheckedStamps } from '../src/audit/page/unchecked-stamps.ts'
+import { parted } from '../src/audit/parted.ts'
 import { whyUnread } from '../src/audit/verify/directory.ts'
 
 const link = { offset: 2, length: 10, line: 2, sha256: '', previous_sha256: '', id: '' }
@@ -221,4 +222,13 @@ test('a record that could not be read has no members, and no record has those of
   assert.equal(textMember({ narrative: 'a' }, 'narrative'), 'a')
   assert.equal(member(undefined, 'narrative'), undefined)
   assert.equal(member({}, 'constructor'), undefined)
+})
+
+test('the members of a record are parted: what a contract names, what none names, what the receiver wrote', () => {
+  const record = { narrative: 'a', receipt: { id: 'b' }, g1_tx_hash_raw: 7, verdict: 'Whole' }
+  assert.deepEqual(parted(record, 'scn01'), {
+    sent: { narrative: 'a' },
+    unnamed: { verdict: 'Whole' },
+    written: { receipt: { id: 'b' }, g1_tx_hash_raw: 7 },
+  })
 })

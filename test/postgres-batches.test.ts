@@ -10,7 +10,7 @@ import { sha256 } from './disk.ts'
 import { type Server, until, withoutServer } from './postgres/cluster.ts'
 import { preparedServer } from './postgres/prepared.ts'
 import { postgresWorld } from './postgres/worlds.ts'
-import { scn01, scratchDir } from './receiver.ts'
+import { scn01, scratchDir, vs01 } from './receiver.ts'
 import { put, quiet, stored } from './records.ts'
 
 const options = { skip: withoutServer }
@@ -175,3 +175,16 @@ test('an append looks at the last line only, also while the tables have no stati
   assert.ok(rows > records && rows < 5 * records, `${rows} rows were read`)
   await fresh.stop()
 })
+
+test(
+  'after the process stood still, an envelope that would replace a newer one is refused, and a record is stored',
+  options,
+  async () => {
+    const { store } = watched()
+    await stored(store, vs01())
+    // The thread stands still, as after SIGSTOP: its timers do not run.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_100)
+    assert.deepEqual(await put(store, vs01()), { ok: false, fault: 'busy' })
+    await stored(store, scn01())
+  },
+)

@@ -62,7 +62,7 @@ function parseReport(root: string, text: string): Ran['lines'] {
 /** So many test files are run to notice a mistake, however long they take; after them only those that fit into the budget, and never more than most. */
 const least = 3
 const most = 7
-const budgetMs = 16_000
+const budgetMs = 40_000
 /** A test that takes longer is run only where no quicker one runs the line. */
 const slowMs = 36_000
 /** A test that runs this share of the lines that the best one runs in a file is there to test that file. */
@@ -79,7 +79,7 @@ const ofBundles = [
 
 /**
  * The test files that should notice a mistake in a line: first the one with the name of the file, then those that run most of the file, of these
- * first the ones that are named after its directory, and the quickest first. A killed receiver leaves no coverage, and that of a bundle cannot be read. So where no test runs the line, those that import the file
+ * first the ones that are named after one of its directories, and the quickest first. A killed receiver leaves no coverage, and that of a bundle cannot be read. So where no test runs the line, those that import the file
  * are taken, and for the page also those of its bundles.
  */
 export function testsRunning(
@@ -93,7 +93,8 @@ export function testsRunning(
   const known = [...ran.keys()].sort((a, b) => msOf(a) - msOf(b))
   const enough = near * Math.max(...known.map((test) => linesOf(test).length))
   const isNamed = (test: string): boolean => basename(test, '.test.ts') === basename(file).split('.')[0]
-  const isOfRoom = (test: string): boolean => basename(test).startsWith(`${basename(dirname(file))}-`)
+  const rooms = dirname(file).split('/')
+  const isOfRoom = (test: string): boolean => rooms.some((room) => basename(test).startsWith(`${room}-`))
   const rank = (test: string): number =>
     isNamed(test) ? 0 : linesOf(test).length < enough ? 3 : isOfRoom(test) ? 1 : 2
   const running = known.filter((test) => linesOf(test).includes(line)).sort((a, b) => rank(a) - rank(b))

@@ -1,5 +1,6 @@
 /** How the PostgreSQL store puts the records of many associations into few statements, and what one of them may cost the others. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import type { Receipt } from '../contracts/record.ts'
 import type { StorageObserver } from '../src/storage/observer.ts'
@@ -31,7 +32,7 @@ after(async () => {
 })
 
 /** A store on a database, the sizes of the batches that it committed, and how often it had to begin again. */
-function watched(on = server): { store: Store; batches: number[]; again: string[] } {
+function watched(on = server) {
   const batches: number[] = []
   const again: string[] = []
   const observer: StorageObserver = {
@@ -44,7 +45,7 @@ function watched(on = server): { store: Store; batches: number[]; again: string[
   const timelineFile = `${scratchDir()}/timeline.json`
   const store = openPostgresStore({ target, timelineFile, requireStandby: false, log: quiet, observer })
   opened.push(store)
-  return { store, batches, again }
+  return { store, batches, again, timelineFile }
 }
 
 const slugs = (prefix: string, count: number): string[] =>
@@ -174,6 +175,14 @@ test('an append looks at the last line only, also while the tables have no stati
   const rows = Number(read?.rows)
   assert.ok(rows > records && rows < 5 * records, `${rows} rows were read`)
   await fresh.stop()
+})
+
+test('a receipt is given when the server and its timeline are noted', options, async () => {
+  const { store, timelineFile } = watched()
+  await stored(store, scn01({ association_slug: 'noted' }))
+  const { system, timeline } = JSON.parse(readFileSync(timelineFile, 'utf8'))
+  assert.match(system, /^\d+$/)
+  assert.equal(timeline, 1)
 })
 
 test(

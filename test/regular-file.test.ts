@@ -84,5 +84,7 @@ describe('a regular file', () => {
       assert.equal(told.exit, exit, args.join(' '))
       assert.match(told.err, /records\.json(:| is) a special file/, args.join(' '))
     }
+    const { err } = await audit('snapshot', 'heron-ridge', '--data', data)
+    assert.match(err, /a special file, not a regular file; it was not read/)
   })
 })

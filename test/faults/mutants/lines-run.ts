@@ -79,8 +79,9 @@ const ofBundles = [
 
 /**
  * The test files that should notice a mistake in a line: first the one with the name of the file, then those that run most of the file, of these
- * first the ones that are named after one of its directories, and the quickest first. A killed receiver leaves no coverage, and that of a bundle cannot be read. So where no test runs the line, those that import the file
- * are taken, and for the page also those of its bundles.
+ * first the ones that are named after one of its directories, and the quickest first. The one that runs most of the file is always among them.
+ * A killed receiver leaves no coverage, and that of a bundle cannot be read. So where no test runs the line, those that import the file are taken,
+ * and for the page also those of its bundles.
  */
 export function testsRunning(
   file: string,
@@ -99,7 +100,9 @@ export function testsRunning(
     isNamed(test) ? 0 : linesOf(test).length < enough ? 3 : isOfRoom(test) ? 1 : 2
   const running = known.filter((test) => linesOf(test).includes(line)).sort((a, b) => rank(a) - rank(b))
   const quick = running.filter((test) => msOf(test) <= slowMs)
-  const seen = quick.length > 0 ? withinBudget(quick, msOf) : running.slice(0, 1)
+  const fullest = [...quick].sort((a, b) => linesOf(b).length - linesOf(a).length).slice(0, 1)
+  const seen =
+    quick.length > 0 ? [...new Set([...withinBudget(quick, msOf), ...fullest])] : running.slice(0, 1)
   if (file.startsWith(page)) {
     const named = known.filter((test) => test.startsWith('test/browser/') && isNamed(test))
     return [...new Set([...seen, ...named, ...ofBundles])]

@@ -90,6 +90,7 @@ test('takes identity as no encoding, and no other', async () => {
   for (const [encoding, status] of [
     ['identity', 201],
     ['Identity', 201],
+    ['', 201],
     ['gzip', 415],
     ['deflate', 415],
     ['br', 415],

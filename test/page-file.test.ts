@@ -1,10 +1,11 @@
 /** The auditors' page is one small file with the same bytes each time, and its own policy lets it load nothing. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { before, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
-import { releaseArchive } from '../scripts/pack/archive.ts'
 import { buildPage } from '../scripts/page/build.ts'
+import { headCommit, packed } from './packed.ts'
 
 const source = { directory: process.cwd(), version: 'test' }
 let html: string
@@ -48,8 +49,7 @@ test('the policy of the page allows its own program and style by their hashes, a
 })
 
 test('a release holds the page, which names its version and its commit', async () => {
-  const { bytes, commit } = await releaseArchive({ commit: 'HEAD', version: '0.0.1' })
-  const tar = gunzipSync(bytes)
+  const tar = gunzipSync(readFileSync(await packed('0.0.1')))
   assert.ok(tar.includes('civic-orchestrator-0.0.1/auditor.html'))
-  assert.ok(tar.includes(`0.0.1 (${commit.slice(0, 12)})`))
+  assert.ok(tar.includes(`0.0.1 (${headCommit.slice(0, 12)})`))
 })

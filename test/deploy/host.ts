@@ -14,10 +14,10 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
-import { releaseArchive } from '../../scripts/pack/archive.ts'
 import { sign } from '../../src/backup/signature.ts'
 import { markDirectory } from '../../src/storage/files/mark.ts'
 import { isRoot } from '../needs.ts'
+import { packed } from '../packed.ts'
 import { scn01, scratchDir } from '../receiver.ts'
 
 /** The user of the service when the tests run as root: a number that no installed user has. */
@@ -168,9 +168,9 @@ export function makePublisher(): Publisher {
     key,
     signers,
     async release(version, alter) {
-      const { name, bytes } = await releaseArchive({ commit: 'HEAD', version })
+      const name = `civic-orchestrator-${version}.tar.gz`
       const path = join(alter ? mkdtempSync(join(directory, 'altered-')) : directory, name)
-      writeFileSync(path, bytes)
+      copyFileSync(await packed(version), path)
       if (alter) repack(path, alter)
       sign(path, key, 'civic-orchestrator-release')
       return path

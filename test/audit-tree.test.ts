@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { JsonObject } from '../contracts/contract.ts'
+import { longestLine } from '../src/records/lines.ts'
 import { association, build, lines, makeDirectory, numbered, slug, verify } from './audit-build.ts'
 import { commandOf } from './bundle.ts'
 import { fileOf, linesOf } from './disk.ts'
@@ -120,6 +121,17 @@ const cases: Record<string, { change: (root: string, file: string) => void; told
     change: (root) =>
       writeFileSync(join(root, 'scn01', slug, 'records.json.torn-20260702T063001000Z'), '{', { mode: 0o640 }),
     told: [`torn scn01/${slug}/records.json.torn-20260702T063001000Z?`],
+  },
+  'a torn end that is longer than any record, which no recovery kept': {
+    change: (root) => {
+      const torn = join(root, 'scn01', slug, 'records.json.torn-20260702T063001000Z')
+      writeFileSync(torn, '{', { mode: 0o640 })
+      truncateSync(torn, longestLine + 1)
+    },
+    told: [
+      `torn scn01/${slug}/records.json.torn-20260702T063001000Z?`,
+      `torn scn01/${slug}/records.json.torn-20260702T063001000Z`,
+    ],
   },
   'a receiver that is paused': {
     change: (root) => writeFileSync(join(root, '.paused'), 'moving house'),

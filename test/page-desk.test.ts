@@ -6,6 +6,8 @@ import { test } from 'node:test'
 import { Columns, everything } from '../src/audit/page/columns.ts'
 import { Desk } from '../src/audit/page/desk.ts'
 import { judgeIn } from '../src/audit/page/engine.ts'
+import { sha256Of } from '../src/audit/page/sha256.ts'
+import { sha256 } from './disk.ts'
 import { scratchDir } from './receiver.ts'
 import { recordCount, wholeDirectory } from './variants.ts'
 
@@ -46,4 +48,11 @@ test('a Scenario is filtered by its whole id, blanks and line feeds included', (
     ['fees\nroof', [2]],
   ] as const)
     assert.deepEqual(columns.passing({ ...everything, scenario }), rows)
+})
+
+test('the hash of a file that is longer than what is read at once is over all its bytes', async () => {
+  const bytes = Buffer.alloc(64 * 1024 * 1024 + 3, 'civic')
+  const source = { read: async (from: number, to: number) => bytes.subarray(from, to) }
+  for (const size of [5, bytes.length])
+    assert.equal(await sha256Of(source, size), sha256(bytes.subarray(0, size)))
 })

@@ -3,8 +3,9 @@
  *
  * A statement that waits for a standby keeps its process in the server even when its client is gone. So a connection whose
  * statement does not come back is kept and not replaced, and new requests are refused meanwhile (`trouble`). Every half second
- * this module looks at all hosts. Only if another server was promoted, or the process of the statement has ended, is the
- * connection destroyed, and the waiting requests use another one.
+ * this module looks at all hosts. Only if another server was promoted, or the process of the statement has ended or waits for a
+ * statement itself, is the connection destroyed, and the waiting requests use another one. A process waits for a statement when
+ * the network was cut: the statement or its answer is still on the way, and may be for as long again as the cut was.
  */
 import type { Log } from '../../log.ts'
 import { Connection, type Statement } from './connection.ts'
@@ -205,7 +206,7 @@ export class Connections {
     const probe = await this.#connect()
     if (!probe) return
     for (const stuck of this.#stuck()) {
-      if (await isGone(probe, stuck)) this.#drop(stuck)
+      if (await isOver(probe, stuck)) this.#drop(stuck)
     }
     if (this.#open.size + this.#opening < most && !probe.isBroken) this.#adopt(probe)
     else probe.destroy()
@@ -214,15 +215,30 @@ export class Connections {
 }
 
 const findBackend: Statement = {
-  text: 'SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2::timestamptz',
+  text: 'SELECT state FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2::timestamptz',
 }
 
-/** Asks over a new connection whether the server's process of another connection has ended. */
-export async function isGone(seenFrom: Connection, { facts }: Pick<Connection, 'facts'>): Promise<boolean> {
-  if (seenFrom.facts.timeline > facts.timeline) return true
+/** Asks over a new connection what the server's process of another connection does. Undefined: this cannot be known. */
+async function stateOf(
+  seenFrom: Connection,
+  { facts }: Pick<Connection, 'facts'>,
+): Promise<string | undefined> {
+  if (seenFrom.facts.timeline > facts.timeline) return 'gone'
   try {
-    return (await seenFrom.run(findBackend, [facts.backend.pid, facts.backend.began])).length === 0
+    const [row] = await seenFrom.run(findBackend, [facts.backend.pid, facts.backend.began])
+    return row === undefined ? 'gone' : String(row.state)
   } catch {
-    return false
+    return undefined
   }
+}
+
+/** Whether the process has ended. Then no statement on its connection can take effect any more. */
+export async function isGone(seenFrom: Connection, other: Pick<Connection, 'facts'>): Promise<boolean> {
+  return (await stateOf(seenFrom, other)) === 'gone'
+}
+
+/** Whether the process executes nothing, so that nothing is known to wait for a standby. A statement may still arrive. */
+async function isOver(seenFrom: Connection, other: Pick<Connection, 'facts'>): Promise<boolean> {
+  const state = await stateOf(seenFrom, other)
+  return state === 'gone' || state === 'idle'
 }

@@ -1,0 +1,82 @@
+/**
+ * A receiver whose connections to the database are forgotten by something in between, such as a firewall that was started again: nothing
+ * arrives any more, nobody is told, and new connections work.
+ */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { after, before, test } from 'node:test'
+import { type Server, withoutServer } from './postgres/cluster.ts'
+import { preparedServer } from './postgres/prepared.ts'
+import { scn01, startReceiver, vs01 } from './receiver.ts'
+
+const options = { skip: withoutServer }
+let server: Server
+
+before(async () => {
+  if (!withoutServer) server = await preparedServer()
+})
+after(async () => {
+  await server?.discard()
+})
+
+/** Forwards connections to the database. `forget` forwards nothing more on those that are open, and leaves them open. */
+async function startFirewall(port: number) {
+  let open: Socket[] = []
+  const forgotten: Socket[] = []
+  const relay = createServer((client) => {
+    const engine = connect(port, '127.0.0.1')
+    for (const [from, to] of [
+      [client, engine],
+      [engine, client],
+    ] as const) {
+      from.on('error', () => {})
+      from.pipe(to)
+      open.push(from)
+    }
+  }).listen(0, '127.0.0.1')
+  await once(relay, 'listening')
+  return {
+    port: (relay.address() as AddressInfo).port,
+    forget(): void {
+      for (const socket of open) socket.unpipe().pause()
+      forgotten.push(...open)
+      open = []
+    },
+    close(): void {
+      for (const socket of [...open, ...forgotten]) socket.destroy()
+      relay.close()
+    },
+  }
+}
+
+test(
+  'connections that are forgotten on the way are replaced, and everything is stored once',
+  options,
+  async (t) => {
+    const firewall = await startFirewall(server.port)
+    t.after(() => firewall.close())
+    const receiver = await startReceiver({
+      DATABASE_URL: `postgres://civic_receiver@127.0.0.1:${firewall.port}/civic`,
+    })
+    const stored = async (envelope: unknown): Promise<boolean> => (await receiver.post(envelope)).ok
+    assert.ok(await stored(scn01({ narrative: 'before' })))
+    assert.ok(await stored(vs01({ fields: { before: 'yes' } })))
+
+    for (const envelope of [scn01({ narrative: 'afterwards' }), vs01({ fields: { afterwards: 'yes' } })]) {
+      firewall.forget()
+      // Without another connection every post is refused for as long as the system keeps the old one, which is 15 minutes.
+      const until = performance.now() + 60_000
+      while (!(await stored(envelope))) assert.ok(performance.now() < until, 'still refused after a minute')
+    }
+    const rows = await server.sql(
+      `SELECT convert_from(line, 'UTF8') AS line FROM civic.record ORDER BY sequence`,
+    )
+    assert.deepEqual(
+      rows.map(({ line }) => JSON.parse(String(line)).narrative),
+      ['before', 'afterwards'],
+    )
+    await receiver.stop()
+    firewall.close()
+  },
+)

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { receiverCommand } from './bundle.ts'
@@ -60,15 +61,19 @@ export async function startReceiver(
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   endTogether(child)
+  // The output may become long, so it is searched only until the line is found.
   let output = ''
+  const keep = (chunk: Buffer): void => {
+    output += chunk
+  }
   const port = await new Promise<number>((resolve, reject) => {
-    const gather = (chunk: Buffer): void => {
-      output += chunk
+    const look = (): void => {
       const found = /"port":(\d+),"msg":"listening"/.exec(output)
-      if (found) resolve(Number(found[1]))
+      if (!found) return
+      for (const stream of [child.stdout, child.stderr]) stream.off('data', look)
+      resolve(Number(found[1]))
     }
-    child.stdout.on('data', gather)
-    child.stderr.on('data', gather)
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', keep).on('data', look)
     child.once('exit', (code, signal) =>
       reject(new Error(`the receiver ended (${code ?? signal}): ${output}`)),
     )
@@ -77,7 +82,8 @@ export async function startReceiver(
   const pipes = [child.stdout, child.stderr] as unknown as readonly { ref(): void; unref(): void }[]
   child.unref()
   for (const pipe of pipes) pipe.unref()
-  const url = `http://127.0.0.1:${port}`
+  const host = env.HOST ?? '127.0.0.1'
+  const url = `http://${isIPv6(host) ? `[${host}]` : host}:${port}`
   return {
     url,
     dataDir,

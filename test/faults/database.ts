@@ -6,6 +6,7 @@ import { receiverCommand } from '../bundle.ts'
 import { missingHere } from '../needs.ts'
 import { withoutServer } from '../postgres/cluster.ts'
 import { Tally } from './audit-disk.ts'
+import { cutNetwork } from './database/cut-network.ts'
 import { endedWaits } from './database/ended-waits.ts'
 import { fullDisks } from './database/full-disks.ts'
 import { hanging } from './database/hanging.ts'
@@ -15,6 +16,7 @@ import { receivers } from './database/receivers.ts'
 import type { DatabaseScene, Play } from './database/scene.ts'
 import { Ended } from './database/site.ts'
 import { Times } from './database/times.ts'
+import { twoStandbys } from './database/two-standbys.ts'
 import { inParallel, type Part, type Row, type Run } from './part.ts'
 import { random } from './random.ts'
 
@@ -24,6 +26,8 @@ const scenes: readonly DatabaseScene[] = [
   ...oldPrimary,
   ...receivers,
   ...hanging,
+  ...twoStandbys,
+  ...cutNetwork,
   ...fullDisks,
 ]
 
@@ -34,7 +38,7 @@ const timesOf = ({ full }: DatabaseScene, { share }: Run): number => Math.max(1,
 
 async function playScene(scene: DatabaseScene, run: Run, play: Play, onCase: () => void): Promise<Row> {
   const { tally, times } = play
-  const missing = missingHere(scene.needs ?? [])
+  const missing = missingHere(scene.needs ?? []) ?? scene.missing?.()
   if (missing !== undefined) {
     tally.note(`skipped: ${missing}`)
     return tally.row()

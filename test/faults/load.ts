@@ -26,6 +26,8 @@ export type PostAnswer = { readonly status: number; readonly body: Receipt & Pro
 
 /** One request. `endedAt` is Infinity when it may still take effect: no answer came, and nobody killed the receiver. */
 export type Attempt = {
+  /** The id of the request, with which the receiver logs it. Absent when there is no receiver. */
+  readonly id?: string
   readonly sentAt: number
   readonly endedAt: number
   /** How long the sender waited. */
@@ -52,12 +54,15 @@ const connectionEnded = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE'])
 async function post(
   url: string,
   agent: Agent,
-  body: string,
-  patienceMs: number,
+  { id, body, patienceMs }: { readonly id: string; readonly body: string; readonly patienceMs: number },
 ): Promise<PostAnswer | undefined> {
   try {
     return await new Promise<PostAnswer>((resolve, reject) => {
-      const headers = { 'x-node-token': token, 'content-length': Buffer.byteLength(body) }
+      const headers = {
+        'x-node-token': token,
+        'x-request-id': id,
+        'content-length': Buffer.byteLength(body),
+      }
       const sending = request(`${url}/receive`, { method: 'POST', agent, headers }, (response) => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -81,6 +86,7 @@ async function post(
 export class Ledger {
   readonly sent: Sent[] = []
   readonly #agent = new Agent({ keepAlive: true })
+  #posts = 0
   readonly #name: string
   /** Statuses that are permitted in addition to 2xx. */
   readonly #permitted: ReadonlySet<number>
@@ -122,20 +128,22 @@ export class Ledger {
   }
 
   async post(url: string, sent: Sent): Promise<PostAnswer | undefined> {
+    const id = `post-${++this.#posts}`
+    const body = JSON.stringify(sent.envelope)
     const sentAt = performance.now()
     try {
-      const answer = await post(url, this.#agent, JSON.stringify(sent.envelope), this.#patienceMs)
+      const answer = await post(url, this.#agent, { id, body, patienceMs: this.#patienceMs })
       // A post that was answered with `storage-busy` may still be under way.
       const mayFollow = answer?.body.type?.endsWith(':storage-busy') === true
       const now = performance.now()
       const endedAt = mayFollow ? Number.POSITIVE_INFINITY : now
-      sent.attempts.push({ sentAt, endedAt, ms: now - sentAt, answer })
+      sent.attempts.push({ id, sentAt, endedAt, ms: now - sentAt, answer })
       if (answer && !isStored(answer) && !this.#permitted.has(answer.status))
         this.#complaints.push(`${answer.status} ${answer.body.type}`)
       return answer
     } catch (error) {
       const ms = performance.now() - sentAt
-      sent.attempts.push({ sentAt, endedAt: Number.POSITIVE_INFINITY, ms, answer: undefined })
+      sent.attempts.push({ id, sentAt, endedAt: Number.POSITIVE_INFINITY, ms, answer: undefined })
       this.#complaints.push((error as Error).message)
       return undefined
     }

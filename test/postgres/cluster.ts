@@ -263,11 +263,20 @@ export async function newServer(encoding = 'UTF8', below?: string): Promise<Serv
   return server
 }
 
-type StandbyPlace = { readonly port?: number; readonly below?: string }
+type StandbyOptions = {
+  readonly port?: number
+  readonly below?: string
+  /** The name with which the standby calls the primary. */
+  readonly name?: string
+  /** The standbys for which commits wait, as in `ANY 1 (a, b)`. By default this one alone. */
+  readonly names?: string
+}
 
-/** Makes a standby of a running server, on a free port or at a given place. From then on the server's commits wait for it. */
-export async function attachStandby(primary: Server, { port, below }: StandbyPlace = {}): Promise<Server> {
-  const name = 'standby'
+/** Makes a standby of a running server, on a free port or at a given place. From then on the server's commits wait for `names`. */
+export async function attachStandby(
+  primary: Server,
+  { port, below, name = 'standby', names = name }: StandbyOptions = {},
+): Promise<Server> {
   const standby = new Server(newDirectory(below), port ?? (await freePort()))
   await run('pg_basebackup', [
     '-h',
@@ -288,17 +297,17 @@ export async function attachStandby(primary: Server, { port, below }: StandbyPla
   )
   standby.set(`synchronous_standby_names = ''`)
   await standby.start()
-  await synchronous(primary, name)
+  await synchronous(primary, name, names)
   return standby
 }
 
-/** Makes the server's commits wait for this standby, and waits until the server sees it as synchronous. */
-async function synchronous(primary: Server, name: string): Promise<void> {
-  await primary.sql(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`)
+/** Makes the server's commits wait for these standbys, and waits until the server sees the one called `name` as synchronous. */
+async function synchronous(primary: Server, name: string, names: string): Promise<void> {
+  await primary.sql(`ALTER SYSTEM SET synchronous_standby_names = '${names}'`)
   await primary.sql('SELECT pg_reload_conf()')
   await until(async () => {
     const rows = await primary.sql(
-      `SELECT 1 FROM pg_stat_replication WHERE application_name = $1 AND sync_state = 'sync'`,
+      `SELECT 1 FROM pg_stat_replication WHERE application_name = $1 AND sync_state IN ('sync', 'quorum')`,
       [name],
     )
     return rows.length > 0

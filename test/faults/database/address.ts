@@ -4,19 +4,19 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export type Address = { readonly url: string; close(): void }
 
-/** `ports` is called for each connection, because receivers come and go. */
-export async function openAddress(ports: () => readonly number[]): Promise<Address> {
+/** `urls` is called for each connection, because receivers come and go. */
+export async function openAddress(urls: () => readonly string[]): Promise<Address> {
   const open = new Set<Socket>()
   let turn = 0
   const server = createServer((client) => {
     open.add(client)
     client.once('close', () => open.delete(client))
     client.on('error', () => {})
-    const now = ports()
+    const now = urls()
     turn++
     forward(
       client,
-      now.map((_port, at) => now[(turn + at) % now.length] as number),
+      now.map((_url, at) => new URL(now[(turn + at) % now.length] as string)),
     )
   })
   server.listen(0, '127.0.0.1')
@@ -30,12 +30,12 @@ export async function openAddress(ports: () => readonly number[]): Promise<Addre
   }
 }
 
-function forward(client: Socket, [port, ...others]: readonly number[]): void {
-  if (port === undefined || client.destroyed) {
+function forward(client: Socket, [url, ...others]: readonly URL[]): void {
+  if (url === undefined || client.destroyed) {
     client.destroy()
     return
   }
-  const receiver = connect(port, '127.0.0.1')
+  const receiver = connect(Number(url.port), url.hostname)
   const end = (): void => {
     client.destroy()
     receiver.destroy()

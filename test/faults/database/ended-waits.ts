@@ -9,7 +9,7 @@ import { isStored, type Sent, told } from '../load.ts'
 import { inParallel } from '../part.ts'
 import { readDatabase } from './read.ts'
 import type { DatabaseScene, Play } from './scene.ts'
-import { Site } from './site.ts'
+import { countWaiting, Site } from './site.ts'
 
 const enough = 100
 
@@ -37,13 +37,6 @@ const ways: readonly Way[] = [
     },
   },
 ]
-
-async function countWaiting(primary: Server): Promise<number> {
-  const [row] = await primary.sql(
-    `SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
-  )
-  return Number(row?.count)
-}
 
 async function endWaits(way: Way, play: Play): Promise<void> {
   const site = await Site.open({ ...play, requireStandby: true })

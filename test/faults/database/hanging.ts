@@ -2,10 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DatabaseScene, Play } from './scene.ts'
 import { Site } from './site.ts'
+import { farTooLongMs } from './times.ts'
 
 const enough = 100
-/** This is longer than a request may wait. */
-const hangMs = 10_500
+/** A receiver that waits for the server answers so late that it is noticed. */
+const hangMs = farTooLongMs + 1_000
 
 async function hang(goesOn: boolean, play: Play): Promise<void> {
   const site = await Site.open(play)

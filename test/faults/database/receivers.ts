@@ -50,7 +50,7 @@ const wake: DatabaseScene = {
       await site.storesAgain(enough, 'before the stop')
       const early = postOverwrites(site, stopped, 'early')
       await sleep(site.dice.below(20))
-      stopped.process.kill('SIGSTOP')
+      site.stopReceiver(stopped)
       await sleep(longMs + (site.dice.oneIn(2) ? 0 : site.dice.below(longestMs - longMs)))
       await postOverwrites(site, other, 'newest')
       stopped.process.kill('SIGCONT')

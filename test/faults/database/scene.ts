@@ -10,5 +10,7 @@ export type DatabaseScene = {
   readonly full: number
   /** The programs for which `missingHere` looks. */
   readonly needs?: readonly string[]
+  /** What else this machine lacks for the scene, in words; undefined when nothing is missing. */
+  readonly missing?: () => string | undefined
   readonly play: (play: Play) => Promise<void>
 }

@@ -20,6 +20,7 @@ const recoveryMs = 90_000
 const senders = 64
 /** A text in each envelope, which no log may contain. */
 const secret = 'the-words-of-a-sender'
+const loopback = { receivers: '127.0.0.1', primary: '127.0.0.1', standby: '127.0.0.1' }
 
 export type SiteOptions = {
   readonly dice: Random
@@ -31,6 +32,10 @@ export type SiteOptions = {
   /** A special primary; by default an ordinary one. `alone` means that there is no standby. */
   readonly primary?: Server
   readonly alone?: boolean
+  /** There are two standbys, and a commit waits for so many of them. */
+  readonly waitsFor?: 1 | 2
+  /** By default all are on loopback. `receivers` is where they listen; the others are where they reach the servers. */
+  readonly addresses?: { readonly receivers: string; readonly primary: string; readonly standby: string }
   /** Statuses that are permitted in addition to 2xx and 503. */
   readonly permitted?: readonly number[]
 }
@@ -41,6 +46,8 @@ export class Ended extends Error {}
 export class Site {
   primary: Server
   standby: Server
+  /** The other one of two standbys. */
+  readonly second: Server | undefined
   readonly receivers: Receiver[] = []
   readonly ledger: Ledger
   readonly dice: Random
@@ -48,44 +55,62 @@ export class Site {
   readonly #times: Times
   readonly #command: readonly string[]
   readonly #hosts: string
+  readonly #listening: string
   readonly #requireStandby: boolean
   readonly #servers = new Set<Server>()
-  readonly #outputs: (() => string)[] = []
+  /** All receivers since the start of the scene. */
+  readonly #started: Receiver[] = []
+  readonly #stopped = new Set<Receiver>()
   #address: Address | undefined
 
-  private constructor(options: SiteOptions, primary: Server, standby: Server) {
+  private constructor(options: SiteOptions, primary: Server, standbys: readonly Server[]) {
     this.primary = primary
-    this.standby = standby
+    this.standby = standbys[0] ?? primary
+    this.second = standbys[1]
     this.dice = options.dice
     this.tally = options.tally
     this.#times = options.times
     this.#command = options.command
     this.ledger = new Ledger(secret, [503, ...(options.permitted ?? [])], patienceMs)
     this.#requireStandby = options.requireStandby ?? false
-    this.#servers.add(primary).add(standby)
-    this.#hosts = [...this.#servers].map(({ port }) => `127.0.0.1:${port}`).join(',')
+    for (const server of [primary, ...standbys]) this.#servers.add(server)
+    const { receivers, primary: first, standby: others } = options.addresses ?? loopback
+    this.#listening = receivers
+    this.#hosts = [...this.#servers]
+      .map((server) => `${server === primary ? first : others}:${server.port}`)
+      .join(',')
   }
 
   static async open(options: SiteOptions): Promise<Site> {
-    const primary = options.primary ?? (await preparedServer())
-    const site = new Site(options, primary, options.alone ? primary : await attachStandby(primary))
+    const { waitsFor, alone, primary = await preparedServer() } = options
+    const standbys = alone ? [] : [await attachStandby(primary)]
+    const names = `ANY ${waitsFor} (standby, second)`
+    if (waitsFor !== undefined) standbys.push(await attachStandby(primary, { name: 'second', names }))
+    const site = new Site(options, primary, standbys)
     await site.startReceiver()
     await site.startReceiver()
-    site.#address = await openAddress(() => site.receivers.map(({ url }) => Number(new URL(url).port)))
+    site.#address = await openAddress(() => site.receivers.map(({ url }) => url))
     return site
   }
 
   /** Starts one more receiver, on a new data directory or on that of a receiver that has ended. */
   async startReceiver(dataDir?: string): Promise<Receiver> {
     const env = {
-      DATABASE_URL: `postgres://civic_receiver@${this.#hosts}/civic`,
+      DATABASE_URL: `postgres://civic_receiver@${this.#hosts}/civic?sslmode=disable`,
+      HOST: this.#listening,
       REQUIRE_STANDBY: this.#requireStandby ? '1' : '0',
       ...(dataDir !== undefined && { DATA_DIR: dataDir }),
     }
     const receiver = await startReceiver(env, this.#command)
     this.receivers.push(receiver)
-    this.#outputs.push(receiver.output)
+    this.#started.push(receiver)
     return receiver
+  }
+
+  /** Stops a receiver with SIGSTOP. How long it takes for an answer says nothing from now on. */
+  stopReceiver(receiver: Receiver): void {
+    this.#stopped.add(receiver)
+    receiver.process.kill('SIGSTOP')
   }
 
   async killReceiver(receiver: Receiver): Promise<void> {
@@ -180,17 +205,30 @@ export class Site {
   }
 
   async close(): Promise<void> {
-    this.#times.answers(this.ledger)
     this.ledger.close()
     this.#address?.close()
     await Promise.all(this.receivers.map((receiver) => receiver.stop('SIGKILL')))
+    const running = this.#started.filter((receiver) => !this.#stopped.has(receiver))
+    const inTime = this.#times.answers(
+      this.ledger,
+      running.map(({ output }) => output()),
+    )
+    if (!inTime) this.tally.wrongly('a receiver took far longer than 10 s for an answer')
     for (const log of [
       ...[...this.#servers].map(({ log }) => log),
-      ...this.#outputs.map((output) => output()),
+      ...this.#started.map(({ output }) => output()),
     ])
       if (tells.test(log)) this.tally.wrongly('a log has contents or a participant in it')
     await Promise.all([...this.#servers].map((server) => server.discard()))
   }
+}
+
+/** The number of commits that wait for a standby. */
+export async function countWaiting(primary: Server): Promise<number> {
+  const [row] = await primary.sql(
+    `SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
+  )
+  return Number(row?.count)
 }
 
 /** Matches contents, as text and as the engine prints bytes, and a part of every participant's name. */

@@ -221,6 +221,8 @@ describe('the files that a backup copies from a data directory', () => {
     writeFileSync(join(data, '.gitignore'), '*')
     writeFileSync(join(data, '.postgres.json'), '{}')
     writeFileSync(join(scn01, '.refused.json'), '{}')
+    writeFileSync(join(data, '.fuse_hidden0000000e00000001'), '')
+    writeFileSync(join(vs01, '.nfs000000000012d68700000003'), '')
     mkdirSync(join(data, 'vs02'))
     const { exit, out } = await save(data, to, '--json')
     assert.equal(exit, 1)

@@ -6,6 +6,7 @@ import { contracts } from '../../contracts/index.ts'
 import {
   asidePattern,
   headName,
+  keptOpenPattern,
   lockName,
   oldIndexPattern,
   ownTemporaryPattern,
@@ -41,9 +42,14 @@ export function participantOf(name: string): string | undefined {
   }
 }
 
+/** Whether a file is there for a moment only: while it is written, or until who has it open has closed it. */
+export function isPassing(name: string): boolean {
+  return ownTemporaryPattern.test(name) || keptOpenPattern.test(name)
+}
+
 /** Whether a file is left out of a backup, because the receiver makes it again or nobody needs it. */
 export function isPassedOver(addon: string, name: string): boolean {
-  if (ownTemporaryPattern.test(name)) return true
+  if (isPassing(name)) return true
   if (ruleOf(addon) !== 'append-only') return false
   return name === recordsName || own.has(name) || asidePattern.test(name) || oldIndexPattern.test(name)
 }

@@ -4,18 +4,11 @@ import { lstatSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { isSlug } from '../../contracts/envelope.ts'
 import { contracts } from '../../contracts/index.ts'
-import {
-  ignoreName,
-  markName,
-  nameOf,
-  ownTemporaryPattern,
-  type RecordPath,
-  recordsName,
-} from '../records/layout.ts'
+import { ignoreName, markName, nameOf, type RecordPath, recordsName } from '../records/layout.ts'
 import { developmentTokenFile, pausedFile, timelineFile } from '../storage/files/paths.ts'
 import { namesIn } from './directory.ts'
 import type { BackupFindings } from './findings.ts'
-import { isPassedOver, isWholeFile } from './names.ts'
+import { isPassedOver, isPassing, isWholeFile } from './names.ts'
 
 const leftOut = 'no file that the receiver stores; it is not in the backup'
 
@@ -50,7 +43,7 @@ export function recordsFile(data: string, { addon, association_slug }: RecordPat
 }
 
 function isKnownAtTop(name: string): boolean {
-  return knownAtTop.has(name) || ownTemporaryPattern.test(name)
+  return knownAtTop.has(name) || isPassing(name)
 }
 
 const knownAtTop: ReadonlySet<string> = new Set([

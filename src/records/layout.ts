@@ -19,6 +19,8 @@ export const oldIndexPattern = /^\.records\.index(\.\d{1,10})?$/
 export const asidePattern = /^records\.json\.lock\.stale-\d+$/
 /** A temporary that a killed write leaves. write-file-atomic adds digits to the name for a moment. */
 export const ownTemporaryPattern = /^\.tmp-\d+-[0-9a-f]{12}(\.\d{1,10})?$/
+/** NFS and FUSE keep a removed file under such a name until the last program has closed it. */
+export const keptOpenPattern = /^\.(fuse_hidden|nfs)[0-9a-f]+$/
 /** Lies beside a records file that is refused as damaged, and holds the reason. */
 export const refusedName = '.refused.json'
 

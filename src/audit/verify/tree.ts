@@ -241,8 +241,8 @@ class Walk {
       'file manager',
       first,
       others.length > 0
-        ? `this and ${others.length} more are left by file managers and sticks`
-        : 'is left by file managers and sticks',
+        ? `this and ${others.length} more are left by file managers, sticks and file systems`
+        : 'is left by file managers, sticks and file systems',
       'They hold no records and were not looked into.',
     )
   }

@@ -10,6 +10,7 @@ import { commandOf } from './bundle.ts'
 import { chainOf, recordsPath } from './disk.ts'
 import { type Server, until, withoutServer } from './postgres/cluster.ts'
 import { preparedServer } from './postgres/prepared.ts'
+import { insert, noHead, rowsAfter } from './postgres/rows.ts'
 import { openStoreOn } from './postgres/worlds.ts'
 import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { acceptedVectors, put, stored, storeIn } from './records.ts'
@@ -178,6 +179,8 @@ test(
     const store = openStoreOn([server.url()])
     assert.deepEqual(await put(store, scn01()), { ok: false, fault: 'paused' })
     assert.deepEqual(await put(store, vs01()), { ok: false, fault: 'paused' })
+    // The import that comes next removes this record, and may have another directory.
+    assert.deepEqual(await put(store, scn01({ narrative: 'one' })), { ok: false, fault: 'paused' })
     await store.close()
     const receiver = await startReceiver({ DATABASE_URL: server.url() })
     const ready = await fetch(`${receiver.url}/ready`)
@@ -192,6 +195,23 @@ test(
     assert.equal(await receiver.stop(), 0)
   },
 )
+
+test('while an import holds rows, a receiver is refused and does not wait for them', options, async () => {
+  await empty()
+  await server.sql('UPDATE civic.state SET importing = true')
+  const store = openStoreOn([server.url()])
+  await server.asOwner(async (client) => {
+    await client.query('BEGIN')
+    await insert(client, rowsAfter(noHead, ['one']))
+    await client.query(
+      `INSERT INTO civic.latest VALUES ('vs01', 'heron-ridge', 'SASE1-22c-at-5sb-8hm-54v', '{}')`,
+    )
+    assert.deepEqual(await put(store, scn01()), { ok: false, fault: 'paused' })
+    assert.deepEqual(await put(store, vs01()), { ok: false, fault: 'paused' })
+    await client.query('ROLLBACK')
+  })
+  await store.close()
+})
 
 test('a database that cannot be used is refused with the reason, and stays as it was', options, async () => {
   await empty()

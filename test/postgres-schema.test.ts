@@ -233,6 +233,35 @@ test(
   },
 )
 
+test('a setting that changes what a backslash means changes no rule', options, async () => {
+  const [row] = rowsAfter(noHead, ['1'], { slug: 'backslash' }) as [TableRow]
+  const split = Buffer.from(row.line)
+  split[20] = 10
+  await receiver(async (client) => {
+    await client.query('SET standard_conforming_strings = off')
+    await assert.rejects(insert(client, [{ ...row, line: split }]), refusedWith('CV005'))
+    const letters = rowsAfter(noHead, ['1'], { slug: 'backslash', receivedAt: 'dddd-dd-ddTdd:dd:dd.dddZ' })
+    await assert.rejects(insert(client, letters), refusedWith('CV005'))
+    await insert(client, [row])
+  })
+})
+
+test('a transaction older than the tables stores nothing, with whatever clock', options, async () => {
+  await server.sql('CREATE DATABASE older', [], 'postgres')
+  await as(
+    server,
+    'civic_receiver',
+    async (client) => {
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+      await client.query('SELECT count(*) FROM pg_class')
+      await server.asOwner((owner) => prepare(owner, { schema, role: 'civic_receiver' }), 'older')
+      const late = rowsAfter(noHead, ['1'], { receivedAt: '2999-01-01T00:00:00.000Z' })
+      await assert.rejects(insert(client, late), refusedWith('22004'))
+    },
+    'older',
+  )
+})
+
 test('the last line altered by a superuser refuses the next append', options, async () => {
   const rows = rowsAfter(noHead, ['1', '2'], { slug: 'altered' })
   await receiver((client) => insert(client, rows))

@@ -36,6 +36,12 @@ export class ClocksApart extends Error {
   readonly code = 'CV003'
 }
 
+/** An import is under way or was broken off. The trigger says the same when it comes to it. */
+export class Importing extends Error {
+  override readonly name = 'Importing'
+  readonly code = 'CV006'
+}
+
 type ServerError = { readonly code?: unknown; readonly constraint?: unknown }
 
 const reasons: Readonly<Record<string, readonly [Fault, string]>> = {

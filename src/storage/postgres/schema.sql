@@ -62,10 +62,11 @@ ALTER TABLE civic.latest SET (toast.autovacuum_vacuum_scale_factor = 0.01, toast
 
 -- Raises an error unless a commit of this statement means "on disk twice". Tells whether an import is under way. The settings belong
 -- to the session, so each statement checks them: when it has run, so that no function in it can change a setting afterwards.
+-- NOT NULL, because a transaction that is older than the row of `state` does not see it, and NULL would end the checks of the clock.
 CREATE FUNCTION civic.require_durable() RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-  importing boolean := (SELECT s.importing FROM civic.state s);
+  importing boolean NOT NULL := (SELECT s.importing FROM civic.state s);
 BEGIN
   IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
     OR current_setting('fsync') <> 'on' OR current_setting('full_page_writes') <> 'on'
@@ -103,11 +104,13 @@ RETURN name ~ '^[A-Za-z0-9@_][A-Za-z0-9@_-]*$' AND length(name) <= 128;
 -- were inserted, and refuses a chain that is not in the order of its sequence. The last 111 bytes of a line have a fixed shape,
 -- `<received_at>","previous_sha256":"<64 hex>"}}`; the whole receipt is built anew and compared byte by byte. (Reading it as json
 -- would fail for ever on a text with \u0000.) A call of a function is an assignment, because PERFORM would make a query of it.
+-- No literal has a backslash: `standard_conforming_strings` belongs to the session, and would change what it means.
 CREATE FUNCTION civic.append() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   importing boolean := civic.require_durable();
   latest_time text COLLATE "C" := to_char(clock_timestamp() AT TIME ZONE 'UTC' + interval '5 s', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+  line_feed CONSTANT bytea := decode('0a', 'hex');
   one record;
   receipt bytea;
   received_at text COLLATE "C";
@@ -129,8 +132,8 @@ BEGIN
     receipt := convert_to(format(',"receipt":{"id":"%s","sequence":%s,"received_at":"%s","previous_sha256":"%s"}}',
       encode(one.id, 'hex'), one.sequence, received_at, previous), 'UTF8');
     IF (one.sequence BETWEEN 1 AND 9007199254740991 AND octet_length(one.id) = 32
-      AND received_at ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$'
-      AND get_byte(one.line, 0) = 123 AND position('\x0a'::bytea IN one.line) = 0 AND one.length <= 8388608
+      AND received_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z$'
+      AND get_byte(one.line, 0) = 123 AND position(line_feed IN one.line) = 0 AND one.length <= 8388608
       AND substring(one.line FROM one.length - octet_length(receipt) + 1) = receipt) IS NOT TRUE
     THEN
       RAISE EXCEPTION 'civic: not lines of a chain' USING ERRCODE = 'CV005';

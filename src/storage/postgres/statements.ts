@@ -5,6 +5,7 @@ import { type LineReceipt, parseReceipt } from '../../records/line.ts'
 import { noHash } from '../../records/position.ts'
 import { byteaArray } from './arrays.ts'
 import type { Connection, Row, Statement } from './connection.ts'
+import { Importing } from './fault.ts'
 
 /** What sends a statement. */
 export type Runner = Pick<Connection, 'run'>
@@ -21,7 +22,8 @@ export type StoredLine = LineReceipt & { readonly sha256: string }
 const look: Statement = {
   name: 'look',
   text: `SELECT w.addon || '/' || w.slug AS name, a.count::text, a.sha256, a.received_at,
-    encode(sha256(r.line), 'hex') AS line_sha256, substring(r.line FROM greatest(1, octet_length(r.line) - 255)) AS tail
+    encode(sha256(r.line), 'hex') AS line_sha256, substring(r.line FROM greatest(1, octet_length(r.line) - 255)) AS tail,
+    (SELECT importing FROM civic.state) AS importing
   FROM unnest($1::text[], $2::text[], $3::bytea[]) AS w(addon, slug, id)
   LEFT JOIN civic.association a ON a.addon = w.addon AND a.slug = w.slug
   LEFT JOIN civic.record r ON r.addon = w.addon AND r.slug = w.slug AND r.id = w.id`,
@@ -39,12 +41,17 @@ export function recordKeyOf(name: string, id: string): string {
   return `${name}/${id}`
 }
 
+/**
+ * Throws `Importing` while an import is under way. A record of an import that is broken off is removed again, so it is not
+ * answered as a duplicate. And a receiver that inserted behind rows of the import would wait for them.
+ */
 export async function lookFor(connection: Runner, wanted: readonly Wanted[]): Promise<Found> {
   const rows = await connection.run(look, [
     wanted.map(({ of }) => of.addon),
     wanted.map(({ of }) => of.association_slug),
     byteaArray(wanted.map(({ id }) => Buffer.from(id, 'hex'))),
   ])
+  if (rows[0]?.importing === true) throw new Importing()
   const heads = new Map<string, TableHead>()
   const stored = new Map<string, StoredLine>()
   for (const row of rows) {
@@ -165,7 +172,8 @@ export type Latest = AssociationName & { readonly participant_id: string; readon
 /**
  * Replaces the records, except rows that are reached after the deadline on the clock of the database, because a statement that
  * was held up must not replace a newer record that was acknowledged meanwhile. The clock is compared again after waiting for a
- * row. Gives for each stored key whether it is new.
+ * row. Gives for each stored key whether it is new. While an import is under way, no row is touched, because the statement would
+ * wait for rows of the import before the trigger refuses it.
  */
 export async function replaceAll(
   connection: Runner,
@@ -188,7 +196,8 @@ export function keyOf({ addon, association_slug, participant_id }: Omit<Latest, 
 const replace: Statement = {
   name: 'replace',
   text: `INSERT INTO civic.latest AS l (addon, slug, participant_id, body)
-    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) WHERE clock_timestamp() < $1::timestamptz
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[])
+    WHERE clock_timestamp() < $1::timestamptz AND NOT (SELECT importing FROM civic.state)
     ON CONFLICT (addon, slug, participant_id) DO UPDATE SET body = EXCLUDED.body WHERE clock_timestamp() < $1::timestamptz
     RETURNING addon, slug, participant_id, xmax = 0 AS is_new`,
 }

@@ -10,6 +10,8 @@ import type { Generated } from './generate.ts'
 export const tree = fileURLToPath(new URL('../../..', import.meta.url))
 const left = new Set(['node_modules', '.git', 'dist', 'coverage'])
 
+type Outcome = 'passed' | 'failed' | 'late'
+
 export class Copy {
   readonly #place = mkdtempSync(join(tmpdir(), 'civic-m-'))
   readonly root = join(this.#place, 'tree')
@@ -35,8 +37,12 @@ export class Copy {
     }
   }
 
-  /** Whether a test file passes within the limit. All processes that it has started are ended with it. */
-  async passes(test: string, limitMs: number, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
+  async passes(test: string, limitMs: number, env?: NodeJS.ProcessEnv): Promise<boolean> {
+    return (await this.run(test, limitMs, env)) === 'passed'
+  }
+
+  /** Runs a test file. All processes that it has started are ended with it, also when it does not end within the limit. */
+  async run(test: string, limitMs: number, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
     const temporary = mkdtempSync(join(this.#place, 't-'))
     chmodSync(temporary, 0o1777)
     const child = spawn(process.execPath, ['--import', 'tsx', '--test', test], {
@@ -53,7 +59,11 @@ export class Copy {
         // No process of the group is left.
       }
     }
-    const timer = setTimeout(end, limitMs)
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      end()
+    }, limitMs)
     const [status] = await once(child, 'exit')
     clearTimeout(timer)
     end()
@@ -62,6 +72,6 @@ export class Copy {
     } catch {
       // A browser that outlives its test for a moment still writes here. The directory is removed with the copy.
     }
-    return status === 0
+    return isLate ? 'late' : status === 0 ? 'passed' : 'failed'
   }
 }

@@ -70,6 +70,21 @@ test('when the open file of a receiver was replaced by an equal file, the next r
   assert.equal(chainOf(path).length, 4)
 })
 
+test('a longer file that took the place of the open one is read from its start: an altered record in it is found', async () => {
+  const { root, store, path } = await threeRecords()
+  const other = storeOn(root)
+  assert.ok((await post(other, sent('four'))).ok)
+  await other.close()
+  const altered = readFileSync(path, 'latin1').replace(/"received_at":"20/, '"received_at":"19')
+  assert.notEqual(altered, readFileSync(path, 'latin1'))
+  rmSync(path)
+  writeFileSync(path, altered, 'latin1')
+
+  assert.deepEqual(await post(store, sent('five')), damaged)
+  await store.close()
+  assert.equal(readFileSync(path, 'latin1'), altered)
+})
+
 test('a duplicate is not answered from an open file that was removed', async () => {
   const { store, path } = await threeRecords()
   rmSync(path)

@@ -83,6 +83,7 @@ test('verify --extrinsic says who wrote the comment, and that bytes alone do not
   assert.equal(online.exit, 0, online.out)
   const { verdict, block } = JSON.parse(online.out.split('\n')[0] as string)
   assert.deepEqual([verdict, block.number], ['anchored', 900])
+  assert.ok(online.out.includes(vectors.addresses.alice_ed25519_g1), online.out)
   assert.equal(blake2b256(bytesFromHex(bytes)!).length, 66)
   assert.equal((await audit(...verify, bytes, '--heads', file)).exit, 2, 'two files of heads')
 })

@@ -11,8 +11,6 @@ import { nothingPlaced, placed } from '../src/audit/page/placed.ts'
 import { uncheckedStamps } from '../src/audit/page/unchecked-stamps.ts'
 import { parted } from '../src/audit/parted.ts'
 import { whyUnread } from '../src/audit/verify/directory.ts'
-import { omissions } from '../src/audit/verify/omissions.ts'
-import type { Totals } from '../src/audit/verify/whole.ts'
 
 const link = { offset: 2, length: 10, line: 2, sha256: '', previous_sha256: '', id: '' }
 
@@ -233,18 +231,4 @@ test('the members of a record are parted: what a contract names, what none names
     unnamed: { verdict: 'Whole' },
     written: { receipt: { id: 'b' }, g1_tx_hash_raw: 7 },
   })
-})
-
-test('what was not checked: receipts that are missing are named, and none where each association has one', () => {
-  const checked = { receipts: 2, chainOnly: false, modesChecked: true }
-  const totals = { files: 0, withoutReceipt: 0 } as Totals
-  assert.deepEqual(omissions(totals, checked), [])
-  assert.match(
-    String(omissions({ ...totals, withoutReceipt: 1 }, checked)),
-    /^the same of 1 association of which/,
-  )
-  assert.match(
-    String(omissions({ ...totals, withoutReceipt: 1 }, { ...checked, receipts: 0 })),
-    /^a file that was rewritten/,
-  )
 })

@@ -13,7 +13,8 @@ export async function commandOf(entry: string): Promise<readonly [program: strin
 
 function fileOf(entry: string): Promise<string> {
   const read = (path: string): Buffer => readFileSync(join(project, path))
-  const state = [read('package-lock.json'), entry, read(entry), ...sourcesIn('contracts', 'src')]
+  const rooms = new Set(['contracts', 'src', entry.slice(0, entry.indexOf('/'))])
+  const state = [read('package-lock.json'), entry, ...sourcesIn(...rooms)]
   return kept(`${basename(entry, '.ts')}.cjs`, state, async (outfile) => {
     await build({
       entryPoints: [join(project, entry)],

@@ -10,19 +10,22 @@ const say = (words: object): void => {
   writeSync(1, `${JSON.stringify(words)}\n`)
 }
 
-const scenarios = JSON.parse(readFileSync(process.argv[2] as string, 'utf8')) as Scenario[]
-for (const [scenario, { root, steps }] of scenarios.entries()) {
-  const store = storeOn(root)
-  say({ begin: scenario })
-  let number = 0
-  for (const step of steps) {
-    const posts = step.map(async (sent) => {
-      const at = number++
-      const outcome = await post(store, sent)
-      say({ post: at, outcome })
-    })
-    await Promise.all(posts)
+async function play(scenarios: readonly Scenario[]): Promise<void> {
+  for (const [scenario, { root, steps }] of scenarios.entries()) {
+    const store = storeOn(root)
+    say({ begin: scenario })
+    let number = 0
+    for (const step of steps) {
+      const posts = step.map(async (sent) => {
+        const at = number++
+        const outcome = await post(store, sent)
+        say({ post: at, outcome })
+      })
+      await Promise.all(posts)
+    }
+    await store.close()
+    say({ end: scenario })
   }
-  await store.close()
-  say({ end: scenario })
 }
+
+void play(JSON.parse(readFileSync(process.argv[2] as string, 'utf8')) as Scenario[])

@@ -6,9 +6,9 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Outcome, Receipt } from '../../contracts/record.ts'
 import { recordsName } from '../../src/records/layout.ts'
+import { commandOf } from '../bundle.ts'
 import { isReceiptOf, recordsPath } from '../disk.ts'
 import { lacking } from '../needs.ts'
 import {
@@ -25,7 +25,6 @@ import { type Random, random } from './random.ts'
 import { addons, inMemory, post, type StoredEnvelope, storeOn, Tally } from './stored.ts'
 import { type Call, record } from './system-calls.ts'
 
-const driver = fileURLToPath(new URL('./crash-driver.ts', import.meta.url))
 const slug = 'heron-ridge'
 const width = 16
 const association = join(addons['append-only'], slug)
@@ -107,7 +106,8 @@ function split(scenarios: readonly Scenario[], calls: readonly Call[]): Recorded
 async function recordAll(scratch: string, name: string, scenarios: readonly Scenario[]): Promise<Recorded[]> {
   const list = join(scratch, `${name}.json`)
   writeFileSync(list, JSON.stringify(scenarios))
-  const calls = await record(join(scratch, name), join(scratch, `${name}.trace`), [driver, list])
+  const driver = await commandOf('test/faults/crash-driver.ts')
+  const calls = await record(join(scratch, name), join(scratch, `${name}.trace`), [...driver, list])
   rmSync(join(scratch, `${name}.trace`))
   return split(scenarios, calls)
 }

@@ -19,12 +19,25 @@ const traced =
   'openat,open,creat,write,pwrite64,writev,pwritev,fsync,fdatasync,sync_file_range,rename,renameat,renameat2,' +
   'ftruncate,truncate,fallocate,unlink,unlinkat,mkdir,mkdirat,rmdir,link,linkat,symlink,symlinkat,copy_file_range'
 
-/** Runs `node --import tsx <args>` and gives the calls that concern paths below `root`. */
-export async function record(root: string, traceFile: string, args: readonly string[]): Promise<Call[]> {
-  const strace = ['-f', '-qq', '-y', '-xx', '-s', '67108864', '-e', 'signal=none', '-o', traceFile]
-  const command = [...strace, '-e', `trace=${traced}`, process.execPath, '--import', 'tsx', ...args]
+/** Runs a command and gives the calls that concern paths below `root`. */
+export async function record(root: string, traceFile: string, command: readonly string[]): Promise<Call[]> {
+  // With --seccomp-bpf the program is stopped only at the calls that are traced.
+  const how = [
+    '-f',
+    '--seccomp-bpf',
+    '-qq',
+    '-y',
+    '-xx',
+    '-s',
+    '67108864',
+    '-e',
+    'signal=none',
+    '-o',
+    traceFile,
+  ]
   // The lines of its standard output are read from the trace. It goes to /dev/null, so that no write has to wait.
-  const child = spawn('strace', command, { stdio: ['ignore', 'ignore', 'inherit'] })
+  const stdio = ['ignore', 'ignore', 'inherit'] as const
+  const child = spawn('strace', [...how, '-e', `trace=${traced}`, ...command], { stdio: [...stdio] })
   const [code] = await once(child, 'close')
   if (code !== 0) throw new Error(`the traced process ended with ${code}`)
   return parse(root, readFileSync(traceFile, 'latin1'))

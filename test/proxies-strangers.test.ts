@@ -3,15 +3,13 @@
  * the holder is stored. Node's own client plays a proxy that keeps its connections, unlike those in deploy/proxy.
  */
 import assert from 'node:assert/strict'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { Agent, type OutgoingHttpHeaders, request } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { serverName } from './deploy/provoke.ts'
-import { type Host, makeHost, missing, proxies, settings, startProxy } from './deploy/proxies.ts'
-import { type Receiver, scn01, scratchDir, startReceiver, token, wrongToken } from './receiver.ts'
+import { inFrontOfReceiver, missing, proxies } from './deploy/proxies.ts'
+import { scn01, startReceiver, token, wrongToken } from './receiver.ts'
 
 type Sent = {
   readonly method?: string
@@ -83,28 +81,13 @@ test('connections (2): a client that keeps its connections loses no post behind 
 
 for (const proxy of proxies)
   describe(`${proxy.program} with deploy/proxy/${proxy.source}`, { skip: missing(proxy) }, () => {
-    let host: Host
-    let receiver: Receiver
-    let running: ChildProcess
-    let said = ''
-
-    before(async () => {
-      host = await makeHost()
-      receiver = await startReceiver(settings(host, scratchDir()))
-      running = startProxy(proxy, host, (text) => {
-        said += text
-      })
-    })
-    after(async () => {
-      running?.kill('SIGTERM')
-      await receiver?.stop()
-      if (running?.exitCode === null && running.signalCode === null) await once(running, 'exit')
-    })
+    const front = inFrontOfReceiver(proxy)
 
     test('stores each post of the holder behind large bodies of strangers', async () => {
+      const { host } = front
       const holder = asking(host.port, true)
       while ((await holder.ask({ body: '' })) !== 401) {
-        assert.equal(running.exitCode, null, said)
+        assert.equal(front.proxy.exitCode, null, front.said)
         await delay(50)
       }
       const answers: (number | string)[] = []

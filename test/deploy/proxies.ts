@@ -1,15 +1,17 @@
 /** The shipped configuration of each proxy on this machine. Only what depends on the host is changed: ports, certificate, users, paths. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { after, before } from 'node:test'
 import { freePort } from '../bound.ts'
 import { endTogether } from '../guard.ts'
 import { lacking } from '../needs.ts'
-import { scratchDir } from '../receiver.ts'
+import { type Receiver, scratchDir, startReceiver } from '../receiver.ts'
 import { serverName } from './provoke.ts'
 
-export type Host = {
+type Host = {
   readonly work: string
   readonly port: number
   readonly socket: string
@@ -96,11 +98,40 @@ export function missing({ program }: Proxy): string | undefined {
   return lacking(program) && `${program} is not installed`
 }
 
-export function settings({ socket }: Host, dataDir: string): Record<string, string> {
-  return { SOCKET: socket, METRICS: '1', DATA_DIR: dataDir }
+/** A proxy in front of a real receiver. */
+export type Front = {
+  host: Host
+  receiver: Receiver
+  proxy: ChildProcess
+  /** What the proxy has printed so far. */
+  said: string
+  /** Starts a receiver on the same socket and the same data directory. */
+  startReceiver(): Promise<Receiver>
 }
 
-export async function makeHost(): Promise<Host> {
+/** Called in a `describe` block: starts the proxy and a receiver before its tests, and ends both after them. */
+export function inFrontOfReceiver(proxy: Proxy): Front {
+  const dataDir = scratchDir()
+  const front = {
+    said: '',
+    startReceiver: () => startReceiver({ SOCKET: front.host.socket, METRICS: '1', DATA_DIR: dataDir }),
+  } as Front
+  before(async () => {
+    front.host = await makeHost()
+    front.receiver = await front.startReceiver()
+    front.proxy = startProxy(proxy, front.host, (text) => {
+      front.said += text
+    })
+  })
+  after(async () => {
+    front.proxy?.kill('SIGTERM')
+    await front.receiver?.stop()
+    if (front.proxy?.exitCode === null && front.proxy.signalCode === null) await once(front.proxy, 'exit')
+  })
+  return front
+}
+
+async function makeHost(): Promise<Host> {
   const work = scratchDir()
   const [certificate, key] = [join(work, 'certificate.pem'), join(work, 'key.pem')]
   const make = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${serverName}`]
@@ -110,7 +141,7 @@ export async function makeHost(): Promise<Host> {
   return { work, port: await freePort(), socket: join(work, 'run', 'http.sock'), certificate, key }
 }
 
-export function startProxy(proxy: Proxy, host: Host, hear: (text: string) => void): ChildProcess {
+function startProxy(proxy: Proxy, host: Host, hear: (text: string) => void): ChildProcess {
   let text = readFileSync(join('deploy/proxy', proxy.source), 'utf8')
   for (const [there, here] of proxy.altered(host)) {
     assert.ok(text.includes(there), `${proxy.source} has no ${there}`)

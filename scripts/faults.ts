@@ -2,9 +2,12 @@
  * `npm run test:faults` runs every part of the fault tests against the real storage modules or the real receiver, on a real file system. It prints
  * one table. Exit: 0 nothing was lost, doubled, unreadable or wrong; 1 a violation; 2 it cannot run.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { part as crashStates } from '../test/faults/crash-states.ts'
 import { part as damage } from '../test/faults/damage.ts'
@@ -15,32 +18,35 @@ import { part as input } from '../test/faults/input.ts'
 import { part as kill } from '../test/faults/kill.ts'
 import { part as locks } from '../test/faults/locks.ts'
 import { part as model } from '../test/faults/model.ts'
-import type { Part, Row } from '../test/faults/part.ts'
+import { inParallel, type Part, type Row } from '../test/faults/part.ts'
 import { part as powerCut } from '../test/faults/power-cut.ts'
 import { part as strangers } from '../test/faults/strangers.ts'
+import { endTogether } from '../test/guard.ts'
 
+/** The longest comes first, so that with --at-once none is left alone at the end. */
 const parts: readonly Part[] = [
-  crashStates,
-  kill,
-  powerCut,
+  database,
   errors,
-  fullDisk,
   locks,
-  damage,
+  fullDisk,
+  kill,
+  crashStates,
+  strangers,
   input,
   model,
-  strangers,
-  database,
+  damage,
+  powerCut,
 ]
 
 const help = `Proves that nothing is lost under faults, and prints a table.
 
-  npm run test:faults -- [--seed N] [--share 0..1] [--seconds N] [--only part,part] [--json] [--help]
+  npm run test:faults -- [--seed N] [--share 0..1] [--seconds N] [--only part,part] [--at-once N] [--json] [--help]
 
   --seed N       decides every random choice; printed, so that a run can be repeated (default: a new one)
   --share S      part of the full counts, 1 for all of them (default 1); a slice is --share 0.02
   --seconds N    no part begins a new case after its share of this time (default: only the counts decide)
   --only a,b     these parts: ${parts.map(({ name }) => name).join(', ')}
+  --at-once N    so many parts at once, for a slice, in which each part mostly waits (default 1)
   --scratch DIR  where data directories are made, on the file system to be tested (default: below ${tmpdir()})
   --json         the result as JSON instead of a table
 
@@ -51,6 +57,7 @@ type Settings = {
   readonly share: number
   readonly seconds: number
   readonly chosen: readonly Part[]
+  readonly atOnce: number
   readonly scratch: string
   readonly json: boolean
 }
@@ -73,6 +80,7 @@ function settingsOrExit(): Settings {
         share: { type: 'string', default: '1' },
         seconds: { type: 'string', default: 'Infinity' },
         only: { type: 'string' },
+        'at-once': { type: 'string', default: '1' },
         scratch: { type: 'string', default: tmpdir() },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -84,10 +92,21 @@ function settingsOrExit(): Settings {
     }
     const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
     const [share, seconds] = [Number(values.share), Number(values.seconds)]
+    const atOnce = Number(values['at-once'])
     if (!Number.isSafeInteger(seed) || seed < 0) throw new Error('--seed must be a whole number')
     if (!(share > 0 && share <= 1)) throw new Error('--share must be above 0 and at most 1')
     if (!(seconds > 0)) throw new Error('--seconds must be above 0')
-    return { seed, share, seconds, chosen: choose(values.only), scratch: values.scratch, json: values.json }
+    if (!Number.isSafeInteger(atOnce) || atOnce < 1)
+      throw new Error('--at-once must be a whole number above 0')
+    return {
+      seed,
+      share,
+      seconds,
+      chosen: choose(values.only),
+      atOnce,
+      scratch: values.scratch,
+      json: values.json,
+    }
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${help}`)
     process.exit(2)
@@ -140,6 +159,33 @@ async function runPart(
   }
 }
 
+/** Runs a part in a process of its own, so that no part has to wait for the computations of another. */
+async function runApart({ name }: Part, settings: Settings, until: number): Promise<Result> {
+  const { seed, share, scratch } = settings
+  const values = {
+    only: name,
+    seed,
+    share,
+    scratch,
+    seconds: Math.max(0.001, (until - performance.now()) / 1_000),
+  }
+  const options = Object.entries(values).map(([option, value]) => `--${option}=${value}`)
+  const args = ['--import', 'tsx', fileURLToPath(import.meta.url), ...options, '--json']
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  // It tidies up after itself when SIGTERM ends it.
+  endTogether(child, () => child.kill('SIGTERM'))
+  let said = ''
+  child.stdout.on('data', (chunk) => {
+    said += chunk
+  })
+  const [code, signal] = await once(child, 'close')
+  try {
+    return (JSON.parse(said) as { parts: [Result] }).parts[0]
+  } catch {
+    return { part: name, seconds: 0, rows: [], failed: `its process ended (${code ?? signal}): ${said}` }
+  }
+}
+
 function remove(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true })
@@ -186,12 +232,16 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 const started = performance.now()
 const results: Result[] = []
-for (const [index, part] of settings.chosen.entries()) {
+const { chosen, atOnce } = settings
+await inParallel(chosen, atOnce, async (part, index) => {
   // Time that an earlier part did not use goes to the parts after it.
   const left = settings.seconds * 1_000 - (performance.now() - started)
-  const until = performance.now() + left / (settings.chosen.length - index)
-  results.push(await runPart(part, settings, until, join(scratch, part.name)))
-}
+  const until = performance.now() + left / Math.ceil((chosen.length - index) / atOnce)
+  const isAlone = atOnce === 1 || chosen.length === 1
+  results[index] = isAlone
+    ? await runPart(part, settings, until, join(scratch, part.name))
+    : await runApart(part, settings, until)
+})
 remove(scratch)
 
 const rows = results.flatMap((result) => result.rows)

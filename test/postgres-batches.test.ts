@@ -158,6 +158,12 @@ test(
   },
 )
 
+/** A server's process hands in its counts when it ends. */
+async function countsAreIn(on: Server): Promise<void> {
+  const ended = `SELECT count(*) FROM pg_stat_activity WHERE usename = 'civic_receiver'`
+  await until(async () => Number((await on.sql(ended))[0]?.count) === 0)
+}
+
 test('an append looks at the last line only, also while the tables have no statistics', options, async () => {
   const fresh = await preparedServer()
   const { store } = watched(fresh)
@@ -165,9 +171,7 @@ test('an append looks at the last line only, also while the tables have no stati
   for (let n = 0; n < records; n++)
     await stored(store, scn01({ association_slug: 'long', narrative: `${n}` }))
   await store.close()
-  // a server's process hands in its counts when it ends
-  const ended = `SELECT count(*) FROM pg_stat_activity WHERE usename = 'civic_receiver'`
-  await until(async () => Number((await fresh.sql(ended))[0]?.count) === 0)
+  await countsAreIn(fresh)
   const [read] = await fresh.sql(
     `SELECT sum(idx_tup_read)::int AS rows FROM pg_stat_user_indexes WHERE schemaname = 'civic'`,
   )
@@ -176,6 +180,28 @@ test('an append looks at the last line only, also while the tables have no stati
   assert.ok(rows > records && rows < 5 * records, `${rows} rows were read`)
   await fresh.stop()
 })
+
+test(
+  'after a record was sent again, heads are not read as if another receiver had written',
+  options,
+  async () => {
+    const fresh = await preparedServer()
+    const { store } = watched(fresh)
+    const send = (narrative: string) => stored(store, scn01({ association_slug: 'again', narrative }))
+    await send('first')
+    assert.equal((await send('first')).outcome, 'duplicate')
+    const records = 30
+    for (let n = 0; n < records; n++) assert.equal((await send(`${n}`)).outcome, 'appended')
+    await store.close()
+    await countsAreIn(fresh)
+    const [read] = await fresh.sql(
+      `SELECT (seq_scan + idx_scan)::int AS scans FROM pg_stat_user_tables WHERE relname = 'association'`,
+    )
+    // the move of the head by each append, and a few looks at the beginning
+    assert.ok(Number(read?.scans) < 1.5 * records, `${read?.scans} times`)
+    await fresh.stop()
+  },
+)
 
 test('a receipt is given when the server and its timeline are noted', options, async () => {
   const { store, timelineFile } = watched()

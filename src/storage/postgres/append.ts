@@ -121,7 +121,7 @@ export class Appends {
         this.#shared.observer?.again(meaning.kind)
         if (meaning.kind === 'broken') await sleep(brokenPauseMs)
         else {
-          this.#heads.distrust()
+          if (meaning.kind === 'lost' && meaning.byAnother) this.#heads.distrust()
           if (losses++ === mostLosses && !isAlone) return this.#storeParts(waiting, 2)
           await sleep(Math.random() * Math.min(losses * 2, longestLossPauseMs))
         }

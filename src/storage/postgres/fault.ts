@@ -5,13 +5,13 @@
 import type { Fault } from '../../../contracts/record.ts'
 
 /**
- *   lost     another writer was first, or a record was stored already: read the head and try again
+ *   lost     read the head and try again: another writer was first (`byAnother`), or a record was stored already
  *   broken   the connection or the server is gone; it is not known whether the statement took effect
  *   fault    the waiting requests get this answer. `isOfOneAssociation`: the cause is a row, so the other associations of a
  *            batch can be stored
  */
 export type Meaning =
-  | { readonly kind: 'lost' }
+  | { readonly kind: 'lost'; readonly byAnother: boolean }
   | { readonly kind: 'broken' }
   | {
       readonly kind: 'fault'
@@ -65,7 +65,8 @@ export function meaningOf(error: unknown): Meaning {
       isOfOneAssociation: false,
     }
   const code = codeOf(error)
-  if (isLost(code, (error as ServerError).constraint)) return { kind: 'lost' }
+  const { constraint } = (error ?? {}) as ServerError
+  if (isLost(code, constraint)) return { kind: 'lost', byAnother: constraint !== 'record_id' }
   if (isBroken(error, code)) return { kind: 'broken' }
   const [fault, reason] = reasons[code] ?? ['io', 'the database reported an error']
   return { kind: 'fault', fault, reason, isOfOneAssociation: rowFault.test(code) }

@@ -35,7 +35,7 @@ export class Heads {
     this.#heads.delete(name)
   }
 
-  /** Another receiver was first, or a record was sent again that is stored. */
+  /** Another receiver was first. */
   distrust(): void {
     this.#distrustedUntil = performance.now() + distrustMs
   }

@@ -34,11 +34,13 @@ test('a server that may not store records is named by what is wrong with it', ()
   for (const [facts, said] of wrong) assert.match(unfit({ ...fit, ...facts }) as string, said)
 })
 
-test('an error says that another writer was first only where it is about a place, an id or a new association', () => {
+test('an error says that another writer was first only where it is about a place or a new association', () => {
   const duplicate = (constraint: string) => ({ code: '23505', constraint })
-  for (const constraint of ['record_id', 'record_place', 'association_pkey'])
-    assert.deepEqual(meaningOf(duplicate(constraint)), { kind: 'lost' })
-  for (const code of ['CV001', '40001', '40P01']) assert.deepEqual(meaningOf({ code }), { kind: 'lost' })
+  const lost = { kind: 'lost', byAnother: true }
+  for (const constraint of ['record_place', 'association_pkey'])
+    assert.deepEqual(meaningOf(duplicate(constraint)), lost)
+  assert.deepEqual(meaningOf(duplicate('record_id')), { ...lost, byAnother: false })
+  for (const code of ['CV001', '40001', '40P01']) assert.deepEqual(meaningOf({ code }), lost)
   assert.equal(meaningOf(duplicate('another')).kind, 'fault')
   for (const code of ['08006', '57P01', '25006']) assert.equal(meaningOf({ code }).kind, 'broken')
 })

@@ -10,7 +10,7 @@ import type { Store } from '../src/storage/store.ts'
 import { sha256 } from './disk.ts'
 import { type Server, until, withoutServer } from './postgres/cluster.ts'
 import { preparedServer } from './postgres/prepared.ts'
-import { postgresWorld } from './postgres/worlds.ts'
+import { openStoreOn, postgresWorld } from './postgres/worlds.ts'
 import { scn01, scratchDir, vs01 } from './receiver.ts'
 import { put, quiet, stored } from './records.ts'
 
@@ -221,5 +221,32 @@ test(
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_100)
     assert.deepEqual(await put(store, vs01()), { ok: false, fault: 'busy' })
     await stored(store, scn01())
+  },
+)
+
+test(
+  'under a setting that keeps a commit from the disk a duplicate is refused as well, and the log says why',
+  options,
+  async () => {
+    const codes: unknown[] = []
+    const log = { ...quiet, error: (fields: object) => void codes.push((fields as { code?: unknown }).code) }
+    const store = openStoreOn([server.url()], log)
+    opened.push(store)
+    const known = scn01({ association_slug: 'unsafe', narrative: 'known' })
+    await stored(store, known)
+    for (const setting of ['synchronous_commit', 'full_page_writes']) {
+      await server.sql(`ALTER SYSTEM SET ${setting} = off`)
+      await server.sql('SELECT pg_reload_conf()')
+      let count = 0
+      const next = () => scn01({ association_slug: 'unsafe', narrative: `${setting} ${++count}` })
+      await until(async () => !(await put(store, next())).ok)
+      assert.deepEqual(await put(store, known), { ok: false, fault: 'io' }, setting)
+      await server.sql(`ALTER SYSTEM RESET ${setting}`)
+      await server.sql('SELECT pg_reload_conf()')
+      await until(async () => (await put(store, next())).ok)
+      assert.equal((await stored(store, known)).outcome, 'duplicate')
+    }
+    assert.deepEqual([...new Set(codes)], ['CV004'])
+    await store.close()
   },
 )

@@ -36,6 +36,12 @@ export class ClocksApart extends Error {
   readonly code = 'CV003'
 }
 
+/** A setting of the database means that a commit is not on disk twice. The trigger refuses an append for the same reason. */
+export class NotDurable extends Error {
+  override readonly name = 'NotDurable'
+  readonly code = 'CV004'
+}
+
 /** An import is under way or was broken off. The trigger says the same when it comes to it. */
 export class Importing extends Error {
   override readonly name = 'Importing'

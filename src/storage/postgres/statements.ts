@@ -5,7 +5,7 @@ import { type LineReceipt, parseReceipt } from '../../records/line.ts'
 import { noHash } from '../../records/position.ts'
 import { byteaArray } from './arrays.ts'
 import type { Connection, Row, Statement } from './connection.ts'
-import { Importing } from './fault.ts'
+import { Importing, NotDurable } from './fault.ts'
 
 /** What sends a statement. */
 export type Runner = Pick<Connection, 'run'>
@@ -121,17 +121,18 @@ export async function insertLines(connection: Runner, lines: readonly NewLine[])
 
 /**
  * Makes an empty commit and waits for it. When it has come back, all commits before it have reached the standby. (A record that was
- * only read may be on one disk. `pg_current_xact_id()` alone writes nothing and does not wait.)
+ * only read may be on one disk. `pg_current_xact_id()` alone writes nothing and does not wait.) Throws `NotDurable` under the settings
+ * under which the trigger refuses an append.
  */
 export async function barrier(connection: Runner): Promise<void> {
   const [row] = await connection.run(emptyMessage)
-  if (row?.commit !== 'on' && row?.commit !== 'remote_apply')
-    throw new Error('synchronous_commit was changed')
+  if (row?.durable !== true) throw new NotDurable()
 }
 
 const emptyMessage: Statement = {
   name: 'barrier',
-  text: `SELECT pg_logical_emit_message(true, 'civic', ''), current_setting('synchronous_commit') AS commit`,
+  text: `SELECT pg_logical_emit_message(true, 'civic', ''), current_setting('synchronous_commit') IN ('on', 'remote_apply')
+    AND current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' AS durable`,
 }
 
 /**

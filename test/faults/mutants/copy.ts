@@ -20,7 +20,8 @@ export class Copy {
     process.on('exit', () => rmSync(this.#place, { recursive: true, force: true }))
     const filter = (path: string): boolean => !left.has(path.slice(tree.length))
     cpSync(tree, this.root, { recursive: true, filter })
-    symlinkSync(join(tree, 'node_modules'), join(this.root, 'node_modules'))
+    // Tests that pack a release ask git for its commit.
+    for (const name of ['node_modules', '.git']) symlinkSync(join(tree, name), join(this.root, name))
     // some tests run a receiver as a user without rights, who has to read it
     for (const path of [this.#place, this.root]) chmodSync(path, 0o755)
   }

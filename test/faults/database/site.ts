@@ -9,7 +9,7 @@ import { type Receiver, startReceiver } from '../../receiver.ts'
 import { judge, type Tally } from '../audit-disk.ts'
 import { type Attempt, isStored, Ledger, type Load, startLoad } from '../load.ts'
 import type { Random } from '../random.ts'
-import { type Address, openAddress } from './address.ts'
+import { Address } from './address.ts'
 import { readDatabase } from './read.ts'
 import type { Times } from './times.ts'
 
@@ -61,9 +61,10 @@ export class Site {
   /** All receivers since the start of the scene. */
   readonly #started: Receiver[] = []
   readonly #stopped = new Set<Receiver>()
-  #address: Address | undefined
+  readonly #address: Address
 
-  private constructor(options: SiteOptions, primary: Server, standbys: readonly Server[]) {
+  private constructor(options: SiteOptions, address: Address, primary: Server, standbys: readonly Server[]) {
+    this.#address = address
     this.primary = primary
     this.standby = standbys[0] ?? primary
     this.second = standbys[1]
@@ -86,10 +87,9 @@ export class Site {
     const standbys = alone ? [] : [await attachStandby(primary)]
     const names = `ANY ${waitsFor} (standby, second)`
     if (waitsFor !== undefined) standbys.push(await attachStandby(primary, { name: 'second', names }))
-    const site = new Site(options, primary, standbys)
+    const site = new Site(options, await Address.open(), primary, standbys)
     await site.startReceiver()
     await site.startReceiver()
-    site.#address = await openAddress(() => site.receivers.map(({ url }) => url))
     return site
   }
 
@@ -103,6 +103,7 @@ export class Site {
     }
     const receiver = await startReceiver(env, this.#command)
     this.receivers.push(receiver)
+    this.#useReceivers()
     this.#started.push(receiver)
     return receiver
   }
@@ -115,11 +116,16 @@ export class Site {
 
   async killReceiver(receiver: Receiver): Promise<void> {
     this.receivers.splice(this.receivers.indexOf(receiver), 1)
+    this.#useReceivers()
     await receiver.stop('SIGKILL')
   }
 
+  #useReceivers(): void {
+    this.#address.use(this.receivers.map(({ url }) => url))
+  }
+
   get url(): string {
-    return (this.#address as Address).url
+    return this.#address.url
   }
 
   load(): Load {
@@ -206,7 +212,7 @@ export class Site {
 
   async close(): Promise<void> {
     this.ledger.close()
-    this.#address?.close()
+    this.#address.close()
     await Promise.all(this.receivers.map((receiver) => receiver.stop('SIGKILL')))
     const running = this.#started.filter((receiver) => !this.#stopped.has(receiver))
     const inTime = this.#times.answers(

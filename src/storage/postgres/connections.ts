@@ -3,9 +3,11 @@
  *
  * A statement that waits for a standby keeps its process in the server even when its client is gone. So a connection whose
  * statement does not come back is kept and not replaced, and new requests are refused meanwhile (`trouble`). Every half second
- * this module looks at all hosts. Only if another server was promoted, or the process of the statement has ended or waits for a
- * statement itself, is the connection destroyed, and the waiting requests use another one. A process waits for a statement when
- * the network was cut: the statement or its answer is still on the way, and may be for as long again as the cut was.
+ * this module looks at all hosts. Only if another server was promoted, or the process of the statement has ended or is idle, is
+ * the connection destroyed, and the waiting requests use another one.
+ *
+ * A process is idle when the network was cut: the statement or its answer is still on the way, and may be for as long again as the
+ * cut was. The process is then ended, because it would wait for hours, and the server has room for few.
  */
 import type { Log } from '../../log.ts'
 import { Connection, type Statement } from './connection.ts'
@@ -206,7 +208,9 @@ export class Connections {
     const probe = await this.#connect()
     if (!probe) return
     for (const stuck of this.#stuck()) {
-      if (await isOver(probe, stuck)) this.#drop(stuck)
+      const state = await stateOf(probe, stuck)
+      if (state === 'gone' || state === 'idle') this.#drop(stuck)
+      if (state === 'idle') await endIdle(probe, stuck)
     }
     if (this.#open.size + this.#opening < most && !probe.isBroken) this.#adopt(probe)
     else probe.destroy()
@@ -237,8 +241,16 @@ export async function isGone(seenFrom: Connection, other: Pick<Connection, 'fact
   return (await stateOf(seenFrom, other)) === 'gone'
 }
 
-/** Whether the process executes nothing, so that nothing is known to wait for a standby. A statement may still arrive. */
-async function isOver(seenFrom: Connection, other: Pick<Connection, 'facts'>): Promise<boolean> {
-  const state = await stateOf(seenFrom, other)
-  return state === 'gone' || state === 'idle'
+const endBackend: Statement = {
+  text: `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid = $1 AND backend_start = $2::timestamptz AND state = 'idle'`,
+}
+
+/**
+ * Ends the idle process of a connection that was destroyed. If its statement arrives at this very moment, it may be stored, but nobody
+ * reads its answer and takes it for stored.
+ */
+async function endIdle(seenFrom: Connection, { facts }: Pick<Connection, 'facts'>): Promise<void> {
+  // If it does not succeed, the process stays until the server notices that nobody is there.
+  await seenFrom.run(endBackend, [facts.backend.pid, facts.backend.began]).catch(() => {})
 }

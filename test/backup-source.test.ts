@@ -247,6 +247,13 @@ describe('the files that a backup copies from a data directory', () => {
     ])
     const fifo = findings.find((finding: { association: string }) => finding.association === 'scn01/fifo')
     assert.match(fifo.what, /its records file is a special file/)
+    const named = findings.find(({ paths }: { paths?: string[] }) =>
+      paths?.includes(`vs01/heron-ridge/${placekey(5)}.json`),
+    )
+    assert.deepEqual(
+      [named.kind, named.what],
+      ['left-out', 'a special file in the place of a file; it is not in the backup'],
+    )
     const checked = await check(to)
     assert.equal(checked.exit, 0, checked.err)
     assert.match(checked.out, /except:\n/)

@@ -98,6 +98,17 @@ test('a folder is dropped, and a zip and single files are chosen: the same answe
   assert.match(await page.locator('.scope').innerText(), /1 association, 64 records/)
 })
 
+test('what is dropped onto the page is not opened by the browser in the place of the page', async () => {
+  await using open = await file.open()
+  const isTaken = (selector: string, type: string): Promise<boolean> =>
+    open.page
+      .locator(selector)
+      .evaluate((element, name) => !element.dispatchEvent(new DragEvent(name, { cancelable: true })), type)
+  for (const type of ['dragover', 'drop']) assert.equal(await isTaken('.drop', type), true, type)
+  await openFolder(open.page, data)
+  for (const type of ['dragover', 'drop']) assert.equal(await isTaken('.receipts', type), true, type)
+})
+
 test('a file that is removed while it is read is reported in words, and not as an alteration', async () => {
   const copy = join(scratch, 'copy')
   cpSync(data, copy, { recursive: true })

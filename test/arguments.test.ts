@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { endpointUrl } from '../src/audit/g1/rpc.ts'
 import { build } from './audit-build.ts'
+import { database } from './postgres/said.ts'
 import { scratchDir } from './receiver.ts'
-import { audit, database } from './said.ts'
+import { audit } from './said.ts'
 
 async function refused(...args: string[]): Promise<string> {
   const { exit, err } = await audit(...args)

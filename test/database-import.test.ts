@@ -11,10 +11,11 @@ import { chainOf, recordsPath } from './disk.ts'
 import { type Server, until, withoutServer } from './postgres/cluster.ts'
 import { preparedServer } from './postgres/prepared.ts'
 import { insert, noHead, rowsAfter } from './postgres/rows.ts'
+import { database } from './postgres/said.ts'
 import { openStoreOn } from './postgres/worlds.ts'
 import { scn01, scratchDir, startReceiver, vs01 } from './receiver.ts'
 import { acceptedVectors, put, stored, storeIn } from './records.ts'
-import { database, saidTo } from './said.ts'
+import { saidTo } from './said.ts'
 
 const options = { skip: withoutServer }
 let server: Server

@@ -9,10 +9,10 @@ import { commandOf } from './bundle.ts'
 import { chainOf, recordsPath } from './disk.ts'
 import { attachStandby, type Server, until, withoutServer } from './postgres/cluster.ts'
 import { readableServer } from './postgres/prepared.ts'
+import { database } from './postgres/said.ts'
 import { fillServer, openStoreOn } from './postgres/worlds.ts'
 import { scratchDir, vs01 } from './receiver.ts'
 import { stored } from './records.ts'
-import { database } from './said.ts'
 
 const options = { skip: withoutServer }
 let server: Server

@@ -6,10 +6,11 @@ import { after, before, beforeEach, test } from 'node:test'
 import { chainOf, headPath, recordsPath } from './disk.ts'
 import { type Server, withoutServer } from './postgres/cluster.ts'
 import { readableServer } from './postgres/prepared.ts'
+import { database } from './postgres/said.ts'
 import { fillServer, openStoreOn } from './postgres/worlds.ts'
 import { scn01, scratchDir, vs01 } from './receiver.ts'
 import { acceptedVectors, stored, storeIn } from './records.ts'
-import { audit, database } from './said.ts'
+import { audit } from './said.ts'
 
 const options = { skip: withoutServer }
 let server: Server

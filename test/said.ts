@@ -1,7 +1,6 @@
-/** Runs the commands of the auditor, of backup, restore and database in the process of the test, and gives their output and exit status. */
+/** Runs a command, such as those of the auditor, in the process of the test, and gives its output and exit status. */
 import { run as runAudit } from '../src/audit/cli.ts'
 import type { Io } from '../src/cli/io.ts'
-import { runDatabase } from '../src/database/cli.ts'
 
 type Run = (args: readonly string[], io: Io) => Promise<number>
 
@@ -37,8 +36,4 @@ export async function saidTo(terminal: Partial<Io>, run: Run, ...args: readonly 
 
 export function audit(...args: readonly string[]): Promise<Said> {
   return said(runAudit, ...args)
-}
-
-export function database(...args: readonly string[]): Promise<Said> {
-  return said(runDatabase, ...args)
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { commandOf } from './bundle.ts'
@@ -78,6 +78,32 @@ test('follows a standby, as a role that may only read, until SIGTERM', options, 
     await server.sql(`ALTER SYSTEM SET synchronous_standby_names = ''`)
     await server.sql('SELECT pg_reload_conf()')
     await standby.kill()
+  }
+})
+
+test('a complaint that lasts is said once, and the exit status tells of it', options, async () => {
+  const root = scratchDir()
+  await fill(['one', 'two'], 'lasting')
+  assert.equal((await mirror(root)).exit, 0)
+  const path = recordsPath(root, 'lasting')
+  writeFileSync(path, readFileSync(path, 'latin1').replace('"one"', '"One"'), 'latin1')
+  await fill(['three'], 'lasting')
+  const child = spawn(program, [...args, 'mirror', root, '--follow'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  try {
+    let said = ''
+    child.stderr.on('data', (text) => {
+      said += text
+    })
+    for (const slug of ['next', 'later']) {
+      await fill(['one'], slug)
+      await until(() => existsSync(recordsPath(root, slug)))
+    }
+    const ended = once(child, 'close')
+    child.kill('SIGTERM')
+    assert.deepEqual(await ended, [1, null])
+    assert.equal(said.match(/scn01\/lasting: /g)?.length, 1, said)
+  } finally {
+    child.kill('SIGKILL')
   }
 })
 

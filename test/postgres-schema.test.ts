@@ -153,15 +153,42 @@ test('the receiver may do nothing else', options, async () => {
   )
 })
 
+type CopyIn = { sendCopyFromChunk(chunk: Buffer): void; endCopyFrom(): void }
+
+/** Copies rows in the text format into a table. A query of the library answers every COPY with an error. */
+function copyInto(client: pg.Client, table: string, rows: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const copy = {
+      submit: (connection: pg.Connection) => connection.query(`COPY ${table} FROM STDIN`),
+      handleCopyInResponse(connection: CopyIn) {
+        connection.sendCopyFromChunk(Buffer.from(rows.map((row) => `${row}\n`).join('')))
+        connection.endCopyFrom()
+      },
+      handleError: reject,
+      handleCommandComplete() {},
+      handleReadyForQuery: () => resolve(),
+    }
+    client.query(copy)
+  })
+}
+
 test('COPY passes the same trigger', options, async () => {
-  await assert.rejects(
-    receiver((client) =>
-      client.query(
-        `DO $$ BEGIN INSERT INTO civic.record VALUES ('scn01', 'copied', 1, '\\x00', '\\x7b7d'); END $$`,
-      ),
-    ),
-    refusedWith('CV005'),
-  )
+  const rows = rowsAfter(noHead, ['1', '2'], { slug: 'copied' })
+  const [first, second] = rows.map(({ addon, slug, sequence, id, line }) =>
+    [addon, slug, sequence, ...[id, line].map((bytes) => `\\\\x${bytes.toString('hex')}`)].join('\t'),
+  ) as [string, string]
+  await receiver(async (client) => {
+    const attempts: [string, readonly string[]][] = [
+      ['CV005', [first.replace(/[^\t]*$/, '\\\\x7b7d')]],
+      ['CV005', [second, first]],
+      ['CV001', [second]],
+    ]
+    for (const [code, lines] of attempts)
+      await assert.rejects(copyInto(client, 'civic.record', lines), refusedWith(code))
+    assert.equal(await stateOf('copied'), undefined)
+    await copyInto(client, 'civic.record', [first, second])
+  })
+  assert.deepEqual(await stateOf('copied'), { ...headAfter(rows), records: 2 })
 })
 
 test(

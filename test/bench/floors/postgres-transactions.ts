@@ -1,10 +1,11 @@
 /**
  * The peer that several processes may run at once, as the receiver on PostgreSQL may, and for which the database checks the same: the same
- * tables, role, triggers and statements, but one transaction a request. It reads the head of the association, chains the record behind it and
- * inserts it; if another process was first, it begins again. The intake, contract, id and chain are the receiver's own (`checked.ts`), and
+ * tables, role, triggers and statements, but one transaction a request. It remembers no head: it reads the head of the association each time,
+ * chains the record behind it and inserts it; if another process was first, it begins again. The intake, contract, id and chain are the receiver's own (`checked.ts`), and
  * there are twenty connections, as for the peer that only one process may run.
  *
- * Left out, in the peer's favour, besides what `checked.ts` leaves out: the checks of clocks, of the standby, and of who was promoted last.
+ * Left out, in the peer's favour, besides what `checked.ts` leaves out: the checks of clocks, of warnings, of the standby, and of who was
+ * promoted last.
  */
 import pg from 'pg'
 import type { Draft } from '../../../src/records/batch.ts'
@@ -66,7 +67,8 @@ async function appendNow(association: string, draft: Draft): Promise<Receipt> {
 async function overwrite({ association, participant, text }: Latest): Promise<void> {
   const body = Buffer.from(text)
   const latest = { ...nameIn(association), participant_id: participant, body }
-  await replaceAll(database, [latest], new Date(Date.now() + patienceMs))
+  const { size } = await replaceAll(database, [latest], new Date(Date.now() + patienceMs))
+  if (size !== 1) throw new Error('the overwrite came too late')
 }
 
 function nameIn(association: string): AssociationName {

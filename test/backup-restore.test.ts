@@ -56,6 +56,11 @@ describe('restore', () => {
     })
   }
 
+  test('makes the data directory anew, and takes its own pause away', async () => {
+    assert.equal((await bring(from, at('anew'))).exit, 0)
+    assert.deepEqual(readdirSync(at('anew')).sort(), ['scn01', 'vs01'])
+  })
+
   test('never restores over anything', async () => {
     const { exit, err } = await bring(from, data)
     assert.equal(exit, 2)

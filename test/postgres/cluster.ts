@@ -278,20 +278,9 @@ export async function attachStandby(
   { port, below, name = 'standby', names = name }: StandbyOptions = {},
 ): Promise<Server> {
   const standby = new Server(newDirectory(below), port ?? (await freePort()))
-  await run('pg_basebackup', [
-    '-h',
-    '127.0.0.1',
-    '-p',
-    String(primary.port),
-    '-U',
-    'postgres',
-    '-D',
-    standby.data,
-    '-R',
-    '-c',
-    'fast',
-    '-N',
-  ])
+  // On a busy machine the copy may be silent for longer than the timeout of the server's settings.
+  const source = `host=127.0.0.1 port=${primary.port} user=postgres options=-cwal_sender_timeout=60s`
+  await run('pg_basebackup', ['-d', source, '-D', standby.data, '-R', '-c', 'fast', '-N'])
   standby.set(
     `primary_conninfo = 'host=127.0.0.1 port=${primary.port} user=postgres application_name=${name}'`,
   )

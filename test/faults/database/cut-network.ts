@@ -37,10 +37,10 @@ async function cutOff(promotes: boolean, play: Play): Promise<void> {
       const load = site.load()
       await site.storesAgain(enough, 'before the cut')
       await sleep(site.dice.below(500))
-      const from = performance.now()
       toPrimary.cut(site.dice.of(cuts))
       await sleep(cutMs + (site.dice.oneIn(2) ? 0 : site.dice.below(longestMs - cutMs)))
       if (promotes) {
+        const from = performance.now()
         await site.promote()
         await site.storesAgain(enough, 'after the promotion')
         site.silenceSince(from)

@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
 } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -21,6 +22,7 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { freePort } from '../bound.ts'
 import { endTogether } from '../guard.ts'
+import { kept } from '../kept.ts'
 
 const debian = '/usr/lib/postgresql'
 
@@ -241,21 +243,33 @@ export async function as<T>(
   }
 }
 
+let hasCopied = false
+
+/**
+ * Makes the files of a server: for the first server of this process a copy of files that are kept. A further server of this process is made
+ * anew, because copies have the same system identifier, and a receiver takes servers with the same one for the same server.
+ */
+async function makeFiles(data: string, encoding: string): Promise<void> {
+  const copy = (from: string, to: string) => promisify(execFile)('cp', ['-a', from, to])
+  const make = (path: string): Promise<void> =>
+    run('initdb', ['-D', path, '-U', 'postgres', '-A', 'trust', '-E', encoding, '--locale=C', '-N'])
+  if (hasCopied) return make(data)
+  hasCopied = true
+  const { mtimeMs } = statSync(join(bin as string, 'initdb'))
+  const state = [String(bin), String(mtimeMs), String(user?.uid), encoding]
+  const files = await kept('postgres', state, async (path) => {
+    // Only this process may write to the directory of what is kept, and initdb runs as another user.
+    const made = join(newDirectory(), 'data')
+    await make(made)
+    await copy(made, path)
+  })
+  await copy(files, data)
+}
+
 /** Starts a server with an empty database `civic`, in a directory below that of temporary files or below another one. */
 export async function newServer(encoding = 'UTF8', below?: string): Promise<Server> {
   const server = new Server(newDirectory(below), await freePort())
-  await run('initdb', [
-    '-D',
-    server.data,
-    '-U',
-    'postgres',
-    '-A',
-    'trust',
-    '-E',
-    encoding,
-    '--locale=C',
-    '-N',
-  ])
+  await makeFiles(server.data, encoding)
   server.set(settings)
   await server.start()
   await server.sql('CREATE DATABASE civic', [], 'postgres')

@@ -19,7 +19,7 @@ const help = `Breaks each invariant on purpose, in a copy of the tree, and shows
   npm run test:mutants -- --draw N [--seed N] --kept DIR
 
   --sample        not those of the list, but the mistakes made by rule that test/faults/mutants/sample.json keeps, each
-                  against the test that noticed it (2 minutes for 40)
+                  against the test that noticed it (1 minute for 40)
   --over N        goes over all of src/: makes N mistakes in each file, each against the tests that run its line, those
                   made for its file first, and writes the mistakes that nothing noticed into
                   test/faults/mutants/survivors.json; first runs every test once to see which lines it runs

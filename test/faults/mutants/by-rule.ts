@@ -43,9 +43,9 @@ const isTest = (file: string): boolean =>
 export function draw(count: number, seed: string, kept: string): number {
   const { lines, verdicts } = keptIn(kept)
   const killerOf = ({ name }: Generated): string | undefined => {
-    const by = verdicts.found.get(name)?.by
+    const { by, hung } = verdicts.found.get(name) ?? {}
     const its = by && lines.found.get(by)
-    return its && its !== 'left out' && its.ms <= quickMs ? by : undefined
+    return its && its !== 'left out' && its.ms <= quickMs && !hung ? by : undefined
   }
   const all = allMistakes()
   const reasons = reasonsFor()
@@ -83,7 +83,7 @@ export async function judgeSample(): Promise<number> {
     `\n${judged.length - lives.length} of ${present.length} killed; ${excused} live with a reason; ${gone} are gone, since their line has changed`,
   )
   if (present.length < killers.size * leastPresent) {
-    console.log('too many are gone: draw a new sample with npm run test:mutants -- --draw 40')
+    console.log('too many are gone: draw a new sample with --over and --draw (see --help)')
     return 1
   }
   return closing([...lives, ...withoutReason(sampled)], unsound)

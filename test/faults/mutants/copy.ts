@@ -10,6 +10,15 @@ import type { Generated } from './generate.ts'
 export const tree = fileURLToPath(new URL('../../..', import.meta.url))
 const left = new Set(['node_modules', '.git', 'dist', 'coverage'])
 
+/** Removes a directory, unless something holds it: a browser that outlives its test, or a file system that a killed test has mounted. */
+function remove(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
+  } catch (error) {
+    console.error(`${directory} is left: ${(error as Error).message}`)
+  }
+}
+
 type Outcome = 'passed' | 'failed' | 'late'
 
 export class Copy {
@@ -17,7 +26,7 @@ export class Copy {
   readonly root = join(this.#place, 'tree')
 
   constructor() {
-    process.on('exit', () => rmSync(this.#place, { recursive: true, force: true }))
+    process.on('exit', () => remove(this.#place))
     const filter = (path: string): boolean => !left.has(path.slice(tree.length))
     cpSync(tree, this.root, { recursive: true, filter })
     // Tests that pack a release ask git for its commit.
@@ -68,11 +77,7 @@ export class Copy {
     const [status] = await once(child, 'exit')
     clearTimeout(timer)
     end()
-    try {
-      rmSync(temporary, { recursive: true, force: true, maxRetries: 5 })
-    } catch {
-      // A browser that outlives its test for a moment still writes here. The directory is removed with the copy.
-    }
+    remove(temporary)
     return isLate ? 'late' : status === 0 ? 'passed' : 'failed'
   }
 }

@@ -7,8 +7,12 @@ export type Plan = {
   readonly testsOf: (mutant: Generated) => readonly string[]
   readonly limitOf: (test: string) => number
 }
-/** `by` is the test that noticed the mistake; null when none of the tests did. */
-export type Verdict = { readonly by: string | null; readonly tests: readonly string[] }
+/** `by` is the test that noticed the mistake; null when none of the tests did. `hung` says that the mistake made this test hang. */
+export type Verdict = {
+  readonly by: string | null
+  readonly hung?: boolean
+  readonly tests: readonly string[]
+}
 export type Judged = { readonly mutant: Generated; readonly by: string | null }
 
 class Judge {
@@ -22,7 +26,10 @@ class Judge {
 
   async judge(copy: Copy, mutant: Generated): Promise<Verdict> {
     const tests = this.#plan.testsOf(mutant)
-    for (const test of tests) if (await this.#kills(copy, test, mutant)) return { by: test, tests }
+    for (const test of tests) {
+      const sign = await this.#signOf(copy, test, mutant)
+      if (sign) return { by: test, hung: sign === 'hangs', tests }
+    }
     return { by: null, tests }
   }
 
@@ -31,18 +38,18 @@ class Judge {
     return [...this.#sound].filter(([, isSound]) => !isSound).map(([test]) => test)
   }
 
-  /** Whether the test fails with the mistake and passes without it. */
-  async #kills(copy: Copy, test: string, mutant: Generated): Promise<boolean> {
+  /** How the test shows the mistake: it fails or hangs with the mistake, and passes without. */
+  async #signOf(copy: Copy, test: string, mutant: Generated): Promise<'fails' | 'hangs' | undefined> {
     const limit = this.#plan.limitOf(test)
     const outcome = await copy.with(mutant, () => copy.run(test, limit))
-    if (outcome === 'passed') return false
+    if (outcome === 'passed') return undefined
     const passes = async (): Promise<boolean> => await copy.passes(test, limit)
     // Either the mistake made the test hang, or the machine is so busy now that the test takes as long without it.
-    if (outcome === 'late') return await copy.passes(test, limit / 2)
+    if (outcome === 'late') return (await copy.passes(test, limit / 2)) ? 'hangs' : undefined
     // A test may fail by chance once on a busy machine.
     const isSound = this.#sound.get(test) ?? ((await passes()) || (await passes()))
     this.#sound.set(test, isSound)
-    return isSound
+    return isSound ? 'fails' : undefined
   }
 }
 

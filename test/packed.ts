@@ -4,13 +4,15 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { releaseArchive } from '../scripts/pack/archive.ts'
 import { kept, sourcesIn } from './kept.ts'
 
-export const headCommit = execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).trim()
+export const headCommit = (): string =>
+  execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).trim()
 
 /** The path of the archive. */
 export function packed(version: string): Promise<string> {
-  const state = [version, headCommit, readFileSync('package-lock.json'), ...sourcesIn('scripts')]
+  const commit = headCommit()
+  const state = [version, commit, readFileSync('package-lock.json'), ...sourcesIn('scripts', 'src')]
   return kept('release.tar.gz', state, async (path) => {
-    const { bytes } = await releaseArchive({ commit: headCommit, version })
+    const { bytes } = await releaseArchive({ commit, version })
     writeFileSync(path, bytes)
   })
 }

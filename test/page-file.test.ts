@@ -51,5 +51,5 @@ test('the policy of the page allows its own program and style by their hashes, a
 test('a release holds the page, which names its version and its commit', async () => {
   const tar = gunzipSync(readFileSync(await packed('0.0.1')))
   assert.ok(tar.includes('civic-orchestrator-0.0.1/auditor.html'))
-  assert.ok(tar.includes(`0.0.1 (${headCommit.slice(0, 12)})`))
+  assert.ok(tar.includes(`0.0.1 (${headCommit().slice(0, 12)})`))
 })

@@ -2,7 +2,7 @@
  * `npm run test:faults` runs every part of the fault tests against the real storage modules or the real receiver, on a real file system. It prints
  * one table. Exit: 0 nothing was lost, doubled, unreadable or wrong; 1 a violation; 2 it cannot run.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,6 @@ import { part as model } from '../test/faults/model.ts'
 import { inParallel, type Part, type Row } from '../test/faults/part.ts'
 import { part as powerCut } from '../test/faults/power-cut.ts'
 import { part as strangers } from '../test/faults/strangers.ts'
-import { endTogether } from '../test/guard.ts'
 
 /** The longest comes first, so that with --at-once none is left alone at the end. */
 const parts: readonly Part[] = [
@@ -159,6 +158,23 @@ async function runPart(
   }
 }
 
+const apart = new Set<ChildProcess>()
+let isEnding = false
+
+/** Ends this run by a signal, and the parts in processes of their own before it, because each has to tidy up. */
+function endBy(signal: string): void {
+  console.error(`ended by ${signal}`)
+  isEnding = true
+  let left = apart.size
+  if (left === 0) process.exit(2)
+  for (const child of apart) {
+    child.once('close', () => {
+      if (--left === 0) process.exit(2)
+    })
+    child.kill('SIGTERM')
+  }
+}
+
 /** Runs a part in a process of its own, so that no part has to wait for the computations of another. */
 async function runApart({ name }: Part, settings: Settings, until: number): Promise<Result> {
   const { seed, share, scratch } = settings
@@ -172,13 +188,13 @@ async function runApart({ name }: Part, settings: Settings, until: number): Prom
   const options = Object.entries(values).map(([option, value]) => `--${option}=${value}`)
   const args = ['--import', 'tsx', fileURLToPath(import.meta.url), ...options, '--json']
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  // It tidies up after itself when SIGTERM ends it.
-  endTogether(child, () => child.kill('SIGTERM'))
+  apart.add(child)
   let said = ''
   child.stdout.on('data', (chunk) => {
     said += chunk
   })
   const [code, signal] = await once(child, 'close')
+  apart.delete(child)
   try {
     return (JSON.parse(said) as { parts: [Result] }).parts[0]
   } catch {
@@ -223,17 +239,18 @@ function table(results: readonly Result[]): string {
 
 const settings = settingsOrExit()
 const scratch = mkdtempSync(join(settings.scratch, 'civic-faults-'))
+// The listener of test/faults/mounts.ts, which is registered earlier, has removed the mounts by then.
+process.once('exit', () => remove(scratch))
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    console.error(`ended by ${signal}`)
-    remove(scratch)
-    process.exit(2)
-  })
+  // The listener of mounts.ts would end this process before the others have tidied up.
+  process.removeAllListeners(signal)
+  process.once(signal, () => endBy(signal))
 }
 const started = performance.now()
 const results: Result[] = []
 const { chosen, atOnce } = settings
 await inParallel(chosen, atOnce, async (part, index) => {
+  if (isEnding) return
   // Time that an earlier part did not use goes to the parts after it.
   const left = settings.seconds * 1_000 - (performance.now() - started)
   const until = performance.now() + left / Math.ceil((chosen.length - index) / atOnce)
@@ -242,7 +259,6 @@ await inParallel(chosen, atOnce, async (part, index) => {
     ? await runPart(part, settings, until, join(scratch, part.name))
     : await runApart(part, settings, until)
 })
-remove(scratch)
 
 const rows = results.flatMap((result) => result.rows)
 const seconds = Math.round((performance.now() - started) / 1_000)

@@ -25,13 +25,18 @@ export function boundSocket(path: string): Bound {
   return { fd: handle.fd, close: () => handle.close() }
 }
 
+const given = new Set<number>()
+
 /**
  * A port on which nothing listens now. It lies below those that the system gives to outgoing connections, because one of them could
- * take it before it is used. Another process may still take it, so a receiver is given a bound one where it can be.
+ * take it before it is used. Another process may still take it, so a receiver is given a bound one where it can be. No port is given
+ * twice, because that of a server which was killed is used again by the server that takes its place.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(15_000, 32_000)
+    if (given.has(port)) continue
+    given.add(port)
     const server = net.createServer().listen(port, '127.0.0.1')
     const isFree = await once(server, 'listening').then(
       () => true,

@@ -173,11 +173,10 @@ export class Server {
   async #ready(): Promise<void> {
     for (;;) {
       if (this.#child?.exitCode !== null) throw new Error(`the server ended: ${this.#log}`)
-      try {
-        return await this.asOwner(async () => {}, 'postgres')
-      } catch {
-        await sleep(30)
-      }
+      // Another server may have taken the port. Then this one ends.
+      const directory = await this.sql('SHOW data_directory', [], 'postgres').catch(() => [])
+      if (directory[0]?.data_directory === this.data) return
+      await sleep(30)
     }
   }
 

@@ -123,6 +123,7 @@ describe('a receiver of its own', { concurrency: 4 }, () => {
             reading_associations: [],
           },
         ])
+        await again.stop()
         assert.match(again.output(), /"level":60.*heron-ridge/)
       })
     }))

@@ -20,7 +20,7 @@ export type Receiver = {
   /** The standard output and standard error so far. */
   output(): string
   post(envelope: unknown, headers?: Record<string, string>): Promise<Response>
-  /** Ends the receiver with a signal, waits for its end, and gives the exit code or the name of the signal. */
+  /** Ends the receiver with a signal, waits for its end and its whole output, and gives the exit code or the name of the signal. */
   stop(signal?: NodeJS.Signals): Promise<number | string>
 }
 
@@ -98,8 +98,11 @@ export async function startReceiver(
     async stop(signal = 'SIGTERM') {
       if (child.exitCode === null && child.signalCode === null) {
         child.ref()
+        for (const pipe of pipes) pipe.ref()
+        // Its last lines may come after its exit. A command around it may leave processes that keep the pipes open.
+        const ended = once(child, command ? 'exit' : 'close')
         child.kill(signal)
-        await once(child, 'exit')
+        await ended
       }
       return child.exitCode ?? (child.signalCode as string)
     },

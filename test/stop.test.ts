@@ -169,7 +169,7 @@ describe('a receiver that is told to stop', { concurrency: 4 }, () => {
     const { code, ms } = await endOf(receiver)
     assert.equal(code, 1)
     assert.ok(ms < 1_000, `${ms} ms`)
-    assert.match(receiver.output(), /stopped at once, on a second signal/)
+    await said(receiver, 'stopped at once, on a second signal')
     await line.closed()
   })
 

@@ -1,7 +1,7 @@
 /** The commands of OPERATORS.md that send the backups off the machine and bring them back, with a real restic. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { dataWith, fileAt, recordsAt, store, workplace } from './backup-tools.ts'
@@ -11,10 +11,10 @@ import { scn01 } from './receiver.ts'
 
 const backing = (await commandOf('scripts/backup.ts')).join(' ')
 
-/** The four lines of OPERATORS.md, with the paths, the repository and the backup of this test. */
+/** The five lines of OPERATORS.md, with the paths, the repository and the backup of this test. */
 function guided(names: Readonly<Record<string, string>>): readonly string[] {
   const text = readFileSync('deploy/OPERATORS.md', 'utf8')
-  const found = /^ {4}export RESTIC_REPOSITORY[\s\S]*?(?=\n\n)/m.exec(text)?.[0]
+  const found = /^ {4}\(umask 077[\s\S]*?(?=\n\n)/m.exec(text)?.[0]
   assert.ok(found, 'OPERATORS.md has no block for restic')
   return Object.entries(names)
     .reduce((block, [name, here]) => {
@@ -32,18 +32,19 @@ test('backups sent away and brought back hold what the last run had, and restore
   const data = await dataWith(2, 1)
   const [kept, returned] = [at('kept'), at('returned')]
   mkdirSync(kept, { mode: 0o700 })
-  writeFileSync(at('password'), 'a password of the test\n', { mode: 0o600 })
-  const [settings, init, send, fetch] = guided({
+  const [password, settings, init, send, fetch] = guided({
     'sftp:backup@elsewhere:civic': at('elsewhere'),
     '/etc/civic-orchestrator/restic': at('password'),
     'systemctl start civic-orchestrator-backup': `${backing} ${kept} --data ${data} --key ${key}`,
     '/var/backups/civic-orchestrator': kept,
     '/root/returned': returned,
-  }) as [string, string, string, string]
+  }) as [string, string, string, string, string]
   const run = (line: string): void => {
     const env = { ...process.env, XDG_CACHE_HOME: at('cache') }
     execFileSync('sh', ['-e', '-c', `${settings}\n${line}`], { env, stdio: 'pipe' })
   }
+  run(password)
+  assert.equal(statSync(at('password')).mode & 0o777, 0o600)
   run(init)
   run(send)
   await store(data, scn01({ narrative: 'after the first backup' }))

@@ -15,8 +15,9 @@
  *   3. The new records are chained behind their heads and inserted with one statement. If no record is new, an empty commit is made.
  *   4. If another writer was first, or the connection broke, the batch begins again at 2, as long as a sender waits. Reading shows whether
  *      the broken statement took effect.
- *   5. If an association is refused, or others were first several times, the batch is split into two. In the end the association
- *      is alone, and all others are stored.
+ *   5. If others were first twice, 2 and 3 are one transaction, during which nobody else appends to these associations. Without it a
+ *      receiver that writes without a pause would keep all others out.
+ *   6. If an association is refused, the batch is split into two. In the end the association is alone, and all others are stored.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AcceptedRecord, Fault, Outcome, Receipt } from '../../../contracts/record.ts'
@@ -32,6 +33,7 @@ import { confirm, type Shared } from './shared.ts'
 import {
   type AssociationName,
   barrier,
+  beginInTurn,
   chainBehind,
   insertLines,
   lookFor,
@@ -41,18 +43,12 @@ import {
   type TableHead,
 } from './statements.ts'
 
-/** A receiver writes for at most this long without a pause, so that another receiver, which lost the race, can read the heads. */
-const turnMs = 100
-const pauseMs = 5
 /** The pause before a batch is tried again on another connection. */
 const brokenPauseMs = 100
-/**
- * The longest pause before a batch is tried behind other heads. The length is random, so that two receivers do not collide
- * again.
- */
-const longestLossPauseMs = 20
-/** After so many losses a batch is split: the fewer associations it has, the rarer others write to one of them. */
-const mostLosses = 3
+/** The longest pause before a batch is tried behind other heads. The length is random, so that two receivers do not collide again. */
+const longestLossPauseMs = 4
+/** After so many losses a batch is stored in a turn of its own. */
+const mostLosses = 2
 
 /** `key` is the name of the association, `bytes` the line up to the receipt. */
 type WaitingDraft = Waiting &
@@ -69,6 +65,8 @@ type Result = {
   readonly fresh: ReadonlySet<string>
 }
 
+type Written = { readonly added: readonly Chained[]; readonly stored: Map<string, StoredLine> }
+
 const unanswered = (batch: readonly WaitingDraft[]): readonly WaitingDraft[] =>
   batch.filter(({ answer }) => !answer.isGiven)
 
@@ -77,8 +75,7 @@ export class Appends {
   readonly refused = new Set<string>()
   readonly #shared: Shared
   readonly #heads = new Heads()
-  readonly #batches = new Batches<WaitingDraft>((batch) => this.#storeInTurn(batch))
-  #turn = performance.now()
+  readonly #batches = new Batches<WaitingDraft>((batch) => this.#store(batch))
 
   constructor(shared: Shared) {
     this.#shared = shared
@@ -95,24 +92,17 @@ export class Appends {
     return answer.promise
   }
 
-  async #storeInTurn(batch: readonly WaitingDraft[]): Promise<void> {
-    await this.#store(batch)
-    if (performance.now() - this.#turn < turnMs) return
-    await sleep(pauseMs)
-    this.#turn = performance.now()
-  }
-
   /** Stores the batch; resolves when every record has an answer. */
   async #store(batch: readonly WaitingDraft[]): Promise<void> {
     let losses = 0
     for (let waiting = unanswered(batch); waiting.length > 0; waiting = unanswered(waiting)) {
       try {
-        return await this.#storeOnce(waiting)
+        return await this.#storeOnce(waiting, losses >= mostLosses)
       } catch (error) {
         for (const { key } of waiting) this.#heads.forget(key)
         const meaning = meaningOf(error)
-        const isAlone = waiting.every(({ key }) => key === waiting[0]?.key)
         if (meaning.kind === 'fault') {
+          const isAlone = waiting.every(({ key }) => key === waiting[0]?.key)
           if (!isAlone && meaning.isOfOneAssociation)
             return this.#storeParts(waiting, meaning.fault === 'busy' ? waiting.length : 2)
           this.#refuse(waiting, error, meaning)
@@ -122,17 +112,17 @@ export class Appends {
         if (meaning.kind === 'broken') await sleep(brokenPauseMs)
         else {
           if (meaning.kind === 'lost' && meaning.byAnother) this.#heads.distrust()
-          if (losses++ === mostLosses && !isAlone) return this.#storeParts(waiting, 2)
-          await sleep(Math.random() * Math.min(losses * 2, longestLossPauseMs))
+          losses++
+          await sleep(Math.random() * longestLossPauseMs)
         }
       }
     }
   }
 
-  async #storeOnce(batch: readonly WaitingDraft[]): Promise<void> {
+  async #storeOnce(batch: readonly WaitingDraft[], inTurn: boolean): Promise<void> {
     const until = Math.max(...batch.map(({ answer }) => answer.by))
     const result = await this.#shared.connections.with(until, (connection) =>
-      this.#attempt(connection, batch),
+      this.#attempt(connection, batch, inTurn),
     )
     for (const { key } of batch) this.refused.delete(key)
     giveReceipts(batch, result)
@@ -153,29 +143,46 @@ export class Appends {
   }
 
   /** Tries to store the batch once. */
-  async #attempt(connection: Connection, batch: readonly WaitingDraft[]): Promise<Result> {
+  async #attempt(connection: Connection, batch: readonly WaitingDraft[], inTurn: boolean): Promise<Result> {
     await connection.requireClock()
     const unique = [...new Map(batch.map((waiting) => [waiting.recordKey, waiting])).values()]
-    const known = this.#heads.all(unique.map(({ key }) => key))
-    const { heads, stored } = known ? { heads: known, stored: new Map() } : await lookFor(connection, unique)
-    const fresh = unique.filter(({ recordKey }) => !stored.has(recordKey))
+    const write = () => this.#write(connection, unique)
+    const begin = beginInTurn(unique.map(({ key }) => key))
+    const { added, stored } = await (inTurn ? connection.inTransaction(begin, write) : write())
+    await confirm(this.#shared, connection)
+    const fresh = new Set<string>()
+    for (const { key, head, records } of added) {
+      this.#heads.set(key, head)
+      for (const record of records) {
+        const recordKey = recordKeyOf(key, record.id)
+        fresh.add(recordKey)
+        stored.set(recordKey, record)
+      }
+    }
+    return { records: stored, fresh }
+  }
+
+  /** Inserts what is not stored yet. `stored` are the other records. */
+  async #write(connection: Connection, batch: readonly WaitingDraft[]): Promise<Written> {
+    const known = this.#heads.all(batch.map(({ key }) => key))
+    const { heads, stored } = known ? { heads: known, stored: new Map() } : await lookFor(connection, batch)
+    const fresh = batch.filter(({ recordKey }) => !stored.has(recordKey))
     // until the commit has come back, the heads are not known
     for (const { key } of fresh) this.#heads.forget(key)
     const added = chained(fresh, heads)
     if (fresh.length === 0) await barrier(connection)
     else await this.#insert(connection, added)
-    await confirm(this.#shared, connection)
-    for (const { key, head, records } of added) {
-      this.#heads.set(key, head)
-      for (const record of records) stored.set(recordKeyOf(key, record.id), record)
-    }
-    return { records: stored, fresh: new Set(fresh.map(({ recordKey }) => recordKey)) }
+    return { added, stored }
   }
 
   async #insert(connection: Connection, added: readonly Chained[]): Promise<void> {
     const began = performance.now()
     const lines = added.flatMap(({ lines }) => lines)
-    await insertLines(connection, lines)
+    await insertLines(
+      connection,
+      lines,
+      added.map(({ key }) => key),
+    )
     this.#shared.observer?.synced('append', performance.now() - began)
     this.#shared.observer?.batch(lines.length)
   }

@@ -85,6 +85,20 @@ export class Connection {
     }
   }
 
+  /** Runs the statements of `use` as one transaction, which `begin` starts. */
+  async inTransaction<T>(begin: string, use: () => Promise<T>): Promise<T> {
+    let result: T
+    try {
+      await this.run({ text: begin })
+      result = await use()
+    } catch (error) {
+      await this.run({ text: 'ROLLBACK' }).catch(() => this.destroy())
+      throw error
+    }
+    await this.run({ text: 'COMMIT' })
+    return result
+  }
+
   /** Throws `ClocksApart`. Measures again when the last measurement is old, or shows a difference that may have been corrected. */
   async requireClock(): Promise<void> {
     if (performance.now() - this.#clock.here < clockMs && !this.#areClocksApart()) return

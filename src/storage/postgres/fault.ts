@@ -88,9 +88,12 @@ function isLost(code: string, constraint: unknown): boolean {
   return code === 'CV001' || code === '40001' || code === '40P01'
 }
 
-/** Class 08 is about the connection, 57P about a server that shuts down or starts. 25006: the server became a standby. */
+/**
+ * Class 08 is about the connection, 57P about a server that shuts down or starts. 25006: the server became a standby. 25P03: this
+ * process stood still within a transaction.
+ */
 function isBroken(error: unknown, code: string): boolean {
-  return error instanceof Broken || /^(?:08|57P)/.test(code) || code === '25006'
+  return error instanceof Broken || /^(?:08|57P|25006|25P03)/.test(code)
 }
 
 /** The message of the library for a server with `ssl = off`, which is the only mistake in a set-up without a code. */

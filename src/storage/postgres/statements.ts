@@ -1,4 +1,5 @@
 /** All statements that the store sends, and functions that read the answers. */
+import { createHash } from 'node:crypto'
 import type { Draft } from '../../records/batch.ts'
 import { assemble } from '../../records/batch.ts'
 import { type LineReceipt, parseReceipt } from '../../records/line.ts'
@@ -99,23 +100,49 @@ export function chainBehind(
   return { lines, records }
 }
 
+/**
+ * The number of the lock that gives an association's writers their turns. Each append shares it; a writer that was not first often
+ * enough takes it alone. It decides only who waits. What is stored is decided by the trigger, also against a writer without the lock.
+ */
+export function turnOf(name: string): string {
+  return createHash('sha256').update(name).digest().readBigInt64BE().toString()
+}
+
+/**
+ * Begins a transaction in which nobody else appends to these associations. The engine gives its locks in the order in which they were asked
+ * for, so nobody waits for longer than the appends that are under way. It ends the transaction of a receiver that was stopped.
+ */
+export function beginInTurn(names: readonly string[]): string {
+  const turns = [...new Set(names)].sort().map(turnOf)
+  return `BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s';
+    SELECT pg_advisory_xact_lock(turn) FROM unnest('{${turns.join()}}'::bigint[]) AS turn`
+}
+
+// the condition is computed first, and once
 const append: Statement = {
   name: 'append',
   text: `INSERT INTO civic.record (addon, slug, sequence, id, line)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bytea[])`,
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bytea[])
+    WHERE (SELECT count(pg_advisory_xact_lock_shared(turn)) FROM unnest($6::bigint[]) AS turn) >= 0`,
 }
 
 /**
  * Inserts lines with one statement, which the trigger checks. Resolves when the commit has come back. Two receivers that insert
- * into several associations at once do not wait for each other in a circle if each gives its lines in the order of the names.
+ * into several associations at once do not wait for each other in a circle if each gives its lines, and the names of their associations,
+ * in the order of the names. An import gives no names, because it is alone.
  */
-export async function insertLines(connection: Runner, lines: readonly NewLine[]): Promise<void> {
+export async function insertLines(
+  connection: Runner,
+  lines: readonly NewLine[],
+  names: readonly string[] = [],
+): Promise<void> {
   await connection.run(append, [
     lines.map(({ addon }) => addon),
     lines.map(({ association_slug }) => association_slug),
     lines.map(({ sequence }) => sequence),
     byteaArray(lines.map(({ id }) => Buffer.from(id, 'hex'))),
     byteaArray(lines.map(({ line }) => line)),
+    names.map(turnOf),
   ])
 }
 

@@ -1,0 +1,114 @@
+/** Several receivers append to one association, and none is kept from it by the others. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import pg from 'pg'
+import { beginInTurn, turnOf } from '../src/storage/postgres/statements.ts'
+import type { Store } from '../src/storage/store.ts'
+import { type Server, until, withoutServer } from './postgres/cluster.ts'
+import { preparedServer } from './postgres/prepared.ts'
+import { openStoreOn, postgresWorld } from './postgres/worlds.ts'
+import { scn01 } from './receiver.ts'
+import { stored } from './records.ts'
+
+const options = { skip: withoutServer }
+let server: Server
+const opened: Store[] = []
+
+before(async () => {
+  if (!withoutServer) server = await preparedServer()
+})
+after(async () => {
+  await Promise.all(opened.map((store) => store.close()))
+  await server?.stop()
+})
+
+function openStore(): Store {
+  const store = openStoreOn([server.url()])
+  opened.push(store)
+  return store
+}
+
+const countOf = async (slug: string): Promise<number> =>
+  Number((await server.sql('SELECT count FROM civic.association WHERE slug = $1', [slug]))[0]?.count)
+
+/**
+ * Appends to an association without a pause, as a receiver does that is never slowed down: the statements run inside the server. Nobody
+ * who reads the head first can be faster.
+ */
+async function withRival(slug: string, use: () => Promise<void>): Promise<void> {
+  const rival = new pg.Client({ connectionString: server.url('postgres') })
+  await rival.connect()
+  const running = rival.query(`DO $$
+    DECLARE
+      head record;
+      id bytea;
+      receipt text;
+    BEGIN
+      LOOP
+        PERFORM pg_advisory_xact_lock_shared(${turnOf(`scn01/${slug}`)});
+        SELECT * INTO head FROM civic.association WHERE slug = '${slug}';
+        id := sha256(convert_to(head.count::text, 'UTF8'));
+        receipt := format(',"receipt":{"id":"%s","sequence":%s,"received_at":"%s","previous_sha256":"%s"}}',
+          encode(id, 'hex'), head.count + 1, head.received_at, head.sha256);
+        INSERT INTO civic.record
+          VALUES ('scn01', '${slug}', head.count + 1, id, convert_to('{"n":' || head.count || receipt, 'UTF8'));
+        COMMIT;
+      END LOOP;
+    END
+    $$`)
+  running.catch(() => {})
+  try {
+    const before = await countOf(slug)
+    await until(async () => (await countOf(slug)) > before + 20)
+    await use()
+  } finally {
+    await server.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO %'`)
+    await assert.rejects(running, { code: '57014' })
+    await rival.end()
+  }
+}
+
+test('a receiver is not kept from an association by another one that never pauses', options, async () => {
+  const store = openStore()
+  const send = (narrative: string) => stored(store, scn01({ association_slug: 'fair', narrative }))
+  await send('first')
+  await withRival('fair', async () => {
+    const receipts = await Promise.all(['second', 'third'].map(send))
+    assert.deepEqual(
+      receipts.map(({ outcome }) => outcome),
+      ['appended', 'appended'],
+    )
+    assert.equal((await send('second')).outcome, 'duplicate')
+  })
+  assert.equal((await postgresWorld(server).lines('fair')).length, await countOf('fair'))
+})
+
+test(
+  'a batch of several associations is stored, also when others write to two of them without a pause',
+  options,
+  async () => {
+    const store = openStore()
+    const slugs = ['one', 'two', 'three', 'four']
+    const sendAll = (narrative: string) =>
+      Promise.all(slugs.map((slug) => stored(store, scn01({ association_slug: slug, narrative }))))
+    await sendAll('first')
+    await withRival('two', () =>
+      withRival('four', async () => {
+        const outcomes = (await sendAll('second')).map(({ outcome }) => outcome)
+        assert.deepEqual(outcomes, ['appended', 'appended', 'appended', 'appended'])
+      }),
+    )
+  },
+)
+
+test('a receiver that stops in its turn does not hold the others up', options, async () => {
+  const store = openStore()
+  const send = (narrative: string) => stored(store, scn01({ association_slug: 'stopped', narrative }))
+  await send('first')
+  const other = new pg.Client({ connectionString: server.url() })
+  other.on('error', () => {})
+  await other.connect()
+  await other.query(beginInTurn(['scn01/stopped']))
+  assert.equal((await send('second')).outcome, 'appended')
+  await assert.rejects(other.query('COMMIT'))
+})

@@ -3,11 +3,10 @@
  * arrives any more, nobody is told, and new connections work.
  */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
 import { type Server, withoutServer } from './postgres/cluster.ts'
 import { preparedServer } from './postgres/prepared.ts'
+import { startRelay } from './postgres/relay.ts'
 import { scn01, startReceiver, vs01 } from './receiver.ts'
 
 const options = { skip: withoutServer }
@@ -25,41 +24,11 @@ async function processes(): Promise<unknown[]> {
   return rows.map(({ pid }) => pid)
 }
 
-/** Forwards connections to the database. `forget` forwards nothing more on those that are open, and leaves them open. */
-async function startFirewall(port: number) {
-  let open: Socket[] = []
-  const forgotten: Socket[] = []
-  const relay = createServer((client) => {
-    const engine = connect(port, '127.0.0.1')
-    for (const [from, to] of [
-      [client, engine],
-      [engine, client],
-    ] as const) {
-      from.on('error', () => {})
-      from.pipe(to)
-      open.push(from)
-    }
-  }).listen(0, '127.0.0.1')
-  await once(relay, 'listening')
-  return {
-    port: (relay.address() as AddressInfo).port,
-    forget(): void {
-      for (const socket of open) socket.unpipe().pause()
-      forgotten.push(...open)
-      open = []
-    },
-    close(): void {
-      for (const socket of [...open, ...forgotten]) socket.destroy()
-      relay.close()
-    },
-  }
-}
-
 test(
   'connections that are forgotten on the way are replaced, and everything is stored once',
   options,
   async (t) => {
-    const firewall = await startFirewall(server.port)
+    const firewall = await startRelay(server.port)
     t.after(() => firewall.close())
     const receiver = await startReceiver({
       DATABASE_URL: `postgres://civic_receiver@127.0.0.1:${firewall.port}/civic`,
@@ -70,7 +39,7 @@ test(
 
     const forgotten = await processes()
     for (const envelope of [scn01({ narrative: 'afterwards' }), vs01({ fields: { afterwards: 'yes' } })]) {
-      firewall.forget()
+      for (const link of firewall.links) link.hold()
       // Without another connection every post is refused for as long as the system keeps the old one, which is 15 minutes.
       const until = performance.now() + 60_000
       while (!(await stored(envelope))) assert.ok(performance.now() < until, 'still refused after a minute')

@@ -144,7 +144,9 @@ export class Connections {
    * because an old primary that comes back looks as fit as the server that was promoted in its place.
    */
   async #connect(): Promise<Connection | undefined> {
-    const found = await Promise.all(this.#target.hosts.map((host) => this.#tryHost(host)))
+    const answers = await Promise.all(this.#target.hosts.map((host) => this.#tryHost(host)))
+    // judged when all have answered, because another connection may have shown a promotion meanwhile
+    const found = answers.map((answer) => this.#unlessOld(answer))
     const fit = found.filter((one) => typeof one !== 'string')
     const highest = Math.max(...fit.map(({ facts }) => facts.timeline))
     const best = fit.find(({ facts }) => facts.timeline === highest)
@@ -156,6 +158,7 @@ export class Connections {
     if (this.#failingSince !== undefined)
       this.#log.info({ host: found.indexOf(best) + 1 }, 'the database takes records again')
     this.#failingSince = undefined
+    this.#timeline.seen(highest)
     this.#dropBelow(highest)
     return best
   }
@@ -170,13 +173,21 @@ export class Connections {
   async #tryHost(host: Host): Promise<Connection | string> {
     try {
       const connection = await Connection.open(this.#target, host)
-      const reason = unfit(connection.facts) ?? this.#timeline.refusal(connection.facts)
+      const reason = unfit(connection.facts)
       if (reason === undefined) return connection
       connection.destroy()
       return reason
     } catch (error) {
       return `no connection (${codeOf(error)})`
     }
+  }
+
+  #unlessOld(answer: Connection | string): Connection | string {
+    if (typeof answer === 'string') return answer
+    const reason = this.#timeline.refusal(answer.facts)
+    if (reason === undefined) return answer
+    answer.destroy()
+    return reason
   }
 
   /** Destroys connections to servers with a lower timeline: after a promotion nothing may be stored there any more. */
@@ -207,11 +218,14 @@ export class Connections {
   async #examine(): Promise<void> {
     const probe = await this.#connect()
     if (!probe) return
+    // without a limit nobody would look again when the network is cut at this very moment
+    const timer = setTimeout(() => probe.destroy(), patienceMs)
     for (const stuck of this.#stuck()) {
       const state = await stateOf(probe, stuck)
       if (state === 'gone' || state === 'idle') this.#drop(stuck)
       if (state === 'idle') await endIdle(probe, stuck)
     }
+    clearTimeout(timer)
     if (this.#open.size + this.#opening < most && !probe.isBroken) this.#adopt(probe)
     else probe.destroy()
     this.#fill()

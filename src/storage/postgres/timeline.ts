@@ -9,13 +9,15 @@
 import { readFileSync } from 'node:fs'
 import { hasCode } from '../../error-code.ts'
 import { writeSmallFile } from '../files/small-file.ts'
-import type { Facts } from './facts.ts'
+import { Broken } from './fault.ts'
 
 type ServerPlace = { readonly system: string; readonly timeline: number }
 
 export class Timeline {
   readonly #path: string
   #place: ServerPlace | undefined
+  /** The highest timeline that was seen, also before anything was stored on it. */
+  #highest = 0
   #writing: Promise<unknown> = Promise.resolve()
 
   constructor(path: string) {
@@ -24,16 +26,25 @@ export class Timeline {
   }
 
   /** Why this server must not be written to, or undefined. */
-  refusal({ system, timeline }: Facts): string | undefined {
-    if (!this.#place) return undefined
-    if (system !== this.#place.system)
+  refusal({ system, timeline }: ServerPlace): string | undefined {
+    if (this.#place && system !== this.#place.system)
       return 'it is another database system than the one that records were stored in'
-    if (timeline < this.#place.timeline) return 'another server was promoted since: this is an old primary'
+    if (timeline < Math.max(this.#highest, this.#place?.timeline ?? 0))
+      return 'another server was promoted since: this is an old primary'
     return undefined
   }
 
-  /** Notes that records were stored on this server. Resolves when the note is on disk. */
-  async stored({ system, timeline }: Facts): Promise<void> {
+  /** Notes that a server with this timeline takes records. From then on a lower one is refused. */
+  seen(timeline: number): void {
+    this.#highest = Math.max(this.#highest, timeline)
+  }
+
+  /**
+   * Notes that records were stored on this server. Resolves when the note is on disk. Throws `Broken` when another server was seen to be
+   * promoted meanwhile.
+   */
+  async stored({ system, timeline }: ServerPlace): Promise<void> {
+    if (this.refusal({ system, timeline }) !== undefined) throw new Broken()
     const before = this.#place
     if (before?.system !== system || before.timeline !== timeline) {
       this.#place = { system, timeline }

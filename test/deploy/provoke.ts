@@ -63,6 +63,8 @@ const stalledSenders = 2
 const largeBodies = 24
 /** Stands for the status when the connection ended without one. */
 const noAnswer = 499
+/** Longer than any answer takes. Caddy 2.6.2 once left a connection open behind its whole answer; a sender notices nothing of that. */
+const silenceMs = 60_000
 const mib = 1024 * 1024
 
 /** Makes all provocations, and gives the faults as sentences. */
@@ -190,6 +192,7 @@ async function ask({ port }: Behind, parts: readonly Buffer[]): Promise<ProxyAns
   socket.on('data', (chunk) => chunks.push(chunk))
   // The proxy may not be there yet, or may reset the connection.
   socket.on('error', () => {})
+  socket.setTimeout(silenceMs, () => socket.destroy())
   for (const part of parts) socket.write(part)
   await new Promise((resolve) => socket.once('close', resolve))
   const text = Buffer.concat(chunks).toString('latin1')

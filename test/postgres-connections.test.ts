@@ -8,7 +8,7 @@ import { Timeline } from '../src/storage/postgres/timeline.ts'
 import { readUrl } from '../src/storage/postgres/url.ts'
 import { attachStandby, until, withoutServer } from './postgres/cluster.ts'
 import { preparedServer } from './postgres/prepared.ts'
-import { startRelay } from './postgres/relay.ts'
+import { type Link, startRelay } from './postgres/relay.ts'
 import { scratchDir } from './receiver.ts'
 import { quiet } from './records.ts'
 
@@ -86,12 +86,93 @@ test(
   },
 )
 
+test(
+  'an old primary that was asked about a connection is not used after the promotion',
+  options,
+  async (t) => {
+    const primary = await preparedServer()
+    const standby = await attachStandby(primary)
+    let asking: Link | undefined
+    const toPrimary = await startRelay(primary.port, (link) => {
+      link.client.prependListener('data', (chunk: Buffer) => {
+        if (asking || !chunk.includes('backend_start = $2')) return
+        asking = link
+        link.hold()
+      })
+    })
+    const { connections } = connectionsTo(toPrimary.port, standby.port)
+    t.after(async () => {
+      await connections.close()
+      toPrimary.close()
+      for (const server of [primary, standby]) await server.discard()
+    })
+    const askForTimeline = () => connections.with(inAMinute(), async ({ facts }) => facts.timeline)
+
+    const hanging = connections.with(inAMinute(), (connection) =>
+      connection.run({ text: 'SELECT pg_sleep(60)' }),
+    )
+    hanging.catch(() => {})
+    await until(() => asking !== undefined)
+    await standby.promote()
+    assert.equal(await askForTimeline(), 2)
+    asking?.release()
+    const late = inAMinute()
+    await until(() => asking?.client.destroyed === true || performance.now() > late)
+    const all = await Promise.all(
+      Array.from({ length: 4 }, () =>
+        connections.with(inAMinute(), async (connection) => {
+          await connection.run({ text: 'SELECT pg_sleep(0.2)' })
+          return connection.facts.timeline
+        }),
+      ),
+    )
+    assert.deepEqual(all, [2, 2, 2, 2])
+  },
+)
+
+test('a connection whose transaction may still be open is not used again', options, async (t) => {
+  const server = await preparedServer()
+  await server.sql('CREATE TABLE public.once (number integer UNIQUE DEFERRABLE INITIALLY DEFERRED)')
+  await server.sql('GRANT INSERT ON public.once TO civic_receiver')
+  await server.sql('GRANT USAGE ON SCHEMA public TO civic_receiver')
+  const { connections } = connectionsTo(server.port)
+  t.after(async () => {
+    await connections.close()
+    await server.discard()
+  })
+  await connections.with(inAMinute(), async (connection) => {
+    const insertTwice = () => connection.run({ text: 'INSERT INTO public.once VALUES (1), (1)' })
+    const failed = connection.inTransaction('BEGIN', insertTwice)
+    await assert.rejects(failed, { code: '23505' })
+    assert.equal(connection.isBroken, true)
+  })
+  await connections.with(inAMinute(), async (connection) => {
+    await assert.rejects(
+      connection.inTransaction('BEGIN', () => connection.run({ text: 'SELECT 1 / 0' })),
+      {
+        code: '22012',
+      },
+    )
+    assert.equal(connection.isBroken, false)
+    const [row] = await connection.run({ text: 'SELECT pg_current_xact_id_if_assigned() IS NULL AS outside' })
+    assert.equal(row?.outside, true)
+  })
+})
+
 test('a commit on a server with a lower timeline than one that was seen is not acknowledged', async () => {
   const timeline = new Timeline(join(scratchDir(), '.postgres.json'))
   const old = { system: '7', timeline: 1 }
   await timeline.stored(old)
-  timeline.seen(2)
+  timeline.seen({ system: '7', timeline: 2 })
   await assert.rejects(timeline.stored(old), Broken)
   assert.match(String(timeline.refusal(old)), /old primary/)
   await timeline.stored({ system: '7', timeline: 2 })
+})
+
+test('before anything was stored, a timeline of another system says nothing', () => {
+  const timeline = new Timeline(join(scratchDir(), '.postgres.json'))
+  timeline.seen({ system: '7', timeline: 4 })
+  assert.equal(timeline.refusal({ system: '8', timeline: 1 }), undefined)
+  timeline.seen({ system: '7', timeline: 3 })
+  assert.match(String(timeline.refusal({ system: '7', timeline: 3 })), /old primary/)
 })

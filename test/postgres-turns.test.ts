@@ -8,7 +8,7 @@ import { type Server, until, withoutServer } from './postgres/cluster.ts'
 import { preparedServer } from './postgres/prepared.ts'
 import { openStoreOn, postgresWorld } from './postgres/worlds.ts'
 import { scn01 } from './receiver.ts'
-import { stored } from './records.ts'
+import { put, quiet, stored } from './records.ts'
 
 const options = { skip: withoutServer }
 let server: Server
@@ -22,8 +22,8 @@ after(async () => {
   await server?.stop()
 })
 
-function openStore(): Store {
-  const store = openStoreOn([server.url()])
+function openStore(log = quiet): Store {
+  const store = openStoreOn([server.url()], log)
   opened.push(store)
   return store
 }
@@ -98,6 +98,59 @@ test(
         assert.deepEqual(outcomes, ['appended', 'appended', 'appended', 'appended'])
       }),
     )
+  },
+)
+
+test(
+  'invariant 4: an association whose head was set back loses every turn alone, and the log names it',
+  options,
+  async () => {
+    const told: unknown[] = []
+    const log = {
+      ...quiet,
+      error: (fields: object) => void told.push((fields as { association?: string }).association),
+    }
+    const store = openStore(log)
+    const slugs = Array.from({ length: 8 }, (_, at) => `back-${at}`)
+    const sendAll = (narrative: string) =>
+      Promise.all(slugs.map((slug) => put(store, scn01({ association_slug: slug, narrative }))))
+    await sendAll('first')
+    await sendAll('second')
+    await server.sql(
+      `UPDATE civic.association SET count = 1, sha256 = (SELECT encode(sha256(line), 'hex') FROM civic.record
+       WHERE slug = 'back-3' AND sequence = 1) WHERE slug = 'back-3'`,
+    )
+    assert.deepEqual(
+      (await sendAll('third')).map((outcome) => outcome.ok || outcome.fault),
+      slugs.map((slug) => (slug === 'back-3' ? 'busy' : true)),
+    )
+    assert.deepEqual(told, ['back-3'])
+  },
+)
+
+test(
+  'a reload of the settings during a turn does not change what its commit waits for',
+  options,
+  async () => {
+    const other = new pg.Client({ connectionString: server.url() })
+    await other.connect()
+    const shown = async (client: pg.Client, name: string) =>
+      (await client.query(`SHOW ${name}`)).rows[0][name]
+    await other.query(`SET default_transaction_isolation = 'repeatable read'`)
+    await other.query(beginInTurn(['scn01/reload']))
+    await server.sql('ALTER SYSTEM SET synchronous_commit = off')
+    await server.sql('SELECT pg_reload_conf()')
+    // a session without a turn shows when the sessions have read the settings
+    const beside = new pg.Client({ connectionString: server.url() })
+    await beside.connect()
+    await until(async () => (await shown(beside, 'synchronous_commit')) === 'off')
+    assert.equal(await shown(other, 'synchronous_commit'), 'on')
+    assert.equal(await shown(other, 'transaction_isolation'), 'read committed')
+    await other.query('COMMIT')
+    await server.sql('ALTER SYSTEM RESET synchronous_commit')
+    await server.sql('SELECT pg_reload_conf()')
+    await until(async () => (await shown(beside, 'synchronous_commit')) === 'on')
+    for (const client of [other, beside]) await client.end()
   },
 )
 

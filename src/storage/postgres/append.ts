@@ -17,7 +17,8 @@
  *      the broken statement took effect.
  *   5. If others were first twice, 2 and 3 are one transaction, during which nobody else appends to these associations. Without it a
  *      receiver that writes without a pause would keep all others out.
- *   6. If an association is refused, the batch is split into two. In the end the association is alone, and all others are stored.
+ *   6. If an association is refused, or a turn was lost, too, the batch is split into two. In the end the association is alone, and all
+ *      others are stored.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AcceptedRecord, Fault, Outcome, Receipt } from '../../../contracts/record.ts'
@@ -46,7 +47,7 @@ import {
 /** The pause before a batch is tried again on another connection. */
 const brokenPauseMs = 100
 /** The longest pause before a batch is tried behind other heads. The length is random, so that two receivers do not collide again. */
-const longestLossPauseMs = 4
+const longestLossPauseMs = 20
 /** After so many losses a batch is stored in a turn of its own. */
 const mostLosses = 2
 
@@ -65,7 +66,11 @@ type Result = {
   readonly fresh: ReadonlySet<string>
 }
 
-type Written = { readonly added: readonly Chained[]; readonly stored: Map<string, StoredLine> }
+type Written = {
+  readonly added: readonly Chained[]
+  readonly stored: Map<string, StoredLine>
+  readonly began: number
+}
 
 const unanswered = (batch: readonly WaitingDraft[]): readonly WaitingDraft[] =>
   batch.filter(({ answer }) => !answer.isGiven)
@@ -96,13 +101,14 @@ export class Appends {
   async #store(batch: readonly WaitingDraft[]): Promise<void> {
     let losses = 0
     for (let waiting = unanswered(batch); waiting.length > 0; waiting = unanswered(waiting)) {
+      const inTurn = losses >= mostLosses
       try {
-        return await this.#storeOnce(waiting, losses >= mostLosses)
+        return await this.#storeOnce(waiting, inTurn)
       } catch (error) {
         for (const { key } of waiting) this.#heads.forget(key)
         const meaning = meaningOf(error)
+        const isAlone = waiting.every(({ key }) => key === waiting[0]?.key)
         if (meaning.kind === 'fault') {
-          const isAlone = waiting.every(({ key }) => key === waiting[0]?.key)
           if (!isAlone && meaning.isOfOneAssociation)
             return this.#storeParts(waiting, meaning.fault === 'busy' ? waiting.length : 2)
           this.#refuse(waiting, error, meaning)
@@ -111,9 +117,10 @@ export class Appends {
         this.#shared.observer?.again(meaning.kind)
         if (meaning.kind === 'broken') await sleep(brokenPauseMs)
         else {
-          if (meaning.kind === 'lost' && meaning.byAnother) this.#heads.distrust()
-          losses++
-          await sleep(Math.random() * longestLossPauseMs)
+          if (meaning.byAnother) this.#heads.distrust()
+          if (inTurn && !isAlone) return this.#storeParts(waiting, 2)
+          if (losses++ === mostLosses) this.#tellOfLostTurn(waiting[0] as WaitingDraft)
+          await sleep(Math.random() * Math.min(losses * 2, longestLossPauseMs))
         }
       }
     }
@@ -147,8 +154,10 @@ export class Appends {
     await connection.requireClock()
     const unique = [...new Map(batch.map((waiting) => [waiting.recordKey, waiting])).values()]
     const write = () => this.#write(connection, unique)
-    const begin = beginInTurn(unique.map(({ key }) => key))
-    const { added, stored } = await (inTurn ? connection.inTransaction(begin, write) : write())
+    const { added, stored, began } = await (inTurn
+      ? connection.inTransaction(beginInTurn(unique.map(({ key }) => key)), write)
+      : write())
+    this.#observe(added, began)
     await confirm(this.#shared, connection)
     const fresh = new Set<string>()
     for (const { key, head, records } of added) {
@@ -170,21 +179,32 @@ export class Appends {
     // until the commit has come back, the heads are not known
     for (const { key } of fresh) this.#heads.forget(key)
     const added = chained(fresh, heads)
+    const began = performance.now()
     if (fresh.length === 0) await barrier(connection)
-    else await this.#insert(connection, added)
-    return { added, stored }
+    else
+      await insertLines(
+        connection,
+        added.flatMap(({ lines }) => lines),
+        added.map(({ key }) => key),
+      )
+    return { added, stored, began }
   }
 
-  async #insert(connection: Connection, added: readonly Chained[]): Promise<void> {
-    const began = performance.now()
-    const lines = added.flatMap(({ lines }) => lines)
-    await insertLines(
-      connection,
-      lines,
-      added.map(({ key }) => key),
+  /** `began` is when the statement that was committed was sent. */
+  #observe(added: readonly Chained[], began: number): void {
+    const { observer } = this.#shared
+    if (added.length === 0) return
+    observer?.synced('append', performance.now() - began)
+    observer?.batch(added.reduce((sum, { lines }) => sum + lines.length, 0))
+  }
+
+  /** In a turn no receiver appends, so this is either damage or another writer. */
+  #tellOfLostTurn({ of }: WaitingDraft): void {
+    const fields = { addon: of.addon, association: of.association_slug }
+    this.#shared.log.error(
+      fields,
+      'the head of an association does not fit its records, or something else than a receiver appends to it',
     )
-    this.#shared.observer?.synced('append', performance.now() - began)
-    this.#shared.observer?.batch(lines.length)
   }
 
   /** Answers all requests of the batch with a fault, and logs it. */

@@ -85,18 +85,30 @@ export class Connection {
     }
   }
 
-  /** Runs the statements of `use` as one transaction, which `begin` starts. */
+  /**
+   * Runs the statements of `use` as one transaction, which `begin` starts. When its end fails, it is not known whether the transaction is
+   * still open, so the connection is not used again.
+   */
   async inTransaction<T>(begin: string, use: () => Promise<T>): Promise<T> {
     let result: T
     try {
       await this.run({ text: begin })
       result = await use()
     } catch (error) {
-      await this.run({ text: 'ROLLBACK' }).catch(() => this.destroy())
+      await this.#end('ROLLBACK').catch(() => {})
       throw error
     }
-    await this.run({ text: 'COMMIT' })
+    await this.#end('COMMIT')
     return result
+  }
+
+  async #end(text: string): Promise<void> {
+    try {
+      await this.run({ text })
+    } catch (error) {
+      this.destroy()
+      throw error
+    }
   }
 
   /** Throws `ClocksApart`. Measures again when the last measurement is old, or shows a difference that may have been corrected. */

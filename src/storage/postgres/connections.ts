@@ -134,8 +134,11 @@ export class Connections {
   }
 
   #adopt(connection: Connection): void {
-    this.#open.add(connection)
-    this.#giveBack(connection)
+    // judged once more, because a probe was asking questions meanwhile
+    if (typeof this.#unlessOld(connection) !== 'string') {
+      this.#open.add(connection)
+      this.#giveBack(connection)
+    }
     this.#fill()
   }
 
@@ -158,7 +161,7 @@ export class Connections {
     if (this.#failingSince !== undefined)
       this.#log.info({ host: found.indexOf(best) + 1 }, 'the database takes records again')
     this.#failingSince = undefined
-    this.#timeline.seen(highest)
+    this.#timeline.seen(best.facts)
     this.#dropBelow(highest)
     return best
   }

@@ -89,11 +89,11 @@ function isLost(code: string, constraint: unknown): boolean {
 }
 
 /**
- * Class 08 is about the connection, 57P about a server that shuts down or starts. 25006: the server became a standby. 25P03: this
- * process stood still within a transaction.
+ * Class 08 is about the connection, 57P about a server that shuts down or starts. 25006: the server became a standby. 25P03 and 25P04:
+ * the server ended the connection, because a transaction took too long.
  */
 function isBroken(error: unknown, code: string): boolean {
-  return error instanceof Broken || /^(?:08|57P|25006|25P03)/.test(code)
+  return error instanceof Broken || /^(?:08|57P|25006|25P0[34])/.test(code)
 }
 
 /** The message of the library for a server with `ssl = off`, which is the only mistake in a set-up without a code. */

@@ -111,10 +111,14 @@ export function turnOf(name: string): string {
 /**
  * Begins a transaction in which nobody else appends to these associations. The engine gives its locks in the order in which they were asked
  * for, so nobody waits for longer than the appends that are under way. It ends the transaction of a receiver that was stopped.
+ *
+ * `synchronous_commit` is fixed, because the trigger checks it before the COMMIT, and a reload between the two would change it. In
+ * READ COMMITTED each statement after the lock sees what was committed before.
  */
 export function beginInTurn(names: readonly string[]): string {
   const turns = [...new Set(names)].sort().map(turnOf)
-  return `BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s';
+  return `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '1500ms';
+    SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), true);
     SELECT pg_advisory_xact_lock(turn) FROM unnest('{${turns.join()}}'::bigint[]) AS turn`
 }
 

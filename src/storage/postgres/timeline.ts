@@ -16,8 +16,8 @@ type ServerPlace = { readonly system: string; readonly timeline: number }
 export class Timeline {
   readonly #path: string
   #place: ServerPlace | undefined
-  /** The highest timeline that was seen, also before anything was stored on it. */
-  #highest = 0
+  /** The server with the highest timeline that was seen since the start, also before anything was stored on it. */
+  #seen: ServerPlace | undefined
   #writing: Promise<unknown> = Promise.resolve()
 
   constructor(path: string) {
@@ -29,14 +29,15 @@ export class Timeline {
   refusal({ system, timeline }: ServerPlace): string | undefined {
     if (this.#place && system !== this.#place.system)
       return 'it is another database system than the one that records were stored in'
-    if (timeline < Math.max(this.#highest, this.#place?.timeline ?? 0))
-      return 'another server was promoted since: this is an old primary'
+    for (const known of [this.#place, this.#seen])
+      if (known?.system === system && timeline < known.timeline)
+        return 'another server was promoted since: this is an old primary'
     return undefined
   }
 
-  /** Notes that a server with this timeline takes records. From then on a lower one is refused. */
-  seen(timeline: number): void {
-    this.#highest = Math.max(this.#highest, timeline)
+  /** Notes that this server takes records. From then on a lower timeline of its system is refused. */
+  seen({ system, timeline }: ServerPlace): void {
+    if (this.#seen?.system !== system || this.#seen.timeline < timeline) this.#seen = { system, timeline }
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Which server a receiver uses when answers of the servers come late. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { Connections } from '../src/storage/postgres/connections.ts'
 import { Broken } from '../src/storage/postgres/fault.ts'
 import { Timeline } from '../src/storage/postgres/timeline.ts'
@@ -18,7 +18,23 @@ function connectionsTo(...ports: readonly number[]) {
   const hosts = ports.map((port) => `127.0.0.1:${port}`).join()
   const timeline = new Timeline(join(scratchDir(), '.postgres.json'))
   const target = readUrl('DATABASE_URL', `postgres://civic_receiver@${hosts}/civic`)
-  return { connections: new Connections(target, timeline, quiet), timeline }
+  return new Connections(target, timeline, quiet)
+}
+
+/** A primary and a standby, connections to both through relays, and the timeline of the server that they use. */
+async function pair(t: TestContext, onLink: (link: Link, nth: number) => void) {
+  const primary = await preparedServer()
+  const standby = await attachStandby(primary)
+  const toPrimary = await startRelay(primary.port, onLink)
+  const toStandby = await startRelay(standby.port)
+  const connections = connectionsTo(toPrimary.port, toStandby.port)
+  t.after(async () => {
+    await connections.close()
+    for (const relay of [toPrimary, toStandby]) relay.close()
+    for (const server of [primary, standby]) await server.discard()
+  })
+  const askForTimeline = () => connections.with(inAMinute(), async ({ facts }) => facts.timeline)
+  return { standby, toPrimary, toStandby, connections, askForTimeline }
 }
 
 const inAMinute = (): number => performance.now() + 60_000
@@ -27,20 +43,10 @@ test(
   'a server that answers after another one was seen to be promoted is not used, although it was asked before',
   options,
   async (t) => {
-    const primary = await preparedServer()
-    const standby = await attachStandby(primary)
-    const toPrimary = await startRelay(primary.port, (link, nth) => {
+    const { standby, toPrimary, toStandby, connections, askForTimeline } = await pair(t, (link, nth) => {
       if (nth === 1) link.hold()
       if (nth === 2) link.destroy()
     })
-    const toStandby = await startRelay(standby.port)
-    const { connections } = connectionsTo(toPrimary.port, toStandby.port)
-    t.after(async () => {
-      await connections.close()
-      for (const relay of [toPrimary, toStandby]) relay.close()
-      for (const server of [primary, standby]) await server.discard()
-    })
-    const askForTimeline = () => connections.with(inAMinute(), async ({ facts }) => facts.timeline)
 
     const first = askForTimeline()
     await until(() => toPrimary.links.length > 0 && toStandby.links[0]?.client.destroyed === true)
@@ -69,7 +75,7 @@ test(
         link.hold()
       })
     })
-    const { connections } = connectionsTo(relay.port)
+    const connections = connectionsTo(relay.port)
     t.after(async () => {
       await connections.close()
       relay.close()
@@ -90,23 +96,14 @@ test(
   'an old primary that was asked about a connection is not used after the promotion',
   options,
   async (t) => {
-    const primary = await preparedServer()
-    const standby = await attachStandby(primary)
     let asking: Link | undefined
-    const toPrimary = await startRelay(primary.port, (link) => {
+    const { standby, connections, askForTimeline } = await pair(t, (link) => {
       link.client.prependListener('data', (chunk: Buffer) => {
         if (asking || !chunk.includes('backend_start = $2')) return
         asking = link
         link.hold()
       })
     })
-    const { connections } = connectionsTo(toPrimary.port, standby.port)
-    t.after(async () => {
-      await connections.close()
-      toPrimary.close()
-      for (const server of [primary, standby]) await server.discard()
-    })
-    const askForTimeline = () => connections.with(inAMinute(), async ({ facts }) => facts.timeline)
 
     const hanging = connections.with(inAMinute(), (connection) =>
       connection.run({ text: 'SELECT pg_sleep(60)' }),
@@ -135,7 +132,7 @@ test('a connection whose transaction may still be open is not used again', optio
   await server.sql('CREATE TABLE public.once (number integer UNIQUE DEFERRABLE INITIALLY DEFERRED)')
   await server.sql('GRANT INSERT ON public.once TO civic_receiver')
   await server.sql('GRANT USAGE ON SCHEMA public TO civic_receiver')
-  const { connections } = connectionsTo(server.port)
+  const connections = connectionsTo(server.port)
   t.after(async () => {
     await connections.close()
     await server.discard()
@@ -170,9 +167,12 @@ test('a commit on a server with a lower timeline than one that was seen is not a
 })
 
 test('before anything was stored, a timeline of another system says nothing', () => {
-  const timeline = new Timeline(join(scratchDir(), '.postgres.json'))
+  const path = join(scratchDir(), '.postgres.json')
+  const timeline = new Timeline(path)
   timeline.seen({ system: '7', timeline: 4 })
   assert.equal(timeline.refusal({ system: '8', timeline: 1 }), undefined)
   timeline.seen({ system: '7', timeline: 3 })
   assert.match(String(timeline.refusal({ system: '7', timeline: 3 })), /old primary/)
+  // A restart forgets what was only seen.
+  assert.equal(new Timeline(path).refusal({ system: '7', timeline: 3 }), undefined)
 })

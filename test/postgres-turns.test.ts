@@ -136,13 +136,13 @@ test(
     await other.connect()
     const shown = async (client: pg.Client, name: string) =>
       (await client.query(`SHOW ${name}`)).rows[0][name]
+    // A session without a turn, as old as the other one, shows when the sessions have read the settings.
+    const beside = new pg.Client({ connectionString: server.url() })
+    await beside.connect()
     await other.query(`SET default_transaction_isolation = 'repeatable read'`)
     await other.query(beginInTurn(['scn01/reload']))
     await server.sql('ALTER SYSTEM SET synchronous_commit = off')
     await server.sql('SELECT pg_reload_conf()')
-    // a session without a turn shows when the sessions have read the settings
-    const beside = new pg.Client({ connectionString: server.url() })
-    await beside.connect()
     await until(async () => (await shown(beside, 'synchronous_commit')) === 'off')
     assert.equal(await shown(other, 'synchronous_commit'), 'on')
     assert.equal(await shown(other, 'transaction_isolation'), 'read committed')

@@ -42,5 +42,6 @@ test('an error says that another writer was first only where it is about a place
   assert.deepEqual(meaningOf(duplicate('record_id')), { ...lost, byAnother: false })
   for (const code of ['CV001', '40001', '40P01']) assert.deepEqual(meaningOf({ code }), lost)
   assert.equal(meaningOf(duplicate('another')).kind, 'fault')
-  for (const code of ['08006', '57P01', '25006', '25P03', '25P04']) assert.equal(meaningOf({ code }).kind, 'broken')
+  for (const code of ['08006', '57P01', '25006', '25P03', '25P04'])
+    assert.equal(meaningOf({ code }).kind, 'broken')
 })
